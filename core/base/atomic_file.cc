@@ -1,0 +1,72 @@
+#include "core/base/atomic_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/base/error.h"
+
+namespace sluice {
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (path.empty()) throw Error("cannot write a file: its path is empty");
+  if (fs::is_directory(path, ignored))
+    throw Error(fmt::format("cannot write '{}': it is a folder", path));
+  const fs::path parent = fs::absolute(path).parent_path();
+  if (!fs::is_directory(parent, ignored)) {
+    throw Error(fmt::format("cannot write '{}': there is no folder '{}'", path, parent.string()));
+  }
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
+    throw Error(fmt::format("cannot write '{}': it is not a regular file", path));
+  }
+  temporary_path_ = path + ".tmp.XXXXXX";
+  descriptor_ = mkostemp(temporary_path_.data(), O_CLOEXEC);
+  if (descriptor_ < 0) Fail("create");
+  // mkostemp makes files private; a result is for everyone to read.
+  if (fchmod(descriptor_, 0644) != 0) Fail("set the mode of");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(temporary_path_.c_str());
+}
+
+void AtomicFile::Fail(std::string_view action) {
+  throw Error(fmt::format("cannot {} '{}': {}", action, path_, std::strerror(errno)));
+}
+
+void AtomicFile::Write(const void* data, size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = write(descriptor_, next, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) Fail("write");
+    next += written;
+    size -= static_cast<size_t>(written);
+  }
+}
+
+void AtomicFile::Commit() {
+  if (fsync(descriptor_) != 0) Fail("sync");
+  if (rename(temporary_path_.c_str(), path_.c_str()) != 0) Fail("rename to");
+  close(descriptor_);
+  descriptor_ = -1;
+}
+
+void WriteFileAtomically(const std::string& path, std::string_view text) {
+  AtomicFile file(path);
+  file.Write(text);
+  file.Commit();
+}
+
+void CheckWritable(const std::string& path) { AtomicFile file(path); }
+
+}  // namespace sluice

@@ -1,0 +1,46 @@
+// A file that appears whole or not at all: written under a temporary name in the target's folder,
+// synced, renamed.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+class AtomicFile {
+ public:
+  // Throws Error naming the path and the reason when `path` is a folder, has no parent folder, or
+  // cannot be written. The target is untouched until Commit.
+  explicit AtomicFile(const std::string& path);
+
+  // Removes the temporary file if Commit was not called.
+  ~AtomicFile();
+
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  // Appends `size` bytes.  Throws Error naming path and errno's text (a full disk, say).
+  void Write(const void* data, size_t size);
+  void Write(std::string_view text) { Write(text.data(), text.size()); }
+
+  // Syncs the data to disk and renames it over the target.  Throws Error; the old target is then
+  // intact.
+  void Commit();
+
+ private:
+  [[noreturn]] void Fail(std::string_view action);
+
+  std::string path_;
+  std::string temporary_path_;
+  int descriptor_ = -1;
+};
+
+// Writes `text` as the whole content of `path`, atomically.
+void WriteFileAtomically(const std::string& path, std::string_view text);
+
+// Throws Error unless a file can be made at `path`: call before long work whose result goes there.
+// Leaves no trace.
+void CheckWritable(const std::string& path);
+
+}  // namespace sluice

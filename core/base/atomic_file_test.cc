@@ -1,0 +1,69 @@
+#include "core/base/atomic_file.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "core/base/error.h"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+
+class AtomicFileTest : public ::testing::Test {
+ protected:
+  AtomicFileTest() : folder_(fs::path(::testing::TempDir()) / "atomic_file") {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+
+  std::string Path(const std::string& name) const { return folder_ / name; }
+
+  static std::string Read(const std::string& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  size_t NumEntries() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), {}));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(AtomicFileTest, AppearsOnlyOnCommit) {
+  {
+    AtomicFile file(Path("a"));
+    file.Write("new");
+    EXPECT_FALSE(fs::exists(Path("a")));
+    file.Commit();
+  }
+  EXPECT_EQ(Read(Path("a")), "new");
+  EXPECT_EQ(NumEntries(), 1u);
+}
+
+TEST_F(AtomicFileTest, AbandonedLeavesTheOldFile) {
+  WriteFileAtomically(Path("a"), "old");
+  { AtomicFile(Path("a")).Write("half"); }
+  EXPECT_EQ(Read(Path("a")), "old");
+  EXPECT_EQ(NumEntries(), 1u);
+}
+
+TEST_F(AtomicFileTest, RefusesBadTargetsByName) {
+  EXPECT_THROW(AtomicFile(""), Error);
+  EXPECT_THROW(AtomicFile(folder_.string()), Error);
+  EXPECT_THROW(AtomicFile("/dev/null"), Error);
+  try {
+    CheckWritable(Path("missing/a"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("there is no folder"), std::string::npos);
+  }
+  EXPECT_EQ(NumEntries(), 0u);
+}
+
+}  // namespace
+}  // namespace sluice

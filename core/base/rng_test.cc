@@ -1,0 +1,41 @@
+#include "core/base/rng.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace sluice {
+namespace {
+
+TEST(RandomStream, IsAFunctionOfSeedNameAndElement) {
+  const RandomStream a(1, "fc1.weight");
+  EXPECT_EQ(a.Uniform(7), RandomStream(1, "fc1.weight").Uniform(7));
+  EXPECT_NE(a.Uniform(7), a.Uniform(8));
+  EXPECT_NE(a.Uniform(7), RandomStream(2, "fc1.weight").Uniform(7));
+  EXPECT_NE(a.Uniform(7), RandomStream(1, "fc2.weight").Uniform(7));
+}
+
+TEST(RandomStream, HasTheMomentsOfItsDistributions) {
+  constexpr int kCount = 200000;
+  const RandomStream stream(3, "moments");
+  double uniform_sum = 0, uniform_squares = 0, normal_sum = 0, normal_squares = 0;
+  for (int i = 0; i < kCount; ++i) {
+    const double u = stream.Uniform(i);
+    ASSERT_GE(u, -1);
+    ASSERT_LT(u, 1);
+    uniform_sum += u;
+    uniform_squares += u * u;
+    const double n = stream.Normal(i);
+    ASSERT_TRUE(std::isfinite(n));
+    normal_sum += n;
+    normal_squares += n * n;
+  }
+  // Five standard errors of each estimate.
+  EXPECT_NEAR(uniform_sum / kCount, 0, 5 * std::sqrt(1.0 / 3 / kCount));
+  EXPECT_NEAR(uniform_squares / kCount, 1.0 / 3, 5 * std::sqrt(4.0 / 45 / kCount));
+  EXPECT_NEAR(normal_sum / kCount, 0, 5 / std::sqrt(kCount));
+  EXPECT_NEAR(normal_squares / kCount, 1, 5 * std::sqrt(2.0 / kCount));
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,80 @@
+"""The CUDA toolkit with cuBLAS, cuDNN and NCCL: kernels and communication on NVIDIA GPUs.
+
+@cuda is the toolkit found in CUDA_HOME, else in /usr/local/cuda. Where there is none (or SLUICE_CUDA=0), its targets are
+stubs that no platform satisfies, so that `bazel test //...` skips what needs them.
+"""
+
+_LIBS = ["cublas", "cublasLt", "cudnn", "nccl"]
+
+_STUB = """
+cc_library(
+    name = "{name}",
+    target_compatible_with = ["@sluice//third_party/cuda:toolkit_present"],
+)
+"""
+
+_FOUND = """
+cc_library(
+    name = "headers",
+    hdrs = glob(["include/**"], exclude = ["include/cccl/**"]),
+    includes = ["include"],
+)
+
+cc_library(
+    name = "cudart_static",
+    linkopts = ["-L{lib}", "-l:libcudart_static.a", "-lpthread", "-ldl", "-lrt"],
+    deps = [":headers"],
+)
+"""
+
+_LIB = """
+cc_library(
+    name = "{name}",
+    linkopts = ["-L{lib}", "-l:{file}", "-Wl,-rpath,{lib}", "-Wl,--enable-new-dtags"],
+    deps = [":headers"],
+)
+"""
+
+def _find_home(ctx):
+    if ctx.os.environ.get("SLUICE_CUDA", "1") == "0":
+        return None
+    for home in [ctx.os.environ.get("CUDA_HOME", ""), "/usr/local/cuda"]:
+        if home and ctx.path(home + "/bin/nvcc").exists:
+            return home.rstrip("/")
+    return None
+
+def _version(ctx, home):
+    for word in ctx.execute([home + "/bin/nvcc", "--version"]).stdout.split():
+        if word.startswith("V") and word[1:2].isdigit():
+            return word[1:]
+    return "unknown"
+
+def _impl(ctx):
+    home = _find_home(ctx)
+    ctx.file("defs.bzl", "CUDA_HOME = %r\nCUDA_VERSION = %r\n" % (home or "", _version(ctx, home) if home else ""))
+    build = "package(default_visibility = [\"//visibility:public\"])\n"
+    if not home:
+        for name in ["headers", "cudart_static"] + _LIBS:
+            build += _STUB.format(name = name)
+        ctx.file("BUILD.bazel", build)
+        return
+    for entry in ctx.path(home + "/include").readdir():
+        ctx.symlink(entry, "include/" + entry.basename)
+    build += _FOUND.format(lib = home + "/lib64")
+    for name in _LIBS:
+        file = "lib%s.so" % name
+        if ctx.path("%s/lib64/%s" % (home, file)).exists:
+            build += _LIB.format(name = name, lib = home + "/lib64", file = file)
+        else:
+            build += _STUB.format(name = name)
+    ctx.file("BUILD.bazel", build)
+
+_cuda_toolkit = repository_rule(
+    implementation = _impl,
+    configure = True,
+    environ = ["CUDA_HOME", "SLUICE_CUDA"],
+    local = True,
+)
+
+def cuda():
+    _cuda_toolkit(name = "cuda")
