@@ -1,0 +1,38 @@
+// Element types of tensors, and the precisions a run is made in.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice {
+
+// How one element is stored.
+enum class DType : uint8_t { kFloat64, kFloat32, kBFloat16, kFloat16 };
+
+// Bytes of one element.
+int64_t SizeOf(DType dtype);
+
+// "f64", "f32", "bf16", "fp16".
+std::string_view Name(DType dtype);
+
+// Unit roundoff: half the distance from 1 to the next number.
+double UnitRoundoff(DType dtype);
+
+// What a run computes in, the value of --dtype.  tf32 is float32 storage with tf32 matrix units;
+// bf16 and fp16 keep activations and matmul weights in 16 bits, everything else in float32.
+enum class Precision : uint8_t { kFloat64, kFloat32, kTf32, kBFloat16, kFloat16 };
+
+// "f64", "f32", "tf32", "bf16", "fp16".
+std::string_view Name(Precision precision);
+
+// Throws Error with a suggestion on any other name.
+Precision ParsePrecision(std::string_view name);
+
+// Activations, activation gradients, and the weights and biases of the four linear layers.
+DType StorageDType(Precision precision);
+
+// Layer-norm parameters, statistics, softmax, the loss, and (unless asked otherwise) all weight
+// gradients.
+DType AccumulatorDType(Precision precision);
+
+}  // namespace sluice
