@@ -1,0 +1,76 @@
+#include "core/device/cpu/cpu_device.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+#include "core/base/check.h"
+
+namespace sluice {
+namespace {
+
+class CpuStream : public Stream {
+ public:
+  void Synchronize() override {}
+};
+
+// Memory of a buffer starts on a page of its own, so that large ones can have huge pages.
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+// The value in bytes of a line "Key:  123 kB" of /proc/meminfo, or the largest number where there
+// is none.
+int64_t MemInfoBytes(const std::string& key) {
+  std::ifstream in("/proc/meminfo");
+  for (std::string word; in >> word;) {
+    int64_t kibibytes = 0;
+    if (word == key && in >> kibibytes) return kibibytes * 1024;
+  }
+  return std::numeric_limits<int64_t>::max();
+}
+
+}  // namespace
+
+CpuDevice::CpuDevice(CpuDeviceOptions options) : pool_(options.num_threads) {}
+
+std::string CpuDevice::description() const {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown CPU";
+}
+
+int64_t CpuDevice::available_bytes() const { return MemInfoBytes("MemAvailable:"); }
+
+std::unique_ptr<Stream> CpuDevice::MakeStream() { return std::make_unique<CpuStream>(); }
+
+void CpuDevice::CopyFromHost(void* to, const void* from_host, int64_t size_bytes) {
+  std::memcpy(to, from_host, static_cast<size_t>(size_bytes));
+}
+
+void CpuDevice::CopyToHost(void* to_host, const void* from, int64_t size_bytes) {
+  std::memcpy(to_host, from, static_cast<size_t>(size_bytes));
+}
+
+void* CpuDevice::AllocateBytes(int64_t size_bytes) {
+  const size_t size = (static_cast<size_t>(size_bytes) + kPageBytes - 1) / kPageBytes * kPageBytes;
+  void* data = std::aligned_alloc(kPageBytes, size);
+  if (data != nullptr && size >= kHugePageBytes) madvise(data, size, MADV_HUGEPAGE);
+  return data;
+}
+
+void CpuDevice::FreeBytes(void* data, int64_t) { std::free(data); }
+
+int NumCores() {
+  cpu_set_t set;
+  SLUICE_CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+  return CPU_COUNT(&set);
+}
+
+}  // namespace sluice

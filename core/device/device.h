@@ -1,0 +1,98 @@
+// Where memory lies and kernels run: the host's CPU, or a CUDA GPU.
+//
+// A Device hands out memory (Buffer) and queues of work (Stream).  On the CPU a call that takes a
+// Stream has done its work when it returns; on CUDA it has enqueued it.  Code above this layer is
+// written for the second and so is right for both: it reads results after Stream::Synchronize.
+//
+//   std::unique_ptr<Device> device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads =
+//   2}); Buffer buffer = device->Allocate(1 << 20, "activations"); std::unique_ptr<Stream> stream =
+//   device->MakeStream();
+//
+// All allocation happens before timing; num_allocations() proves it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+enum class DeviceKind : uint8_t { kCpu, kCuda };
+
+// "cpu", "cuda".
+std::string_view Name(DeviceKind kind);
+
+class Device;
+
+// Owns a piece of one device's memory, aligned to 256 bytes; freed with it.  The device must
+// outlive it.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Device* device, void* data, int64_t size_bytes)
+      : device_(device), data_(data), size_bytes_(size_bytes) {}
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  void* data() const { return data_; }
+  int64_t size_bytes() const { return size_bytes_; }
+
+ private:
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  int64_t size_bytes_ = 0;
+};
+
+// A queue of work of one device, done in order.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  // Returns when all work enqueued so far is done.
+  virtual void Synchronize() = 0;
+};
+
+// Not thread-safe: each rank has its own.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual DeviceKind kind() const = 0;
+
+  // What it is, as its maker calls it: "Intel(R) Xeon(R) Processor", "NVIDIA H100 80GB HBM3".
+  virtual std::string description() const = 0;
+
+  // Bytes that Allocate could still give, as far as the system tells.
+  virtual int64_t available_bytes() const = 0;
+
+  // Memory for `what`, uninitialised.  Throws Error naming `what`, the bytes wanted and the bytes
+  // there are.
+  Buffer Allocate(int64_t size_bytes, std::string_view what);
+
+  virtual std::unique_ptr<Stream> MakeStream() = 0;
+
+  // Copies between host memory and this device's; returns when the bytes have arrived.
+  virtual void CopyFromHost(void* to, const void* from_host, int64_t size_bytes) = 0;
+  virtual void CopyToHost(void* to_host, const void* from, int64_t size_bytes) = 0;
+
+  // Since the device was made: calls of Allocate, bytes held now, and the most bytes ever held.
+  int64_t num_allocations() const { return num_allocations_; }
+  int64_t allocated_bytes() const { return allocated_bytes_; }
+  int64_t peak_allocated_bytes() const { return peak_allocated_bytes_; }
+
+ protected:
+  // Returns nullptr when there is not enough memory.
+  virtual void* AllocateBytes(int64_t size_bytes) = 0;
+  virtual void FreeBytes(void* data, int64_t size_bytes) = 0;
+
+ private:
+  friend class Buffer;
+
+  int64_t num_allocations_ = 0;
+  int64_t allocated_bytes_ = 0;
+  int64_t peak_allocated_bytes_ = 0;
+};
+
+}  // namespace sluice
