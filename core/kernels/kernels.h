@@ -1,0 +1,48 @@
+// Every operation that the model needs, on one device in one precision: CpuKernels or CudaKernels.
+//
+// Each call enqueues one operation on the stream that the kernels were made with; the Args structs
+// (one header a folder) say what is read, overwritten and accumulated.  All tensors are of the
+// kernels' device.  Nothing is allocated by a call: Reserve, before timing, allocates the scratch
+// memory that calls within the given limits need.
+#pragma once
+
+#include "core/kernels/causal_attention/causal_attention.h"
+#include "core/kernels/layer_norm/layer_norm.h"
+#include "core/kernels/loss/loss.h"
+#include "core/kernels/matmul/matmul.h"
+#include "core/kernels/residual/residual.h"
+
+namespace sluice {
+
+// The largest sizes that calls will have.
+struct KernelLimits {
+  int64_t max_tokens = 0;   // rows of any matmul, layer norm or loss: slice_len x micro_batch_size
+  int64_t max_seq_len = 0;  // prefix_len + slice_len
+  int64_t max_batch_size = 0;  // sequences of a micro-batch
+  int64_t hidden_size = 0;
+  int64_t num_heads = 0;  // of this rank
+  int64_t head_dim = 0;
+  int64_t max_features = 0;  // in or out of any matmul on this rank
+};
+
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+
+  // Bytes that Reserve allocates for these limits.
+  virtual int64_t WorkspaceBytes(const KernelLimits& limits) const = 0;
+  virtual void Reserve(const KernelLimits& limits) = 0;
+
+  virtual void LinearForward(const LinearForwardArgs& args) = 0;
+  virtual void LinearBackwardInput(const LinearBackwardInputArgs& args) = 0;
+  virtual void LinearBackwardWeight(const LinearBackwardWeightArgs& args) = 0;
+  virtual void LayerNormForward(const LayerNormForwardArgs& args) = 0;
+  virtual void LayerNormBackward(const LayerNormBackwardArgs& args) = 0;
+  virtual void CausalAttentionForward(const CausalAttentionForwardArgs& args) = 0;
+  virtual void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) = 0;
+  virtual void AddBiasResidual(const AddBiasResidualArgs& args) = 0;
+  virtual void LossForward(const LossForwardArgs& args) = 0;
+  virtual void LossBackward(const LossBackwardArgs& args) = 0;
+};
+
+}  // namespace sluice
