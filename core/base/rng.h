@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace sluice {
@@ -16,6 +17,9 @@ class RandomStream {
 
   // Uniform in [-1, 1), 53 random bits.
   double Uniform(uint64_t element) const;
+
+  // out[i] = Uniform(begin + i), bit for bit, several elements at a time.
+  void FillUniform(uint64_t begin, std::span<double> out) const;
 
   // Standard normal, by the Box-Muller transform of two 53-bit uniforms of the same counter.
   double Normal(uint64_t element) const;

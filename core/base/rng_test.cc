@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 namespace sluice {
 namespace {
@@ -13,6 +14,17 @@ TEST(RandomStream, IsAFunctionOfSeedNameAndElement) {
   EXPECT_NE(a.Uniform(7), a.Uniform(8));
   EXPECT_NE(a.Uniform(7), RandomStream(2, "fc1.weight").Uniform(7));
   EXPECT_NE(a.Uniform(7), RandomStream(1, "fc2.weight").Uniform(7));
+}
+
+TEST(RandomStream, FillsWithTheSameBitsAsElementByElement) {
+  const RandomStream stream(0x123456789abcdefu, "attn.in_proj.weight");
+  // The second range passes an element number of 2^32.
+  for (const uint64_t begin : {uint64_t{5}, (uint64_t{1} << 32) - 100}) {
+    std::vector<double> values(201, 7.0);
+    stream.FillUniform(begin, std::span(values).first(200));
+    for (uint64_t i = 0; i < 200; ++i) ASSERT_EQ(values[i], stream.Uniform(begin + i)) << i;
+    EXPECT_EQ(values[200], 7.0) << "written past the end";
+  }
 }
 
 TEST(RandomStream, HasTheMomentsOfItsDistributions) {
