@@ -1,0 +1,49 @@
+// What this program was built from and how: written beside every number, because a number from
+// another commit, compiler or mode is another number.
+#pragma once
+
+#include <string>
+
+namespace sluice {
+
+struct BuildInfo {
+  // The commit's full hash, or "unknown" where the build did not run in a git checkout.
+  std::string commit;
+
+  // "clean", or "dirty" where files differed from the commit, or "unknown".
+  std::string tree;
+
+  // Name and version, such as "gcc 12.2.0".
+  std::string compiler;
+
+  // The options given to every C++ file of the project, warnings left out.  A target may add more.
+  std::string flags;
+
+  // "opt", "dbg" or "fastbuild".
+  std::string mode;
+
+  // Whether assert() and the standard library's own checks are compiled in.
+  bool has_asserts;
+
+  // "address", "thread", "undefined", or "none".
+  std::string sanitizer;
+};
+
+const BuildInfo& GetBuildInfo();
+
+// The fields, one a line, each as "name: value".
+std::string BuildInfoText(const BuildInfo& info);
+
+namespace internal {
+
+// Returns the argument of -fsanitize= in `flags`, or "none".
+std::string SanitizerOf(const std::string& flags);
+
+// Written into a source file by the rule build_stamp (tools/build_defs/build_stamp.bzl).
+extern const char kStampedCommit[];
+extern const char kStampedTree[];
+extern const char kStampedFlags[];
+extern const char kStampedMode[];
+
+}  // namespace internal
+}  // namespace sluice
