@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,6 +46,28 @@ class Buffer {
   int64_t size_bytes_ = 0;
 };
 
+// Work recorded once by Stream::Capture, to be enqueued many times.
+class StreamGraph {
+ public:
+  virtual ~StreamGraph() = default;
+
+  // Enqueues the recorded work on the stream that captured it.
+  virtual void Launch() = 0;
+};
+
+// Measures the work enqueued on a stream between Begin and End: with events on CUDA, with a
+// monotonic clock on the CPU.  The same timer can be used again once read.
+class StreamTimer {
+ public:
+  virtual ~StreamTimer() = default;
+
+  virtual void Begin() = 0;
+  virtual void End() = 0;
+
+  // Waits until the work before End is done, and returns the time from Begin to End.
+  virtual int64_t ElapsedNs() = 0;
+};
+
 // A queue of work of one device, done in order.
 class Stream {
  public:
@@ -52,6 +75,15 @@ class Stream {
 
   // Returns when all work enqueued so far is done.
   virtual void Synchronize() = 0;
+
+  // Records what `work` enqueues on this stream, without doing it, so that Launch costs one call
+  // however many kernels it is.  `work` must allocate and synchronise nothing, and must have run
+  // once before, so that everything is loaded and every algorithm chosen.  On CUDA it is called
+  // now, once, and its arguments are frozen; on the CPU it is called by each Launch: memory that it
+  // reads and writes must stay where it is, and what it refers to must outlive the graph.
+  virtual std::unique_ptr<StreamGraph> Capture(std::function<void()> work) = 0;
+
+  virtual std::unique_ptr<StreamTimer> MakeTimer() = 0;
 };
 
 // Not thread-safe: each rank has its own.

@@ -44,7 +44,7 @@ def _find_home(ctx):
     return None
 
 def _version(ctx, home):
-    for word in ctx.execute([home + "/bin/nvcc", "--version"]).stdout.split():
+    for word in ctx.execute([home + "/bin/nvcc", "--version"]).stdout.replace("\n", " ").split(" "):
         if word.startswith("V") and word[1:2].isdigit():
             return word[1:]
     return "unknown"

@@ -3,19 +3,46 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <utility>
 
 #include "core/base/check.h"
 
 namespace sluice {
 namespace {
 
+class CpuGraph : public StreamGraph {
+ public:
+  explicit CpuGraph(std::function<void()> work) : work_(std::move(work)) {}
+  void Launch() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+class CpuTimer : public StreamTimer {
+ public:
+  void Begin() override { begin_ = Clock::now(); }
+  void End() override { end_ = Clock::now(); }
+  int64_t ElapsedNs() override { return std::chrono::nanoseconds(end_ - begin_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point begin_;
+  Clock::time_point end_;
+};
+
 class CpuStream : public Stream {
  public:
   void Synchronize() override {}
+  std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override {
+    return std::make_unique<CpuGraph>(std::move(work));
+  }
+  std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<CpuTimer>(); }
 };
 
 // Memory of a buffer starts on a page of its own, so that large ones can have huge pages.

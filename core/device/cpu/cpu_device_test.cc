@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -35,6 +37,29 @@ TEST(CpuDevice, NamesWhatDoesNotFit) {
         << error.what();
   }
   EXPECT_EQ(device.allocated_bytes(), 0);
+}
+
+TEST(CpuStream, GraphRunsItsWorkAtEachLaunch) {
+  CpuDevice device({.num_threads = 1});
+  std::unique_ptr<Stream> stream = device.MakeStream();
+  int num_runs = 0;
+  std::unique_ptr<StreamGraph> graph = stream->Capture([&num_runs] { ++num_runs; });
+  EXPECT_EQ(num_runs, 0);
+  graph->Launch();
+  graph->Launch();
+  EXPECT_EQ(num_runs, 2);
+}
+
+TEST(CpuStream, TimerMeasuresFromBeginToEnd) {
+  CpuDevice device({.num_threads = 1});
+  std::unique_ptr<StreamTimer> timer = device.MakeStream()->MakeTimer();
+  timer->Begin();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  timer->End();
+  const int64_t elapsed_ns = timer->ElapsedNs();
+  EXPECT_GE(elapsed_ns, 2'000'000);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  EXPECT_EQ(timer->ElapsedNs(), elapsed_ns);
 }
 
 TEST(CpuDevice, HasAtLeastOneCoreAndAName) {

@@ -1,0 +1,173 @@
+#include "core/device/cuda/cuda_device.h"
+
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/device/cuda/cuda_check.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kLeastComputeCapabilityMajor = 8;
+
+// "13.0" for 13000, as CUDA counts versions.
+std::string VersionText(int version) {
+  return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+}
+
+class CudaGraph : public StreamGraph {
+ public:
+  CudaGraph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    SLUICE_CUDA_CHECK(cudaGraphInstantiate(&executable_, graph, 0));
+    SLUICE_CUDA_CHECK(cudaGraphDestroy(graph));
+    SLUICE_CUDA_CHECK(cudaGraphUpload(executable_, stream_));
+  }
+  ~CudaGraph() override { SLUICE_CUDA_CHECK(cudaGraphExecDestroy(executable_)); }
+
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  void Launch() override { SLUICE_CUDA_CHECK(cudaGraphLaunch(executable_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+class CudaTimer : public StreamTimer {
+ public:
+  explicit CudaTimer(cudaStream_t stream) : stream_(stream) {
+    SLUICE_CUDA_CHECK(cudaEventCreate(&begin_));
+    SLUICE_CUDA_CHECK(cudaEventCreate(&end_));
+  }
+  ~CudaTimer() override {
+    SLUICE_CUDA_CHECK(cudaEventDestroy(begin_));
+    SLUICE_CUDA_CHECK(cudaEventDestroy(end_));
+  }
+
+  CudaTimer(const CudaTimer&) = delete;
+  CudaTimer& operator=(const CudaTimer&) = delete;
+
+  void Begin() override { SLUICE_CUDA_CHECK(cudaEventRecord(begin_, stream_)); }
+  void End() override { SLUICE_CUDA_CHECK(cudaEventRecord(end_, stream_)); }
+
+  int64_t ElapsedNs() override {
+    SLUICE_CUDA_CHECK(cudaEventSynchronize(end_));
+    float elapsed_ms = 0;
+    SLUICE_CUDA_CHECK(cudaEventElapsedTime(&elapsed_ms, begin_, end_));
+    return static_cast<int64_t>(static_cast<double>(elapsed_ms) * 1e6);
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t begin_ = nullptr;
+  cudaEvent_t end_ = nullptr;
+};
+
+}  // namespace
+
+int NumCudaDevices() {
+  int runtime_version = 0;
+  int driver_version = 0;
+  SLUICE_CUDA_CHECK(cudaRuntimeGetVersion(&runtime_version));
+  SLUICE_CUDA_CHECK(cudaDriverGetVersion(&driver_version));
+  if (driver_version == 0) {
+    throw Error("device cuda needs an NVIDIA GPU: this machine has no NVIDIA driver");
+  }
+  int num_devices = 0;
+  const cudaError_t code = cudaGetDeviceCount(&num_devices);
+  if (code == cudaErrorInsufficientDriver) {
+    throw Error(fmt::format(
+        "the NVIDIA driver of this machine is too old: it supports CUDA {}, and this program needs "
+        "{}",
+        VersionText(driver_version), VersionText(runtime_version)));
+  }
+  if (code == cudaErrorNoDevice) return 0;
+  if (code != cudaSuccess) {
+    throw Error(fmt::format("the NVIDIA driver cannot be used: {}: {}", cudaGetErrorName(code),
+                            cudaGetErrorString(code)));
+  }
+  return num_devices;
+}
+
+CudaStream::CudaStream() {
+  SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking));
+}
+
+CudaStream::~CudaStream() { SLUICE_CUDA_CHECK(cudaStreamDestroy(handle_)); }
+
+void CudaStream::Synchronize() { SLUICE_CUDA_CHECK(cudaStreamSynchronize(handle_)); }
+
+std::unique_ptr<StreamGraph> CudaStream::Capture(std::function<void()> work) {
+  // Thread-local: ranks on other threads may allocate meanwhile.
+  SLUICE_CUDA_CHECK(cudaStreamBeginCapture(handle_, cudaStreamCaptureModeThreadLocal));
+  work();
+  cudaGraph_t graph = nullptr;
+  SLUICE_CUDA_CHECK(cudaStreamEndCapture(handle_, &graph));
+  return std::make_unique<CudaGraph>(graph, handle_);
+}
+
+std::unique_ptr<StreamTimer> CudaStream::MakeTimer() {
+  return std::make_unique<CudaTimer>(handle_);
+}
+
+CudaDevice::CudaDevice(CudaDeviceOptions options) {
+  const int num_devices = NumCudaDevices();
+  if (num_devices == 0) throw Error("device cuda needs an NVIDIA GPU: this machine shows none");
+  if (options.device_index < 0 || options.device_index >= num_devices) {
+    throw Error(fmt::format("there is no CUDA device {}: this machine shows {}, numbered from 0",
+                            options.device_index, num_devices));
+  }
+  SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, options.device_index));
+  if (properties_.major < kLeastComputeCapabilityMajor) {
+    throw Error(fmt::format(
+        "CUDA device {} ({}) has compute capability {}.{}; the kernels need {}.0 or newer",
+        options.device_index, properties_.name, properties_.major, properties_.minor,
+        kLeastComputeCapabilityMajor));
+  }
+  SLUICE_CUDA_CHECK(cudaSetDevice(options.device_index));
+  copy_stream_ = std::make_unique<CudaStream>();
+}
+
+CudaDevice::~CudaDevice() = default;
+
+int64_t CudaDevice::available_bytes() const {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  SLUICE_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+  return static_cast<int64_t>(free_bytes);
+}
+
+std::unique_ptr<Stream> CudaDevice::MakeStream() { return MakeCudaStream(); }
+
+std::unique_ptr<CudaStream> CudaDevice::MakeCudaStream() { return std::make_unique<CudaStream>(); }
+
+// A plain cudaMemcpy may return before the bytes have arrived, and orders itself with the default
+// stream only.
+void CudaDevice::CopyFromHost(void* to, const void* from_host, int64_t size_bytes) {
+  SLUICE_CUDA_CHECK(cudaMemcpyAsync(to, from_host, static_cast<size_t>(size_bytes),
+                                    cudaMemcpyHostToDevice, copy_stream_->handle()));
+  copy_stream_->Synchronize();
+}
+
+void CudaDevice::CopyToHost(void* to_host, const void* from, int64_t size_bytes) {
+  SLUICE_CUDA_CHECK(cudaMemcpyAsync(to_host, from, static_cast<size_t>(size_bytes),
+                                    cudaMemcpyDeviceToHost, copy_stream_->handle()));
+  copy_stream_->Synchronize();
+}
+
+void* CudaDevice::AllocateBytes(int64_t size_bytes) {
+  void* data = nullptr;
+  const cudaError_t code = cudaMalloc(&data, static_cast<size_t>(size_bytes));
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // reported by the caller, not by the next check of a launch
+    return nullptr;
+  }
+  SLUICE_CUDA_CHECK(code);
+  return data;
+}
+
+void CudaDevice::FreeBytes(void* data, int64_t) { SLUICE_CUDA_CHECK(cudaFree(data)); }
+
+}  // namespace sluice
