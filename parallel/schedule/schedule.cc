@@ -1,0 +1,92 @@
+#include "parallel/schedule/schedule.h"
+
+#include "core/base/check.h"
+
+namespace sluice {
+namespace {
+
+// The op `kind` of the same unit, if its peer stage exists and is held by another rank.
+std::optional<Op> IfItCrossesRanks(const Schedule& schedule, Op op) {
+  const int peer_stage = PeerStage(op);
+  if (peer_stage < 0 || peer_stage >= schedule.num_stages ||
+      schedule.rank_of_stage[peer_stage] == schedule.rank_of_stage[op.unit.stage]) {
+    return std::nullopt;
+  }
+  return op;
+}
+
+}  // namespace
+
+int UnitIndex(const Schedule& schedule, const Unit& unit) {
+  return (unit.stage * schedule.num_micro_batches + unit.micro_batch) * schedule.num_slices +
+         unit.slice;
+}
+
+int NumUnits(const Schedule& schedule) {
+  return schedule.num_stages * schedule.num_micro_batches * schedule.num_slices;
+}
+
+bool IsSend(OpKind kind) {
+  return kind == OpKind::kSendActivation || kind == OpKind::kSendGradient;
+}
+
+bool IsRecv(OpKind kind) {
+  return kind == OpKind::kRecvActivation || kind == OpKind::kRecvGradient;
+}
+
+bool IsCompute(OpKind kind) { return !IsSend(kind) && !IsRecv(kind); }
+
+bool MakesInputGradient(OpKind kind) {
+  return kind == OpKind::kBackward || kind == OpKind::kBackwardInput;
+}
+
+int PeerStage(const Op& op) {
+  SLUICE_CHECK(!IsCompute(op.kind));
+  const bool is_next = op.kind == OpKind::kSendActivation || op.kind == OpKind::kRecvGradient;
+  return op.unit.stage + (is_next ? 1 : -1);
+}
+
+int PeerRank(const Schedule& schedule, const Op& op) {
+  const int peer_stage = PeerStage(op);
+  SLUICE_CHECK_GE(peer_stage, 0);
+  SLUICE_CHECK_LT(peer_stage, schedule.num_stages);
+  return schedule.rank_of_stage[peer_stage];
+}
+
+Op Counterpart(const Op& op) {
+  Op other = op;
+  other.unit.stage = PeerStage(op);
+  switch (op.kind) {
+    case OpKind::kSendActivation:
+      other.kind = OpKind::kRecvActivation;
+      break;
+    case OpKind::kRecvActivation:
+      other.kind = OpKind::kSendActivation;
+      break;
+    case OpKind::kSendGradient:
+      other.kind = OpKind::kRecvGradient;
+      break;
+    default:
+      other.kind = OpKind::kSendGradient;
+      break;
+  }
+  return other;
+}
+
+std::optional<Op> InputOf(const Schedule& schedule, const Op& compute) {
+  SLUICE_CHECK(IsCompute(compute.kind));
+  if (compute.kind == OpKind::kBackwardWeight) return std::nullopt;
+  const bool is_forward = compute.kind == OpKind::kForward;
+  return IfItCrossesRanks(
+      schedule, {is_forward ? OpKind::kRecvActivation : OpKind::kRecvGradient, compute.unit});
+}
+
+std::optional<Op> OutputOf(const Schedule& schedule, const Op& compute) {
+  SLUICE_CHECK(IsCompute(compute.kind));
+  if (compute.kind == OpKind::kBackwardWeight) return std::nullopt;
+  const bool is_forward = compute.kind == OpKind::kForward;
+  return IfItCrossesRanks(
+      schedule, {is_forward ? OpKind::kSendActivation : OpKind::kSendGradient, compute.unit});
+}
+
+}  // namespace sluice

@@ -1,0 +1,247 @@
+// The schemes against their published bubble and memory, for every shape of up to 8 ranks, 8
+// micro-batches, 8 slices and 4 chunks that they allow. Costs are small integers, so that sums are
+// exact and the comparison is ==.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "parallel/schedule/communication.h"
+#include "parallel/schedule/find_error.h"
+#include "parallel/schedule/simulate.h"
+#include "parallel/schemes/schemes.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kMaxNumRanks = 8;
+constexpr int kMaxNumMicroBatches = 8;
+constexpr int kMaxNumSlices = 8;
+constexpr int kMaxNumChunks = 4;
+
+// Seconds of one unit, whatever its stage.
+struct UnitCost {
+  double forward_s = 2;
+  double backward_s = 5;
+
+  double Total() const { return forward_s + backward_s; }
+};
+
+// All shapes that `scheme` allows.
+std::vector<ScheduleShape> AllShapes(const Scheme& scheme) {
+  const auto limit = [&](FlagUse use, int max) { return (scheme.flags & use) ? max : 1; };
+  std::vector<ScheduleShape> shapes;
+  for (int p = 1; p <= limit(kUsesRanks, kMaxNumRanks); ++p) {
+    for (int m = 1; m <= limit(kUsesMicroBatches, kMaxNumMicroBatches); ++m) {
+      for (int n = 1; n <= limit(kUsesSlices, kMaxNumSlices); ++n) {
+        for (int v = 1; v <= limit(kUsesChunks, kMaxNumChunks); ++v) {
+          if (scheme.name == "interleaved_one_f_one_b" && m % p != 0) continue;
+          shapes.push_back({p, m, n, v});
+        }
+      }
+    }
+  }
+  return shapes;
+}
+
+std::string Describe(const ScheduleShape& shape) {
+  return testing::PrintToString(std::vector<int>{shape.num_ranks, shape.num_micro_batches,
+                                                 shape.num_slices, shape.num_chunks}) +
+         " ranks, micro-batches, slices, chunks";
+}
+
+// Every unit's activation counts 1 byte.
+Simulation SimulateUnits(const Scheme& scheme, const ScheduleShape& shape,
+                         const std::function<double(const Op&)>& compute_s) {
+  const Schedule schedule = AddCommunication(BuildSchedule(scheme, shape));
+  return Simulate(schedule,
+                  {.compute_s = compute_s, .activation_bytes = [](const Unit&) { return 1; }});
+}
+
+Simulation SimulateEqualUnits(const Scheme& scheme, const ScheduleShape& shape,
+                              const UnitCost& cost = {}) {
+  return SimulateUnits(scheme, shape, [&](const Op& op) {
+    return op.kind == OpKind::kForward ? cost.forward_s : cost.backward_s;
+  });
+}
+
+// The makespan less the time that a rank computes.
+double Bubble(const Simulation& simulation) {
+  return simulation.makespan_s - simulation.ranks[0].busy_s;
+}
+
+// Expects a bubble of (p-1) units, and on rank r a peak of `peak_units(shape, r)`.
+void ExpectBubbleAndPeak(std::string_view name,
+                         const std::function<int(const ScheduleShape&, int rank)>& peak_units) {
+  const Scheme& scheme = FindScheme(name);
+  int num_shapes = 0;
+  for (const ScheduleShape& shape : AllShapes(scheme)) {
+    for (const UnitCost& cost : {UnitCost{2, 5}, UnitCost{1, 1}, UnitCost{3, 2}}) {
+      SCOPED_TRACE(Describe(shape));
+      const Simulation simulation = SimulateEqualUnits(scheme, shape, cost);
+      EXPECT_EQ(Bubble(simulation), (shape.num_ranks - 1) * cost.Total());
+      for (int rank = 0; rank < shape.num_ranks; ++rank) {
+        EXPECT_EQ(simulation.ranks[rank].peak_activation_bytes, peak_units(shape, rank));
+      }
+    }
+    ++num_shapes;
+  }
+  EXPECT_GE(num_shapes, 40);
+}
+
+TEST(Formulas, Single) {
+  ExpectBubbleAndPeak("single", [](const ScheduleShape& s, int) { return s.num_slices; });
+}
+
+TEST(Formulas, Gpipe) {
+  ExpectBubbleAndPeak("gpipe", [](const ScheduleShape& s, int) { return s.num_micro_batches; });
+}
+
+TEST(Formulas, OneFOneB) {
+  ExpectBubbleAndPeak("one_f_one_b", [](const ScheduleShape& s, int rank) {
+    return std::min(s.num_ranks - rank, s.num_micro_batches);
+  });
+}
+
+// The bubble is p-1 units, each 1/v of a rank's work; the peak p M (1 + (p-1)/(p v)) is p v + p - 1
+// units.
+TEST(Formulas, InterleavedOneFOneB) {
+  ExpectBubbleAndPeak("interleaved_one_f_one_b", [](const ScheduleShape& s, int rank) {
+    const int p = s.num_ranks;
+    return std::min(2 * (p - rank - 1) + (s.num_chunks - 1) * p + 1,
+                    s.num_micro_batches * s.num_chunks);
+  });
+}
+
+TEST(Formulas, Seqpipe) {
+  ExpectBubbleAndPeak(
+      "seqpipe", [](const ScheduleShape& s, int) { return s.num_micro_batches * s.num_slices; });
+}
+
+TEST(Formulas, SeqOneFOneB) {
+  ExpectBubbleAndPeak("seq_one_f_one_b", [](const ScheduleShape& s, int rank) {
+    return std::min(s.num_ranks - rank + s.num_slices - 1, s.num_micro_batches * s.num_slices);
+  });
+}
+
+// (p-1) times the longest slice, for the forward and the backward each.
+TEST(Formulas, SeqpipeWithUnequalSlices) {
+  const std::vector<double> forward_s = {3, 1, 7, 2, 2, 5, 4, 1};
+  const std::vector<double> backward_s = {9, 2, 4, 4, 11, 1, 2, 3};
+  const Scheme& scheme = FindScheme("seqpipe");
+  for (const ScheduleShape& shape : AllShapes(scheme)) {
+    SCOPED_TRACE(Describe(shape));
+    const Simulation simulation = SimulateUnits(scheme, shape, [&](const Op& op) {
+      return (op.kind == OpKind::kForward ? forward_s : backward_s)[op.unit.slice];
+    });
+    const int n = shape.num_slices;
+    const double max_s = *std::max_element(forward_s.begin(), forward_s.begin() + n) +
+                         *std::max_element(backward_s.begin(), backward_s.begin() + n);
+    EXPECT_EQ(Bubble(simulation), (shape.num_ranks - 1) * max_s);
+  }
+}
+
+// The time over ideal, in percent, at p=8, m=4, n=8 when attention is 30 % of the work.
+// `attention_share[k]` and `other_share[k]` are slice k's shares of attention and of the rest.
+double PercentOverIdeal(std::string_view scheme, const std::vector<double>& attention_share,
+                        const std::vector<double>& other_share) {
+  const Simulation simulation =
+      SimulateUnits(FindScheme(scheme), {.num_ranks = 8, .num_micro_batches = 4, .num_slices = 8},
+                    [&](const Op& op) {
+                      const int k = op.unit.slice;
+                      return (op.kind == OpKind::kForward ? 1 : 2) *
+                             (0.3 * attention_share[k] + 0.7 * other_share[k]);
+                    });
+  return 100 * Bubble(simulation) / simulation.ranks[0].busy_s;
+}
+
+// Query k of T attends to k positions, so of n equal slices slice k has (2k+1)/n^2 of the
+// attention.
+TEST(Formulas, CausalAttentionMakesEqualSlicesUnequal) {
+  std::vector<double> attention_share;
+  for (int k = 0; k < 8; ++k) attention_share.push_back((2 * k + 1) / 64.0);
+  const std::vector<double> equal_share(8, 1 / 8.0);
+  EXPECT_NEAR(PercentOverIdeal("seqpipe", attention_share, equal_share), 27.6, 0.05);
+  EXPECT_NEAR(PercentOverIdeal("seq_one_f_one_b", attention_share, equal_share), 47.3, 0.05);
+  EXPECT_NEAR(PercentOverIdeal("seqpipe", equal_share, equal_share), 21.9, 0.05);
+  EXPECT_NEAR(PercentOverIdeal("seq_one_f_one_b", equal_share, equal_share), 21.9, 0.05);
+}
+
+// All of them, in both passes, whether sends wait for their receives or not, however early receives
+// are posted.
+TEST(FindErrorInSchemes, FindsNothing) {
+  for (const Scheme& scheme : Schemes()) {
+    for (ScheduleShape shape : AllShapes(scheme)) {
+      for (const Pass pass : {Pass::kForward, Pass::kStep}) {
+        shape.pass = pass;
+        const Schedule schedule = BuildSchedule(scheme, shape);
+        for (const int recv_lookahead : {0, 1, 3}) {
+          const Schedule lowered = AddCommunication(schedule, recv_lookahead);
+          for (const auto sends : {SendSemantics::kBuffered, SendSemantics::kRendezvous}) {
+            const std::optional<std::string> error = FindError(lowered, {.sends = sends});
+            ASSERT_FALSE(error.has_value()) << scheme.name << ", " << Describe(shape) << "\n"
+                                            << *error;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Lowered plainly, receive before, send after, one queue.
+TEST(FindErrorInSchemes, OneQueuePerRankDeadlocksUnderRendezvousSends) {
+  const ScheduleShape shape = {.num_ranks = 2, .num_micro_batches = 4};
+  const auto find_error = [&](std::string_view scheme, SendSemantics sends) {
+    return FindError(AddCommunication(BuildSchedule(FindScheme(scheme), shape), 0),
+                     {sends, QueueSemantics::kSingle});
+  };
+  EXPECT_EQ(find_error("one_f_one_b", SendSemantics::kBuffered), std::nullopt);
+  EXPECT_EQ(find_error("gpipe", SendSemantics::kBuffered), std::nullopt);
+  EXPECT_EQ(find_error("gpipe", SendSemantics::kRendezvous), std::nullopt);
+  const std::optional<std::string> error = find_error("one_f_one_b", SendSemantics::kRendezvous);
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(
+      *error,
+      "deadlock with rendezvous sends and one queue per rank: rank 0, position 3, SA0.1.0 waits "
+      "for RA1.1.0 of rank 1, position 4; rank 1, position 3, SG1.0.0 waits for RG0.0.0 of rank "
+      "0, position 4\n"
+      "  rank 0: F0.0.0 SA0.0.0 F0.1.0 [SA0.1.0] RG0.0.0 BW0.0.0 F0.2.0 SA0.2.0 RG0.1.0 BW0.1.0 "
+      "F0.3.0 SA0.3.0 ...\n"
+      "  rank 1: RA1.0.0 F1.0.0 BW1.0.0 [SG1.0.0] RA1.1.0 F1.1.0 BW1.1.0 SG1.1.0 RA1.2.0 F1.2.0 "
+      "BW1.2.0 SG1.2.0 ...");
+}
+
+// With two ranks and several chunks, a channel carries activations and gradients; a receive for
+// each in the order in which its rank needs them would not match the order of the sends.
+TEST(AddCommunication, MatchesTheOrderOfSendsOnAChannelOfBothKinds) {
+  const ScheduleShape shape = {.num_ranks = 2, .num_micro_batches = 4, .num_chunks = 3};
+  const Schedule schedule =
+      AddCommunication(BuildSchedule(FindScheme("interleaved_one_f_one_b"), shape));
+  std::vector<Op> sends, recvs;
+  for (const Op& op : schedule.ops_of_rank[0]) {
+    if (IsSend(op.kind)) sends.push_back(Counterpart(op));
+  }
+  for (const Op& op : schedule.ops_of_rank[1]) {
+    if (IsRecv(op.kind)) recvs.push_back(op);
+  }
+  EXPECT_EQ(sends, recvs);
+  EXPECT_TRUE(std::any_of(recvs.begin(), recvs.end(),
+                          [](const Op& op) { return op.kind == OpKind::kRecvGradient; }));
+}
+
+// Transfers half as long as a unit are hidden when receives are posted a unit early; posted late,
+// every one is waited for.
+TEST(AddCommunication, EarlyReceivesOverlapCompute) {
+  const ScheduleShape shape = {.num_ranks = 4, .num_micro_batches = 1, .num_slices = 32};
+  const Schedule compute = BuildSchedule(FindScheme("seqpipe"), shape);
+  const SimulationCosts costs = {.compute_s = [](const Op&) { return 2.0; },
+                                 .link = [](const Edge&) { return LinkCost{.latency_s = 1}; }};
+  // Each of the 3 edges is passed once forward and once back; everything else is hidden.
+  const double hidden_s = 2 * (32 + 3) * 2.0 + 2 * 3 * 1.0;
+  EXPECT_EQ(Simulate(AddCommunication(compute), costs).makespan_s, hidden_s);
+  EXPECT_GT(Simulate(AddCommunication(compute, 0), costs).makespan_s, hidden_s + 32);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,61 @@
+// What a scheme is, and what its builder sees.
+//
+// To add one: write the order of its ops in a file of its own, and add its row to scheme_table.inc.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "parallel/schedule/schedule.h"
+
+namespace sluice {
+
+// The numbers a schedule is made from. All at least 1.
+struct ScheduleShape {
+  int num_ranks = 1;  // pipeline ranks
+  int num_micro_batches = 1;
+  int num_slices = 1;
+  int num_chunks = 1;  // stages per rank
+  Pass pass = Pass::kStep;
+};
+
+// Which rank holds which stage. With p ranks:
+enum class Placement {
+  kLoop,  // stage s is on rank s mod p: chunk c of rank r is stage c p + r
+  kV,     // two chunks: stages p .. 2p-1 come back, chunk 1 of rank r is stage 2p-1-r
+};
+
+struct Scheme {
+  std::string_view name;
+  std::string_view description;  // one line, for --help
+  Placement placement;
+  unsigned flags;  // the FlagUse values of those it uses; the others must be 1
+
+  // Returns the compute ops of a whole step on `rank` in their order. Throws Error where the scheme
+  // does not allow `shape`, whichever the rank.
+  std::vector<Op> (*build)(const ScheduleShape& shape, int rank);
+};
+
+enum FlagUse : unsigned {
+  kUsesRanks = 1,
+  kUsesMicroBatches = 2,
+  kUsesSlices = 4,
+  kUsesChunks = 8,
+};
+
+// "Chunk 1 of rank 2": a stage, seen from its rank.
+struct ChunkOfRank {
+  int rank = 0;
+  int chunk = 0;
+};
+
+// The stage that `where` is under Placement::kLoop, and under Placement::kV.
+int LoopStage(const ScheduleShape& shape, const ChunkOfRank& where);
+int VStage(const ScheduleShape& shape, const ChunkOfRank& where);
+
+// The order all 1F1B schemes share: `num_warmup` forwards (or all, if there are fewer), then a
+// forward and a backward in turn, and when the forwards have run out the backwards that are left.
+std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
+                                      const std::vector<Unit>& backwards, int num_warmup);
+
+}  // namespace sluice

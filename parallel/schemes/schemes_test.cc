@@ -1,0 +1,123 @@
+#include "parallel/schemes/schemes.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "parallel/schedule/communication.h"
+#include "parallel/schedule/find_error.h"
+#include "parallel/schedule/schedule_text.h"
+
+namespace sluice {
+namespace {
+
+// The message of the Error that building throws.
+std::string BuildError(std::string_view scheme, const ScheduleShape& shape) {
+  try {
+    BuildSchedule(FindScheme(scheme), shape);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The shape that shows most of a scheme in few ops.
+ScheduleShape GoldenShape(const Scheme& scheme) {
+  ScheduleShape shape = {.num_ranks = (scheme.flags & kUsesRanks) ? 2 : 1};
+  if (scheme.flags & kUsesChunks) shape.num_chunks = 2;
+  if (scheme.flags & kUsesSlices) {
+    shape.num_micro_batches = 2;
+    shape.num_slices = 3;
+  } else {
+    shape.num_micro_batches = 4;
+  }
+  return shape;
+}
+
+// golden/<scheme>.txt holds the step's compute ops, then the same with communication, then the
+// forward pass.
+TEST(Schemes, MatchGoldenText) {
+  for (const Scheme& scheme : Schemes()) {
+    const std::string path = "parallel/schemes/golden/" + std::string(scheme.name) + ".txt";
+    std::ifstream file(path);
+    ASSERT_TRUE(file.is_open()) << path;
+    std::stringstream golden;
+    golden << file.rdbuf();
+    ScheduleShape shape = GoldenShape(scheme);
+    const Schedule step = BuildSchedule(scheme, shape);
+    shape.pass = Pass::kForward;
+    const Schedule forward = BuildSchedule(scheme, shape);
+    EXPECT_EQ(golden.str(), FormatSchedule(step) + "\n" + FormatSchedule(AddCommunication(step)) +
+                                "\n" + FormatSchedule(AddCommunication(forward)))
+        << path;
+  }
+}
+
+TEST(Schemes, AreFoundByName) {
+  for (const Scheme& scheme : Schemes()) EXPECT_EQ(&FindScheme(scheme.name), &scheme);
+}
+
+TEST(Schemes, NameTheNearestAndAllWhenThereIsNone) {
+  try {
+    FindScheme("one_f_one_d");
+    FAIL();
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("unknown scheme 'one_f_one_d'; did you mean 'one_f_one_b'?"),
+              std::string::npos)
+        << message;
+    EXPECT_NE(message.find("seqpipe"), std::string::npos) << message;
+  }
+}
+
+TEST(Schemes, RefuseNumbersUnderOne) {
+  EXPECT_EQ(BuildError("gpipe", {.num_ranks = 0}),
+            "pipeline_parallel_size 0 is not allowed: it must be at least 1");
+  EXPECT_EQ(BuildError("gpipe", {.num_micro_batches = -1}),
+            "num_micro_batches -1 is not allowed: it must be at least 1");
+  EXPECT_EQ(BuildError("gpipe", {.num_slices = 0}),
+            "n_slices 0 is not allowed: it must be at least 1");
+  EXPECT_EQ(BuildError("gpipe", {.num_chunks = 0}),
+            "num_chunks 0 is not allowed: it must be at least 1");
+}
+
+TEST(Schemes, RefuseFlagsThatTheyDoNotUse) {
+  EXPECT_EQ(
+      BuildError("gpipe", {.num_ranks = 2, .num_chunks = 2})
+          .find("num_chunks 2 is not allowed with scheme gpipe: it must be 1; schemes that use it: "
+                "interleaved_one_f_one_b"),
+      0u);
+  EXPECT_EQ(
+      BuildError("one_f_one_b", {.num_slices = 4})
+          .find("n_slices 4 is not allowed with scheme one_f_one_b: it must be 1; schemes that "
+                "use it: single seqpipe seq_one_f_one_b"),
+      0u);
+  EXPECT_EQ(BuildError("single", {.num_ranks = 4})
+                .find("pipeline_parallel_size 4 is not allowed with scheme single: it must be 1"),
+            0u);
+}
+
+TEST(Schemes, InterleavedNeedsWholeGroupsOfMicroBatches) {
+  EXPECT_EQ(BuildError("interleaved_one_f_one_b",
+                       {.num_ranks = 4, .num_micro_batches = 6, .num_chunks = 2}),
+            "num_micro_batches 6 is not allowed with scheme interleaved_one_f_one_b: it must be a "
+            "multiple of pipeline_parallel_size 4");
+}
+
+TEST(Schemes, RefuseMoreUnitsThanTheyCanHold) {
+  EXPECT_NE(BuildError("seqpipe", {1000, 1000, 1000}).find("makes 1000000000 units"),
+            std::string::npos);
+  EXPECT_NE(BuildError("seqpipe", {2'000'000'000, 2'000'000'000, 2'000'000'000}), "no error");
+}
+
+TEST(Schemes, InterleavedPlacesChunksInALoop) {
+  const Scheme& scheme = FindScheme("interleaved_one_f_one_b");
+  const ScheduleShape shape = {.num_ranks = 3, .num_micro_batches = 3, .num_chunks = 2};
+  EXPECT_EQ(NumStages(scheme, shape), 6);
+  EXPECT_EQ(BuildSchedule(scheme, shape).rank_of_stage, (std::vector<int>{0, 1, 2, 0, 1, 2}));
+}
+
+}  // namespace
+}  // namespace sluice
