@@ -1,0 +1,27 @@
+// Who is at fault when a wait passes its deadline: found by following who waits for whom.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "parallel/comm/rank_status.h"
+
+namespace sluice {
+
+// What is known of one rank of all.
+struct RankView {
+  // nullptr when it cannot be seen from here (another host).
+  const RankStatus* status = nullptr;
+  // The rank that it waits for, -1 when none.
+  int waits_for = -1;
+};
+
+// Returns the message for `reporter`, whose wait has lasted `waited_s`.  The first line names the
+// rank at fault (the end of the chain of waits), and the reporter's op, position, peer and bytes;
+// then comes a line a rank with what it does and what it completed last.
+std::string DescribeDeadline(std::span<const RankView> ranks, int reporter, double waited_s);
+
+// Returns the message for `reporter`, which waits for `gone`, a rank that has left.
+std::string DescribeLeft(std::span<const RankView> ranks, int reporter, int gone);
+
+}  // namespace sluice
