@@ -12,7 +12,7 @@
 // data, with their element types and shapes, say all that the offsets say: offsets exist only in
 // the text.
 //
-// Source: the format's description, https://huggingface.co/docs/safetensors.
+// Source: the format description in the README of the safetensors project.
 #pragma once
 
 #include <cstdint>
