@@ -1,7 +1,7 @@
 """The CUDA toolkit with cuBLAS, cuDNN and NCCL: kernels and communication on NVIDIA GPUs.
 
-@cuda is the toolkit found in CUDA_HOME, else in /usr/local/cuda. Where there is none (or SLUICE_CUDA=0), its targets are
-stubs that no platform satisfies, so that `bazel test //...` skips what needs them.
+@cuda is the toolkit found in CUDA_HOME, else in /usr/local/cuda. Where there is none (or SLUICE_CUDA=0), its targets
+are stubs that no platform satisfies, so that `bazel test //...` skips what needs them.
 """
 
 _LIBS = ["cublas", "cublasLt", "cudnn", "nccl"]

@@ -4,7 +4,12 @@ Found through pkg-config, or, where a package has no pkg-config file, by its hea
 repository, so that Bazel tracks them and the sandbox sees them. A missing one fails with the apt package to install.
 """
 
-_INCLUDE_DIRS = ["/usr/local/include", "/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu"]
+_INCLUDE_DIRS = [
+    "/usr/local/include",
+    "/usr/include",
+    "/usr/include/x86_64-linux-gnu",
+    "/usr/include/aarch64-linux-gnu",
+]
 _LIB_DIRS = ["/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
 
 def _fail_missing(ctx, what):
@@ -64,8 +69,9 @@ def _impl(ctx):
             archive = _find(ctx, "lib%s.a" % flag[2:], lib_dirs + _LIB_DIRS)
         if archive and flag != "-lpthread":
             ctx.symlink(archive, "lib/" + archive.basename)
-            imports += "cc_import(name = %r, static_library = %r)\n" % (flag[2:] + "_archive", "lib/" + archive.basename)
-            deps.append(":" + flag[2:] + "_archive")
+            target = flag[2:] + "_archive"
+            imports += "cc_import(name = %r, static_library = %r)\n" % (target, "lib/" + archive.basename)
+            deps.append(":" + target)
         else:
             options.append(flag)
 
