@@ -162,8 +162,10 @@ def make_case(num_layers, hidden_size, num_heads, seq_len, batch_size, prefix_le
                 tensors[f"grad.layers.{i}.{name}"] = gradient
             else:
                 rows, columns = gradient.shape
-                tensors[f"grad.layers.{i}.{name}.right"] = gradient @ RandomStream(seed, "golden.right").uniform([columns])
-                tensors[f"grad.layers.{i}.{name}.left"] = RandomStream(seed, "golden.left").uniform([rows]) @ gradient
+                right = RandomStream(seed, "golden.right").uniform([columns])
+                left = RandomStream(seed, "golden.left").uniform([rows])
+                tensors[f"grad.layers.{i}.{name}.right"] = gradient @ right
+                tensors[f"grad.layers.{i}.{name}.left"] = left @ gradient
     metadata = {
         "num_layers": num_layers, "hidden_size": hidden_size, "num_heads": num_heads, "seq_len": seq_len,
         "batch_size": batch_size, "prefix_len": prefix_len, "loss": loss_kind, "seed": seed,
@@ -175,7 +177,8 @@ def write_safetensors(path, tensors, metadata):
     header, data = {"__metadata__": metadata}, b""
     for name, tensor in tensors.items():
         values = tensor.detach().numpy().astype("<f8").tobytes()
-        header[name] = {"dtype": "F64", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(values)]}
+        offsets = [len(data), len(data) + len(values)]
+        header[name] = {"dtype": "F64", "shape": list(tensor.shape), "data_offsets": offsets}
         data += values
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
