@@ -1,0 +1,48 @@
+#include "core/kernels/cpu/blas.h"
+
+#include <cblas.h>
+
+#include <type_traits>
+
+namespace sluice::cpu {
+namespace {
+
+CBLAS_TRANSPOSE ToCblas(Transpose transpose) {
+  return transpose == Transpose::kYes ? CblasTrans : CblasNoTrans;
+}
+
+}  // namespace
+
+template <typename T>
+void Gemm(GemmSize size, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c) {
+  if (size.m == 0 || size.n == 0) return;
+  const auto gemm = [&](auto function) {
+    function(CblasRowMajor, ToCblas(a.transpose), ToCblas(b.transpose),
+             static_cast<blasint>(size.m), static_cast<blasint>(size.n),
+             static_cast<blasint>(size.k), alpha, a.data, static_cast<blasint>(a.row_stride),
+             b.data, static_cast<blasint>(b.row_stride), beta, c.data,
+             static_cast<blasint>(c.row_stride));
+  };
+  if constexpr (std::is_same_v<T, float>) {
+    gemm(cblas_sgemm);
+  } else {
+    gemm(cblas_dgemm);
+  }
+}
+
+template void Gemm<float>(GemmSize, float, Matrix<const float>, Matrix<const float>, float,
+                          Matrix<float>);
+template void Gemm<double>(GemmSize, double, Matrix<const double>, Matrix<const double>, double,
+                           Matrix<double>);
+
+void UseCallingThreadOnly() { openblas_set_num_threads(1); }
+
+std::string BlasDescription() {
+  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64": the first two
+  // words say enough.
+  const std::string config = openblas_get_config();
+  const size_t version_end = config.find(' ', config.find(' ') + 1);
+  return config.substr(0, version_end) + " " + openblas_get_corename();
+}
+
+}  // namespace sluice::cpu
