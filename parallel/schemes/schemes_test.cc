@@ -29,7 +29,7 @@ ScheduleShape GoldenShape(const Scheme& scheme) {
   if (scheme.flags & kUsesChunks) shape.num_chunks = 2;
   if (scheme.flags & kUsesSlices) {
     shape.num_micro_batches = 2;
-    shape.num_slices = 3;
+    shape.num_slices = (scheme.flags & kUsesChunks) ? 2 : 3;
   } else {
     shape.num_micro_batches = 4;
   }
