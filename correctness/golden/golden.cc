@@ -1,13 +1,16 @@
 #include "correctness/golden/golden.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <span>
 
 #include "core/base/check.h"
 #include "core/base/parse.h"
 #include "core/base/rng.h"
 #include "core/checkpoint/safetensors_reader.h"
+#include "correctness/tolerance/stack_bound.h"
 
 namespace sluice {
 namespace {
@@ -79,6 +82,33 @@ std::map<std::string, Values> NamedTensors(const Golden& golden, const reference
   return tensors;
 }
 
+double Norm(const Values& values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares);
+}
+
+Bound BoundFor(const Golden& golden, const std::string& name, Precision precision) {
+  ModelConfig config = golden.options.config;
+  config.seq_len += golden.options.prefix_len;
+  const int64_t batch_size = golden.options.batch_size;
+  if (name == "loss") {
+    const Values& z = golden.tensors.at("output");
+    const Values r = InitialProblem(golden.options).projection;
+    const LossMagnitudes magnitudes{
+        .z_norm = Norm(z),
+        .r_norm = r.empty() ? std::sqrt(static_cast<double>(z.size())) : Norm(r)};
+    return {.relative_l2 = std::numeric_limits<double>::infinity(),
+            .elementwise = {StackLossBound(config, batch_size, precision, magnitudes) +
+                            StackLossBound(config, batch_size, Precision::kFloat64, magnitudes)}};
+  }
+  StackTensor tensor = StackTensor::kParameterGradient;
+  if (name == "output") tensor = StackTensor::kActivation;
+  if (name == "grad.input" || name.ends_with(".prefix")) tensor = StackTensor::kActivationGradient;
+  return {.relative_l2 = StackRelativeL2(config, batch_size, precision, tensor) +
+                         StackRelativeL2(config, batch_size, Precision::kFloat64, tensor)};
+}
+
 }  // namespace
 
 std::vector<Golden> ReadGoldens() {
@@ -92,12 +122,12 @@ std::vector<Golden> ReadGoldens() {
 }
 
 std::vector<Comparison> CompareWithGolden(const Golden& golden, const reference::Step& step,
-                                          double relative_l2_bound) {
+                                          Precision precision) {
   const std::map<std::string, Values> actual = NamedTensors(golden, step);
   std::vector<Comparison> comparisons;
   for (const auto& [name, expected] : golden.tensors) {
     comparisons.push_back(CompareTensors<double, double>(
-        golden.name + ": " + name, actual.at(name), expected, {.relative_l2 = relative_l2_bound}));
+        golden.name + ": " + name, actual.at(name), expected, BoundFor(golden, name, precision)));
   }
   return comparisons;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/reference/initial_problem.h"
+#include "core/tensor/dtype.h"
 #include "correctness/tolerance/compare.h"
 
 namespace sluice {
@@ -21,9 +22,10 @@ struct Golden {
 // All fixtures, by name.  Reads the files beside this header, from the runfiles of a test.
 std::vector<Golden> ReadGoldens();
 
-// One comparison for every tensor of the fixture, under `relative_l2_bound`.  `step` is what the
-// code under test computed, as the reference would return it.
+// One comparison for every tensor of the fixture, in the fixture's order of names.  `step` is what
+// the code under test computed in `precision`, as the reference would return it.  The bound is the
+// stack's (correctness/tolerance/stack_bound.h) for that precision plus that of PyTorch's float64.
 std::vector<Comparison> CompareWithGolden(const Golden& golden, const reference::Step& step,
-                                          double relative_l2_bound);
+                                          Precision precision);
 
 }  // namespace sluice

@@ -29,13 +29,10 @@ TEST(Golden, FixturesCoverWhatTheyShould) {
   EXPECT_TRUE(has_batch && has_mean && has_projection);
 }
 
-// Two float64 implementations that round in different places.
-constexpr double kBound = 1e-13;
-
 TEST(Golden, ReferenceAgreesWithPyTorch) {
   for (const Golden& golden : ReadGoldens()) {
     const reference::Step step = ForwardBackward(InitialProblem(golden.options));
-    for (const Comparison& comparison : CompareWithGolden(golden, step, kBound)) {
+    for (const Comparison& comparison : CompareWithGolden(golden, step, Precision::kFloat64)) {
       EXPECT_TRUE(comparison.pass) << ToString(comparison);
     }
   }
@@ -52,7 +49,8 @@ TEST(Golden, ComparisonSeesEveryFault) {
       reference::Step step = good;
       reference::Values& gradient = step.gradients.back().at("fc1.weight");
       gradient = Perturbed(gradient, fault);
-      const std::vector<Comparison> comparisons = CompareWithGolden(golden, step, kBound);
+      const std::vector<Comparison> comparisons =
+          CompareWithGolden(golden, step, Precision::kFloat64);
       EXPECT_TRUE(std::any_of(comparisons.begin(), comparisons.end(),
                               [](const Comparison& comparison) { return !comparison.pass; }))
           << golden.name << ": " << Name(fault);
