@@ -1,0 +1,57 @@
+// How many floating-point operations a step needs: the numerator of every rate that is printed
+// (docs/metrics.md).
+//
+// A multiply-add is two operations.  Counted are the four linear layers and causal attention over
+// the keys that each query sees; layer norms, softmax, biases and the loss, which are lost beside
+// them, are not.  Counts are exact, for any slice behind any prefix, so that the slices of a
+// sequence add up to the sequence.
+//
+// In the backward, attention is five products where the forward has two: the scores are computed
+// again, since no [T, T] matrix is kept (Dao et al., 2205.14135, count the same).  Any other
+// recomputation, such as of activations that a scheme chose not to keep, is never counted.
+//
+// All functions throw Error when a count does not fit 64 bits.
+#pragma once
+
+#include <cstdint>
+
+#include "core/model/model_config.h"
+#include "parallel/schedule/slices.h"
+
+namespace sluice {
+
+struct LinearSize {
+  int64_t num_tokens = 0;
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+};
+
+// Of each of the three passes of a linear layer: forward, gradient of the input, gradient of the
+// weight.
+int64_t LinearFlops(const LinearSize& size);
+
+// Query-key pairs of one sequence and one head: the slice's queries, each with the whole prefix,
+// itself, and the queries before it.
+int64_t NumVisiblePairs(const Slice& slice);
+
+struct AttentionSize {
+  int64_t batch_size = 0;
+  int64_t num_heads = 0;
+  int64_t head_dim = 0;
+};
+
+// Two products in the forward, scores and values; five in the backward.
+int64_t CausalAttentionForwardFlops(const AttentionSize& size, const Slice& slice);
+int64_t CausalAttentionBackwardFlops(const AttentionSize& size, const Slice& slice);
+
+// What config.num_layers layers need for `slice` of `batch_size` sequences; for a stage, set
+// num_layers to the stage's.  A whole sequence is the slice {0, config.seq_len}.  The gradient of
+// the input includes the whole backward of attention, which has no weights.
+int64_t ForwardFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
+int64_t BackwardInputFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
+int64_t BackwardWeightFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
+
+// BackwardInputFlops + BackwardWeightFlops.
+int64_t BackwardFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
+
+}  // namespace sluice
