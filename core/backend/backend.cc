@@ -1,0 +1,54 @@
+#include "core/backend/backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/backend/cuda_backend.h"
+#include "core/base/error.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/kernels/cpu_kernels.h"
+
+namespace sluice {
+namespace {
+
+const std::vector<Precision>& SupportedPrecisions(DeviceKind kind) {
+  static const std::vector<Precision> cpu = {Precision::kFloat32, Precision::kFloat64};
+  static const std::vector<Precision> cuda = {Precision::kFloat32, Precision::kTf32,
+                                              Precision::kBFloat16, Precision::kFloat16};
+  return kind == DeviceKind::kCpu ? cpu : cuda;
+}
+
+void RequireSupported(DeviceKind kind, Precision precision) {
+  const std::vector<Precision>& supported = SupportedPrecisions(kind);
+  if (std::find(supported.begin(), supported.end(), precision) != supported.end()) return;
+  std::string names;
+  for (const Precision p : supported) {
+    if (!names.empty()) names += ", ";
+    names += Name(p);
+  }
+  throw Error(fmt::format("dtype {} is not supported on device {}; supported there: {}",
+                          Name(precision), Name(kind), names));
+}
+
+Backend MakeCpuBackend(const BackendOptions& options) {
+  auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = options.num_threads});
+  std::unique_ptr<Stream> stream = device->MakeStream();
+  auto kernels = std::make_unique<CpuKernels>(*device, StorageDType(options.precision));
+  return {std::move(device), std::move(stream), std::move(kernels)};
+}
+
+}  // namespace
+
+Backend MakeBackend(const BackendOptions& options) {
+  RequireSupported(options.kind, options.precision);
+  if (options.kind == DeviceKind::kCpu) return MakeCpuBackend(options);
+  return MakeCudaBackend({.device_index = options.device_index, .precision = options.precision});
+}
+
+bool HasCuda() { return kBuiltWithCuda; }
+
+}  // namespace sluice

@@ -1,0 +1,39 @@
+// A device, one stream of it and the kernels that run there: all that code above this layer needs
+// to run on the cpu or on cuda alike.
+//
+//   Backend backend = MakeBackend({.kind = DeviceKind::kCpu, .num_threads = 2,
+//                                  .precision = Precision::kFloat32});
+//   backend.kernels->Reserve(limits);
+//
+// Each rank makes its own, on its own thread.
+#pragma once
+
+#include <memory>
+
+#include "core/device/device.h"
+#include "core/kernels/kernels.h"
+#include "core/tensor/dtype.h"
+
+namespace sluice {
+
+struct BackendOptions {
+  DeviceKind kind = DeviceKind::kCpu;
+  Precision precision = Precision::kFloat32;
+  int num_threads = 1;   // of the cpu
+  int device_index = 0;  // of cuda
+};
+
+struct Backend {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Stream> stream;
+  std::unique_ptr<Kernels> kernels;  // enqueue on `stream`
+};
+
+// Throws Error when the device lacks the precision (naming those it has), when this program was
+// built without CUDA, or when the machine has no such device.
+Backend MakeBackend(const BackendOptions& options);
+
+// Whether this program was built with CUDA, and so has DeviceKind::kCuda.
+bool HasCuda();
+
+}  // namespace sluice

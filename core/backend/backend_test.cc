@@ -1,0 +1,45 @@
+#include "core/backend/backend.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/base/error.h"
+
+namespace sluice {
+namespace {
+
+std::string ErrorOf(const BackendOptions& options) {
+  try {
+    MakeBackend(options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Backend, OfTheCpuHasAllThreeParts) {
+  for (const Precision precision : {Precision::kFloat32, Precision::kFloat64}) {
+    const Backend backend = MakeBackend({.precision = precision, .num_threads = 2});
+    ASSERT_NE(backend.device, nullptr);
+    EXPECT_EQ(backend.device->kind(), DeviceKind::kCpu);
+    EXPECT_NE(backend.stream, nullptr);
+    EXPECT_NE(backend.kernels, nullptr);
+  }
+}
+
+TEST(Backend, NamesThePrecisionsThatTheDeviceHas) {
+  EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCpu, .precision = Precision::kBFloat16}),
+            "dtype bf16 is not supported on device cpu; supported there: f32, f64");
+  EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCuda, .precision = Precision::kFloat64}),
+            "dtype f64 is not supported on device cuda; supported there: f32, tf32, bf16, fp16");
+}
+
+TEST(Backend, SaysThatItWasBuiltWithoutCuda) {
+  if (HasCuda()) GTEST_SKIP() << "this build has CUDA";
+  EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCuda}),
+            "device cuda is not in this program, which was built without it; devices it has: cpu");
+}
+
+}  // namespace
+}  // namespace sluice
