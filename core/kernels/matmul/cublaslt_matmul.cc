@@ -1,0 +1,250 @@
+#include "core/kernels/matmul/cublaslt_matmul.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "core/base/check.h"
+#include "core/device/cuda/cuda_check.h"
+
+namespace sluice::cuda {
+namespace {
+
+// What NVIDIA advises for Hopper; no algorithm asks for more.
+constexpr int64_t kScratchBytes = int64_t{32} << 20;
+constexpr int kMaxCandidates = 16;
+constexpr int kTimedRuns = 5;
+// A candidate replaces cuBLASLt's own first choice only where it takes less than this share of its
+// time.
+constexpr double kWorthwhile = 0.97;
+constexpr uint32_t kMaxAlignmentBytes = 256;
+
+cudaDataType_t CudaType(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return CUDA_R_32F;
+    case DType::kBFloat16:
+      return CUDA_R_16BF;
+    case DType::kFloat16:
+      return CUDA_R_16F;
+    case DType::kFloat64:
+      break;
+  }
+  SLUICE_CHECK(dtype != DType::kFloat64);
+  return CUDA_R_32F;
+}
+
+cublasLtEpilogue_t CublasEpilogue(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::kNone:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case Epilogue::kBias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Epilogue::kBiasRelu:
+      return CUBLASLT_EPILOGUE_RELU_BIAS;
+    case Epilogue::kRelu:
+      return CUBLASLT_EPILOGUE_RELU;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+bool HasBias(Epilogue epilogue) {
+  return epilogue == Epilogue::kBias || epilogue == Epilogue::kBiasRelu;
+}
+
+uint32_t AlignmentOf(const void* pointer) {
+  const auto address = reinterpret_cast<uintptr_t>(pointer);
+  const auto lowest_bit = address & (~address + 1);
+  return address == 0 ? kMaxAlignmentBytes
+                      : static_cast<uint32_t>(std::min<uintptr_t>(lowest_bit, kMaxAlignmentBytes));
+}
+
+// An owned layout of a column-major matrix as it is stored.
+class Layout {
+ public:
+  Layout(DType dtype, int64_t num_rows, int64_t num_columns) {
+    SLUICE_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&handle_, CudaType(dtype),
+                                                   static_cast<uint64_t>(num_rows),
+                                                   static_cast<uint64_t>(num_columns), num_rows));
+  }
+  ~Layout() { SLUICE_CUBLAS_CHECK(cublasLtMatrixLayoutDestroy(handle_)); }
+
+  Layout(const Layout&) = delete;
+  Layout& operator=(const Layout&) = delete;
+
+  cublasLtMatrixLayout_t handle() const { return handle_; }
+
+ private:
+  cublasLtMatrixLayout_t handle_ = nullptr;
+};
+
+Layout MakeInput(DType dtype, Transpose transpose, int64_t num_rows, int64_t num_columns) {
+  if (transpose == Transpose::kYes) std::swap(num_rows, num_columns);
+  return Layout(dtype, num_rows, num_columns);
+}
+
+cublasOperation_t CublasOperation(Transpose transpose) {
+  return transpose == Transpose::kYes ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
+
+template <typename T>
+void SetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
+                  const T& value) {
+  SLUICE_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof(value)));
+}
+
+template <typename T>
+void SetPreference(cublasLtMatmulPreference_t preference,
+                   cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+  SLUICE_CUBLAS_CHECK(
+      cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
+}
+
+bool IsCapturing(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  SLUICE_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
+  return status != cudaStreamCaptureStatusNone;
+}
+
+}  // namespace
+
+struct CublasLtMatmul::Plan {
+  Plan(const MatmulShape& shape, cublasComputeType_t compute_type)
+      : a(MakeInput(shape.input_dtype, shape.transpose_a, shape.m, shape.k)),
+        b(MakeInput(shape.input_dtype, shape.transpose_b, shape.k, shape.n)),
+        d(shape.output_dtype, shape.m, shape.n),
+        has_bias(HasBias(shape.epilogue)) {
+    SLUICE_CUBLAS_CHECK(cublasLtMatmulDescCreate(&operation, compute_type, CUDA_R_32F));
+    SetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSA, CublasOperation(shape.transpose_a));
+    SetAttribute(operation, CUBLASLT_MATMUL_DESC_TRANSB, CublasOperation(shape.transpose_b));
+    SetAttribute(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CublasEpilogue(shape.epilogue));
+    if (has_bias) {
+      SetAttribute(operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CudaType(shape.output_dtype));
+    }
+  }
+  ~Plan() { SLUICE_CUBLAS_CHECK(cublasLtMatmulDescDestroy(operation)); }
+
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  Layout a;
+  Layout b;
+  Layout d;  // and of C
+  bool has_bias;
+  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatmulAlgo_t algorithm = {};
+};
+
+CublasLtMatmul::CublasLtMatmul(CudaDevice& device, CudaStream& stream, Precision precision)
+    : device_(device), stream_(stream), precision_(precision), timer_(stream.MakeTimer()) {
+  SLUICE_CUBLAS_CHECK(cublasLtCreate(&handle_));
+}
+
+CublasLtMatmul::~CublasLtMatmul() {
+  plans_.clear();
+  SLUICE_CUBLAS_CHECK(cublasLtDestroy(handle_));
+}
+
+int64_t CublasLtMatmul::ScratchBytes() { return kScratchBytes; }
+
+void CublasLtMatmul::Run(const MatmulShape& shape, const MatmulOperands& operands, void* scratch) {
+  Key key = {.shape = shape, .alignment_bytes = kMaxAlignmentBytes};
+  for (const void* pointer :
+       {operands.a, operands.b, operands.c, static_cast<const void*>(operands.d), operands.bias}) {
+    key.alignment_bytes = std::min(key.alignment_bytes, AlignmentOf(pointer));
+  }
+  const Plan& plan = FindOrMakePlan(key, operands, scratch);
+  SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, scratch));
+}
+
+CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key, const MatmulOperands& operands,
+                                                     void* scratch) {
+  std::unique_ptr<Plan>& plan = plans_[key];
+  if (plan == nullptr) {
+    const bool is_tf32 = precision_ == Precision::kTf32;
+    plan = std::make_unique<Plan>(key.shape,
+                                  is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F);
+    ChooseAlgorithm(key, operands, scratch, *plan);
+  }
+  return *plan;
+}
+
+void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& operands, void* scratch,
+                                     Plan& plan) {
+  SLUICE_CHECK(!IsCapturing(stream_.handle()));  // run the work once before capturing it
+  if (plan.has_bias) {
+    SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  }
+  cublasLtMatmulPreference_t preference = nullptr;
+  SLUICE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
+  SetPreference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                static_cast<uint64_t>(kScratchBytes));
+  for (const auto attribute :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    SetPreference(preference, attribute, key.alignment_bytes);
+  }
+  std::array<cublasLtMatmulHeuristicResult_t, kMaxCandidates> candidates = {};
+  int num_candidates = 0;
+  SLUICE_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(
+      handle_, plan.operation, plan.a.handle(), plan.b.handle(), plan.d.handle(), plan.d.handle(),
+      preference, kMaxCandidates, candidates.data(), &num_candidates));
+  SLUICE_CUBLAS_CHECK(cublasLtMatmulPreferenceDestroy(preference));
+  SLUICE_CHECK_GT(num_candidates, 0);
+
+  // Timing must not change what the call reads: a result that is added to its own old contents goes
+  // elsewhere meanwhile.
+  MatmulOperands timed = operands;
+  Buffer elsewhere;
+  if (operands.beta != 0 && operands.c == operands.d) {
+    elsewhere = device_.Allocate(key.shape.m * key.shape.n * SizeOf(key.shape.output_dtype),
+                                 "the result of a matrix product while its algorithm is chosen");
+    timed.d = elsewhere.data();
+  }
+  int64_t first_ns = 0;
+  int64_t best_ns = std::numeric_limits<int64_t>::max();
+  for (int i = 0; i < num_candidates; ++i) {
+    const cublasLtMatmulAlgo_t& algorithm = candidates[static_cast<size_t>(i)].algo;
+    const int64_t elapsed_ns = TimeNs(plan, algorithm, timed, scratch);
+    if (first_ns == 0 && elapsed_ns != std::numeric_limits<int64_t>::max()) first_ns = elapsed_ns;
+    const bool is_worthwhile =
+        best_ns == std::numeric_limits<int64_t>::max() ||
+        static_cast<double>(elapsed_ns) < kWorthwhile * static_cast<double>(first_ns);
+    if (elapsed_ns < best_ns && is_worthwhile) {
+      best_ns = elapsed_ns;
+      plan.algorithm = algorithm;
+    }
+  }
+  SLUICE_CHECK_LT(best_ns, std::numeric_limits<int64_t>::max());
+}
+
+int64_t CublasLtMatmul::TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                               const MatmulOperands& operands, void* scratch) {
+  int64_t best_ns = std::numeric_limits<int64_t>::max();
+  for (int run = 0; run < 1 + kTimedRuns; ++run) {
+    timer_->Begin();
+    // A candidate may turn out not to take these operands; cuBLASLt then says so and does nothing.
+    if (Enqueue(plan, algorithm, operands, scratch) != CUBLAS_STATUS_SUCCESS) {
+      return std::numeric_limits<int64_t>::max();
+    }
+    timer_->End();
+    const int64_t elapsed_ns = timer_->ElapsedNs();
+    if (run > 0) best_ns = std::min(best_ns, elapsed_ns);
+  }
+  return best_ns;
+}
+
+cublasStatus_t CublasLtMatmul::Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                       const MatmulOperands& operands, void* scratch) {
+  if (plan.has_bias) {
+    SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  }
+  const float alpha = 1;
+  const void* c = operands.beta != 0 ? operands.c : operands.d;
+  return cublasLtMatmul(handle_, plan.operation, &alpha, operands.a, plan.a.handle(), operands.b,
+                        plan.b.handle(), &operands.beta, c, plan.d.handle(), operands.d,
+                        plan.d.handle(), &algorithm, scratch, static_cast<size_t>(kScratchBytes),
+                        stream_.handle());
+}
+
+}  // namespace sluice::cuda

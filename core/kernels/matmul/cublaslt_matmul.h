@@ -1,0 +1,94 @@
+// Matrix products through cuBLASLt, each shape with the algorithm that was fastest when it was
+// first seen.
+//
+// The first call of a shape asks cuBLASLt for candidates, times them on the call's own operands and
+// keeps the winner; later calls only enqueue it.  A candidate must beat cuBLASLt's first choice by
+// 3 % to replace it, so that noise does not change the choice, and with it the rounding, from one
+// run to the next.  The first call of a shape synchronises the stream and so cannot be captured in
+// a CUDA graph: run the work once before.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "core/device/cuda/cuda_device.h"
+#include "core/tensor/dtype.h"
+
+namespace sluice::cuda {
+
+enum class Transpose : uint8_t { kNo, kYes };
+
+enum class Epilogue : uint8_t { kNone, kBias, kBiasRelu, kRelu };
+
+// D = epilogue(op(A) op(B) + beta C) in cuBLAS's order, columns contiguous: op(A) is m x k, op(B)
+// k x n, C and D m x n.  A row-major [rows, columns] matrix is a column-major columns x rows one.
+// Leading dimensions are the stored matrices' own: nothing is padded.
+struct MatmulShape {
+  int64_t m = 0;
+  int64_t n = 0;
+  int64_t k = 0;
+  Transpose transpose_a = Transpose::kNo;
+  Transpose transpose_b = Transpose::kNo;
+  DType input_dtype = DType::kFloat32;   // of A and B
+  DType output_dtype = DType::kFloat32;  // of C, D and the bias
+  Epilogue epilogue = Epilogue::kNone;
+
+  auto operator<=>(const MatmulShape&) const = default;
+};
+
+struct MatmulOperands {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  const void* c = nullptr;  // read where beta is 1; may be d
+  void* d = nullptr;
+  const void* bias = nullptr;  // [m], where the epilogue has one
+  float beta = 0;
+};
+
+// The matrix products of one stream.  Products of 16-bit numbers are accumulated in float32;
+// float32 is multiplied as float32, or as tf32 where the precision says so.
+class CublasLtMatmul {
+ public:
+  CublasLtMatmul(CudaDevice& device, CudaStream& stream, Precision precision);
+  ~CublasLtMatmul();
+
+  CublasLtMatmul(const CublasLtMatmul&) = delete;
+  CublasLtMatmul& operator=(const CublasLtMatmul&) = delete;
+
+  // Bytes of scratch memory that Run needs, aligned to 256 bytes.
+  static int64_t ScratchBytes();
+
+  // Enqueues the product.
+  void Run(const MatmulShape& shape, const MatmulOperands& operands, void* scratch);
+
+ private:
+  struct Plan;
+
+  // What a plan depends on: the alignments decide which algorithms may be used.
+  struct Key {
+    MatmulShape shape;
+    uint32_t alignment_bytes = 0;  // the least of all operands
+
+    auto operator<=>(const Key&) const = default;
+  };
+
+  Plan& FindOrMakePlan(const Key& key, const MatmulOperands& operands, void* scratch);
+  void ChooseAlgorithm(const Key& key, const MatmulOperands& operands, void* scratch, Plan& plan);
+  int64_t TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                 const MatmulOperands& operands, void* scratch);
+  cublasStatus_t Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                         const MatmulOperands& operands, void* scratch);
+
+  CudaDevice& device_;
+  CudaStream& stream_;
+  Precision precision_;
+  cublasLtHandle_t handle_ = nullptr;
+  std::unique_ptr<StreamTimer> timer_;
+  std::map<Key, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace sluice::cuda

@@ -1,0 +1,29 @@
+// The linear layer on NVIDIA GPUs: the contract of matmul.h for float32, tf32, bf16 and fp16.
+//
+// Products run on cuBLASLt with bias, ReLU and residual in the product's own pass
+// (cublaslt_matmul.h says how algorithms are chosen).  The mask of the ReLU backward is a second
+// pass over dx, and bias gradients are summed from dout in a fixed order.
+#pragma once
+
+#include <cstdint>
+
+#include "core/device/cuda/cuda_device.h"
+#include "core/kernels/matmul/cublaslt_matmul.h"
+#include "core/kernels/matmul/matmul.h"
+
+namespace sluice::cuda {
+
+// Bytes of scratch memory that the three functions need for layers of up to this many features.
+int64_t LinearScratchBytes(int64_t max_features);
+
+// Each enqueues on `matmul`'s stream, `stream`; `scratch`, aligned to 256 bytes, is overwritten.
+struct LinearContext {
+  CublasLtMatmul& matmul;
+  CudaStream& stream;
+  void* scratch;
+};
+void LinearForward(const LinearForwardArgs& args, const LinearContext& context);
+void LinearBackwardInput(const LinearBackwardInputArgs& args, const LinearContext& context);
+void LinearBackwardWeight(const LinearBackwardWeightArgs& args, const LinearContext& context);
+
+}  // namespace sluice::cuda
