@@ -6,6 +6,7 @@
 // (RunThreadRanks, RunMpiRank), which ends the process with the code.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -26,5 +27,9 @@ class CommError : public std::runtime_error {
  private:
   int exit_code_;
 };
+
+// Returns what `run` returns; if it throws CommError, prints the message to stderr and returns the
+// exit code.
+int RunReportingFaults(const std::function<int()>& run);
 
 }  // namespace sluice

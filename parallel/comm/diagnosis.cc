@@ -10,22 +10,20 @@ bool IsWaiting(const RankView& view) {
          view.status->wait_begin_ns() != 0;
 }
 
-// The end of the chain of waits that starts at `reporter`, or -1 when it is a circle.
-int EndOfChain(std::span<const RankView> ranks, int reporter) {
-  int rank = reporter;
-  for (size_t steps = 0; steps <= ranks.size(); ++steps) {
-    if (!IsWaiting(ranks[rank]) || ranks[rank].waits_for < 0) return rank;
-    rank = ranks[rank].waits_for;
-  }
-  return -1;
-}
-
 std::string Activity(const RankView& view) {
   return view.status == nullptr ? "is on another host and does not answer"
                                 : view.status->DescribeActivity();
 }
 
 }  // namespace
+
+int EndOfChain(std::span<const RankView> ranks, int rank) {
+  for (size_t steps = 0; steps <= ranks.size(); ++steps) {
+    if (!IsWaiting(ranks[rank]) || ranks[rank].waits_for < 0) return rank;
+    rank = ranks[rank].waits_for;
+  }
+  return -1;
+}
 
 std::string DescribeDeadline(std::span<const RankView> ranks, int reporter, double waited_s) {
   const int culprit = EndOfChain(ranks, reporter);

@@ -16,6 +16,9 @@ struct RankView {
   int waits_for = -1;
 };
 
+// Follows the waits from `rank` to the rank at their end, or returns -1 when they go in a circle.
+int EndOfChain(std::span<const RankView> ranks, int rank);
+
 // Returns the message for `reporter`, whose wait has lasted `waited_s`.  The first line names the
 // rank at fault (the end of the chain of waits), and the reporter's op, position, peer and bytes;
 // then comes a line a rank with what it does and what it completed last.

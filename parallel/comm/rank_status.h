@@ -60,6 +60,8 @@ class RankStatus {
   void SetPhase(RankPhase phase) { phase_.store(phase, std::memory_order_release); }
   void SetPosition(const SchedulePosition& position);
   void BeginWait(const CommCall& call);
+  // Within a wait: another rank is waited for now.
+  void SetWaitPeer(int peer) { waiting_.peer.store(peer, std::memory_order_relaxed); }
   void EndWait();
 
   RankPhase phase() const { return phase_.load(std::memory_order_acquire); }

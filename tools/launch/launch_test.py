@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""launch_test.py LAUNCH PROGRAM: command lines, and what is left after each way to end a run."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import processes
+
+LAUNCH, PROGRAM = sys.argv[1], os.path.abspath(sys.argv[2])
+GONE_SECONDS = 2
+NUM_RANKS = 3
+
+
+def launch(*arguments):
+    return subprocess.run([LAUNCH, *arguments], capture_output=True, text=True, timeout=60)
+
+
+class CommandLines(unittest.TestCase):
+    def test_one_host(self):
+        result = launch("--ranks_per_host=3", "--dry_run", "--", PROGRAM, "--model=test")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"^mpirun -n 3 .*OVERSUBSCRIBE.* --mca plm isolated .*/mpi_program --model=test$")
+
+    def test_many_hosts(self):
+        result = launch("--hosts=a,b", "--ranks_per_host=4", "--rsh=my agent", "--dry_run", "--", PROGRAM)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("-n 8 --host a:4,b:4 --map-by ppr:4:node:OVERSUBSCRIBE", result.stdout)
+        self.assertIn("plm_rsh_agent 'my agent'", result.stdout)
+
+    def test_bazel_target(self):
+        result = launch("--ranks_per_host=2", "--dry_run", "--", "//bench:seqpipe", "--n_slices=8")
+        self.assertRegex(result.stdout, r"/bazel-bin/bench/seqpipe --n_slices=8$")
+
+    def test_bad_input_is_one_line_and_exit_2(self):
+        for arguments, text in [
+            (["--ranks_per_host=2"], "no program"),
+            (["--ranks_per_host=2", "--"], "no program"),
+            (["--ranks_per_host=0", "--", PROGRAM], "--ranks_per_host=0"),
+            (["--ranks_per_host=-1", "--", PROGRAM], "--ranks_per_host=-1"),
+            (["--ranks_per_host=1e9", "--", PROGRAM], "--ranks_per_host=1e9"),
+            (["--ranks_per_host= 8", "--", PROGRAM], "--ranks_per_host= 8"),
+            (["--ranks=2", "--", PROGRAM], "--ranks=2"),
+            (["--hosts=a,,b", "--", PROGRAM], "--hosts"),
+            (["--hosts=a;reboot", "--", PROGRAM], "--hosts"),
+            (["--hosts=a,a", "--", PROGRAM], "twice"),
+            (["--", "/no/such/program"], "/no/such/program"),
+        ]:
+            result = launch(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+            self.assertIn(text, result.stderr)
+
+    def test_exit_code_and_output_are_the_programs(self):
+        result = launch("--ranks_per_host=2", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
+        self.assertEqual(result.returncode, 7)
+        self.assertIn("out\n", result.stdout)
+        self.assertTrue(result.stderr.startswith("err\n"), result.stderr)
+
+    def test_tagged_output(self):
+        result = launch("--ranks_per_host=2", "--tag_output", "--", "/bin/echo", "hello")
+        self.assertRegex(result.stdout, r"\[1,0\]<stdout>:hello")
+        self.assertRegex(result.stdout, r"\[1,1\]<stdout>:hello")
+
+
+class Endings(unittest.TestCase):
+    """F16: whichever way a run is ended, no rank outlives it."""
+
+    def start(self):
+        run = subprocess.Popen(
+            [LAUNCH, f"--ranks_per_host={NUM_RANKS}", "--", PROGRAM, "fault", "run", "-1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        pids = [int(re.fullmatch(r"pid (\d+)\n", run.stdout.readline())[1]) for _ in range(NUM_RANKS)]
+        # In the midst of its steps.
+        time.sleep(0.3)
+        self.assertTrue(all(processes.is_alive(pid) for pid in pids))
+        return run, pids
+
+    def check_end(self, run, pids, exit_code):
+        self.assertTrue(processes.wait_gone(pids, GONE_SECONDS), "ranks outlive their launcher")
+        self.assertEqual(run.wait(timeout=10), exit_code)
+        run.stdout.close()
+        run.stderr.close()
+
+    def test_interrupt(self):
+        run, pids = self.start()
+        run.send_signal(signal.SIGINT)
+        self.check_end(run, pids, 130)
+
+    def test_terminate(self):
+        run, pids = self.start()
+        run.send_signal(signal.SIGTERM)
+        self.check_end(run, pids, 143)
+
+    def test_kill_the_launcher(self):
+        run, pids = self.start()
+        run.kill()
+        self.check_end(run, pids, -signal.SIGKILL)
+
+    def test_kill_mpirun(self):
+        run, pids = self.start()
+        (mpirun,) = processes.children_of(run.pid)
+        os.kill(mpirun, signal.SIGKILL)
+        self.check_end(run, pids, 128 + signal.SIGKILL)
+
+    def test_kill_a_rank_from_outside(self):
+        run, pids = self.start()
+        os.kill(pids[1], signal.SIGKILL)
+        first_line = run.stderr.readline()
+        self.assertRegex(first_line, r"rank \d was killed by signal 9 \(Killed\) at step \d+")
+        self.assertTrue(processes.wait_gone(pids, 5))
+        self.assertEqual(run.wait(timeout=10), 137)
+        run.stdout.close()
+        run.stderr.close()
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
