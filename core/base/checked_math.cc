@@ -1,6 +1,7 @@
 #include "core/base/checked_math.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 

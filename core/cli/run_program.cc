@@ -14,11 +14,15 @@
 namespace sluice {
 namespace {
 
+struct CloseFile {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+
 // Files, not pipes: a program that prints much must not wait for its reader.
-using TemporaryFile = std::unique_ptr<FILE, decltype(&std::fclose)>;
+using TemporaryFile = std::unique_ptr<FILE, CloseFile>;
 
 TemporaryFile MakeTemporaryFile() {
-  TemporaryFile file(std::tmpfile(), &std::fclose);
+  TemporaryFile file(std::tmpfile());
   SLUICE_CHECK(file != nullptr);
   return file;
 }

@@ -1,6 +1,7 @@
 #include "core/model/model_config.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 

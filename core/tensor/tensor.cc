@@ -1,6 +1,7 @@
 #include "core/tensor/tensor.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace sluice {
 
