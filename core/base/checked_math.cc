@@ -1,7 +1,6 @@
 #include "core/base/checked_math.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 

@@ -14,15 +14,11 @@
 namespace sluice {
 namespace {
 
-struct CloseFile {
-  void operator()(FILE* file) const { std::fclose(file); }
-};
-
 // Files, not pipes: a program that prints much must not wait for its reader.
-using TemporaryFile = std::unique_ptr<FILE, CloseFile>;
+using TemporaryFile = std::unique_ptr<FILE, decltype(&std::fclose)>;
 
 TemporaryFile MakeTemporaryFile() {
-  TemporaryFile file(std::tmpfile());
+  TemporaryFile file(std::tmpfile(), &std::fclose);
   SLUICE_CHECK(file != nullptr);
   return file;
 }

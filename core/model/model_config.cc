@@ -1,7 +1,6 @@
 #include "core/model/model_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 

@@ -4,11 +4,10 @@
 
 #include <cstdint>
 
+#include "core/model/loss_kind.h"
 #include "core/reference/transformer.h"
 
 namespace sluice::reference {
-
-enum class LossKind : uint8_t { kMean, kProjection };
 
 struct InitialProblemOptions {
   ModelConfig config;  // valid (Validate)

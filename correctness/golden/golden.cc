@@ -37,8 +37,7 @@ Golden ReadGolden(const std::filesystem::path& path) {
                  .num_heads = Number(metadata, "num_heads")},
       .batch_size = Number(metadata, "batch_size"),
       .prefix_len = Number(metadata, "prefix_len"),
-      .loss = metadata.at("loss") == "mean" ? reference::LossKind::kMean
-                                            : reference::LossKind::kProjection,
+      .loss = metadata.at("loss") == "mean" ? LossKind::kMean : LossKind::kProjection,
       .seed = static_cast<uint64_t>(Number(metadata, "seed")),
   };
   for (const SafetensorsTensor& tensor : reader.tensors()) {

@@ -18,8 +18,8 @@ TEST(Golden, FixturesCoverWhatTheyShould) {
     (options.prefix_len > 0 ? head_dims_with_prefix : head_dims_without_prefix)
         .insert(options.config.head_dim());
     has_batch |= options.batch_size > 1;
-    has_mean |= options.loss == reference::LossKind::kMean;
-    has_projection |= options.loss == reference::LossKind::kProjection;
+    has_mean |= options.loss == LossKind::kMean;
+    has_projection |= options.loss == LossKind::kProjection;
     // output, loss, grad.input, and at least one tensor for each parameter.
     EXPECT_GE(golden.tensors.size(),
               3u + static_cast<size_t>(kNumLayerParameters * options.config.num_layers));

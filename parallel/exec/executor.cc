@@ -1,0 +1,247 @@
+#include "parallel/exec/executor.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/base/check.h"
+#include "parallel/comm/rank_status.h"
+#include "parallel/exec/initialize.h"
+
+namespace sluice {
+namespace {
+
+// fp16 gradients are scaled up, so that small ones do not vanish, and unscaled where they are read.
+double LossScale(Precision precision) { return precision == Precision::kFloat16 ? 128 : 1; }
+
+// Transfers are remembered by kind and unit.
+size_t TransferIndex(OpKind kind) {
+  SLUICE_CHECK(!IsCompute(kind));
+  return static_cast<size_t>(kind) - static_cast<size_t>(OpKind::kSendActivation);
+}
+
+Payload PayloadOf(const Tensor& tensor) {
+  return {tensor.data(), tensor.num_elements(), tensor.dtype()};
+}
+
+// Both ends of a transfer give it the same tag: what is sent, and of which unit of the sending or
+// receiving lower stage.
+int TagOf(const Schedule& schedule, const Op& op) {
+  const bool is_gradient = op.kind == OpKind::kSendGradient || op.kind == OpKind::kRecvGradient;
+  Unit lower = op.unit;
+  lower.stage = std::min(op.unit.stage, PeerStage(op));
+  return (2 * UnitIndex(schedule, lower) + (is_gradient ? 1 : 0)) % (kMaxTag + 1);
+}
+
+}  // namespace
+
+Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
+    : plan_(plan),
+      backend_(backend),
+      rank_(CoordinatesOf(world.rank(), plan.config.sizes)),
+      world_(world),
+      memory_(plan, rank_) {
+  const ParallelSizes& sizes = plan.config.sizes;
+  SLUICE_CHECK_EQ(world.world_size(), sizes.world_size());
+  pipeline_ = world.Split({rank_.data * sizes.tensor + rank_.tensor, rank_.pipeline});
+  tensor_ = world.Split({rank_.data * sizes.pipeline + rank_.pipeline, rank_.tensor});
+  data_ = world.Split({rank_.pipeline * sizes.tensor + rank_.tensor, rank_.data});
+  tensor_parallel_ = MakeTensorParallel(plan.config.plan, *tensor_);
+  backend_.kernels->Reserve(memory_.layout().Limits());
+  memory_.Allocate(*backend_.device);
+  records_.resize(ops().size());
+  for (std::vector<Transfer>& transfers : pending_) {
+    transfers.resize(static_cast<size_t>(NumUnits(plan.schedule)));
+  }
+  norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
+  linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
+  InitializeRank(plan, rank_, *tensor_parallel_, memory_, *backend_.device);
+}
+
+const std::vector<Op>& Executor::ops() const {
+  return plan_.schedule.ops_of_rank[static_cast<size_t>(rank_.pipeline)];
+}
+
+const LayerRange& Executor::LayersOf(const Unit& unit) const {
+  return plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
+}
+
+void Executor::RunStep() {
+  std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);
+  std::fill(linear_is_written_.begin(), linear_is_written_.end(), 0);
+  loss_mode_ = WriteMode::kOverwrite;
+  sent_bytes_ = 0;
+  for (size_t i = 0; i < ops().size(); ++i) {
+    world_.SetPosition({.step = step_, .op_index = static_cast<int64_t>(i), .label = ""});
+    records_[i].begin_ns = MonotonicNs();
+    RunOp(ops()[i]);
+    records_[i].end_ns = MonotonicNs();
+  }
+  for (std::vector<Transfer>& transfers : pending_) {
+    for (Transfer& transfer : transfers) {
+      if (transfer.id < 0) continue;
+      pipeline_->Wait(transfer);
+      transfer = {};
+    }
+  }
+  if (plan_.config.pass == Pass::kStep) ReduceWeightGradients();
+  pipeline_->Drain();
+  backend_.stream->Synchronize();
+  ++step_;
+}
+
+void Executor::RunOp(const Op& op) {
+  switch (op.kind) {
+    case OpKind::kForward:
+      return RunForward(op.unit);
+    case OpKind::kBackward:
+    case OpKind::kBackwardInput:
+      return RunBackward(op);
+    case OpKind::kBackwardWeight:
+      return RunWeightGradients(op.unit, OpKind::kBackwardInput);
+    case OpKind::kSendActivation:
+    case OpKind::kRecvActivation:
+    case OpKind::kSendGradient:
+    case OpKind::kRecvGradient:
+      return Post(op);
+  }
+}
+
+void Executor::Post(const Op& op) {
+  const Peer peer = {.rank = PeerRank(plan_.schedule, op), .tag = TagOf(plan_.schedule, op)};
+  Transfer& transfer =
+      pending_[TransferIndex(op.kind)][static_cast<size_t>(UnitIndex(plan_.schedule, op.unit))];
+  Tensor tensor;
+  switch (op.kind) {
+    case OpKind::kSendActivation:
+      tensor = memory_.Output(op.unit);
+      break;
+    case OpKind::kRecvActivation:
+      tensor = memory_.Input(op.unit);
+      break;
+    case OpKind::kSendGradient:
+      tensor = tensor_parallel_->OwnRows(memory_.InputGradient(op.unit));
+      break;
+    case OpKind::kRecvGradient:
+      tensor = tensor_parallel_->OwnRows(memory_.OutputGradient(op.unit));
+      break;
+    default:
+      SLUICE_CHECK(false);
+  }
+  if (IsSend(op.kind)) {
+    sent_bytes_ += tensor.num_bytes();
+    transfer = pipeline_->Isend(PayloadOf(tensor), peer);
+  } else {
+    transfer = pipeline_->Irecv(PayloadOf(tensor), peer);
+  }
+}
+
+void Executor::WaitFor(OpKind kind, const Unit& unit) {
+  Transfer& transfer =
+      pending_[TransferIndex(kind)][static_cast<size_t>(UnitIndex(plan_.schedule, unit))];
+  if (transfer.id < 0) return;
+  pipeline_->Wait(transfer);
+  transfer = {};
+}
+
+void Executor::RunForward(const Unit& unit) {
+  WaitFor(OpKind::kRecvActivation, unit);
+  const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
+  const LayerRange& layers = LayersOf(unit);
+  for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
+    LayerForward(context(), memory_.Weights(layer), prefix_len, memory_.Activations(unit, layer),
+                 memory_.Scratch(unit));
+  }
+  if (unit.stage != plan_.schedule.num_stages - 1) return;
+  const Tensor output = memory_.Output(unit);
+  const double num_elements = static_cast<double>(
+      plan_.config.model.seq_len * plan_.config.batch_size * plan_.config.model.hidden_size);
+  backend_.kernels->LossForward({.z = output,
+                                 .r = memory_.Projection(unit),
+                                 .scale = 1 / num_elements,
+                                 .loss = memory_.Loss(),
+                                 .write_mode = loss_mode_});
+  loss_mode_ = WriteMode::kAccumulate;
+  if (observer_ != nullptr) observer_->output(unit, output);
+}
+
+void Executor::StartLossGradient(const Unit& unit) {
+  const double num_elements = static_cast<double>(
+      plan_.config.model.seq_len * plan_.config.batch_size * plan_.config.model.hidden_size);
+  backend_.kernels->LossBackward({.r = memory_.Projection(unit),
+                                  .scale = LossScale(plan_.config.precision) / num_elements,
+                                  .dz = tensor_parallel_->OwnRows(memory_.OutputGradient(unit))});
+}
+
+WriteMode Executor::WeightWriteMode(std::vector<char>& is_written, const Unit& unit) {
+  char& written = is_written[static_cast<size_t>(unit.stage)];
+  const WriteMode mode = written != 0 ? WriteMode::kAccumulate : WriteMode::kOverwrite;
+  written = 1;
+  return mode;
+}
+
+void Executor::RunBackward(const Op& op) {
+  const Unit& unit = op.unit;
+  WaitFor(OpKind::kRecvGradient, unit);
+  // The peer that gave the gradient has long used the activation; this frees its block.
+  WaitFor(OpKind::kSendActivation, unit);
+  if (unit.stage == plan_.schedule.num_stages - 1) StartLossGradient(unit);
+  const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
+  const bool is_last_slice = unit.slice == plan_.schedule.num_slices - 1;
+  const WriteMode norm_mode = WeightWriteMode(norm_is_written_, unit);
+  const bool whole = op.kind == OpKind::kBackward;
+  const WriteMode linear_mode =
+      whole ? WeightWriteMode(linear_is_written_, unit) : WriteMode::kOverwrite;
+  const LayerRange& layers = LayersOf(unit);
+  for (int64_t layer = layers.begin + layers.num_layers - 1; layer >= layers.begin; --layer) {
+    const LayerActivations activations = memory_.Activations(unit, layer);
+    const LayerGradients gradients = memory_.Gradients(unit, layer, op.kind);
+    LayerBackwardInput(
+        context(), memory_.Weights(layer), prefix_len, activations, gradients,
+        {.dkv_accumulator = memory_.KeyValueAccumulator(unit, layer),
+         .write_mode = is_last_slice ? WriteMode::kOverwrite : WriteMode::kAccumulate},
+        memory_.Scratch(unit), memory_.WeightGradients(layer), norm_mode,
+        tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind)));
+    if (whole) {
+      LayerBackwardWeight(context(), activations, gradients, memory_.WeightGradients(layer),
+                          linear_mode);
+    }
+  }
+  if (unit.stage == 0 && observer_ != nullptr) {
+    observer_->input_gradient(unit, tensor_parallel_->OwnRows(memory_.InputGradient(unit)));
+  }
+}
+
+void Executor::RunWeightGradients(const Unit& unit, OpKind backward) {
+  const WriteMode mode = WeightWriteMode(linear_is_written_, unit);
+  const LayerRange& layers = LayersOf(unit);
+  for (int64_t layer = layers.begin + layers.num_layers - 1; layer >= layers.begin; --layer) {
+    LayerBackwardWeight(context(), memory_.Activations(unit, layer),
+                        memory_.Gradients(unit, layer, backward), memory_.WeightGradients(layer),
+                        mode);
+  }
+}
+
+void Executor::ReduceWeightGradients() {
+  const bool sum_norms = tensor_parallel_->splits_sequence();
+  for (const int64_t layer : memory_.layers()) {
+    const LayerParameterTensors& gradients = memory_.WeightGradients(layer);
+    for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
+      if (sum_norms) tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
+    }
+    if (data_->world_size() == 1) continue;
+    for (const Tensor& gradient : gradients) data_->AllReduce(PayloadOf(gradient), ReduceOp::kSum);
+  }
+}
+
+double Executor::loss() {
+  double sum = 0;
+  // Each part of the loss is held by one rank, or by all of a tensor-parallel group that does not
+  // split the sequence.
+  const bool has_last_stage = plan_.schedule.rank_of_stage.back() == rank_.pipeline &&
+                              (rank_.tensor == 0 || tensor_parallel_->splits_sequence());
+  if (has_last_stage) sum = ReadTensor(*backend_.device, memory_.Loss()).front();
+  world_.AllReduce({&sum, 1, DType::kFloat64}, ReduceOp::kSum);
+  return sum;
+}
+
+}  // namespace sluice

@@ -1,0 +1,98 @@
+// Runs one rank's list of ops: any schedule, any plan, any communicator, any device.  A switch over
+// op kinds; it knows no scheme.
+//
+//   Executor executor(plan, backend, comm);      // one per rank: allocates, draws initial values
+//   executor.RunStep();                          // one pass: a forward, or a forward and backward
+//   executor.loss();
+//
+// How ops are executed, and why that cannot deadlock, is written in
+// parallel/schedule/execution_model.h.  RunStep allocates nothing and starts from the same weights
+// every time; gradients are overwritten by each step.  After the last op, weight gradients are
+// summed over data-parallel ranks, and those of replicated parameters over a tensor-parallel group
+// that splits the sequence.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "parallel/comm/communicator.h"
+#include "parallel/exec/job.h"
+#include "parallel/exec/rank_memory.h"
+#include "parallel/plan/layer_plan.h"
+
+namespace sluice {
+
+// When an op of the last step ran on this rank, by the host's monotonic clock.  Of a compute op
+// begin is after its input came.
+struct OpRecord {
+  int64_t begin_ns = 0;
+  int64_t end_ns = 0;
+};
+
+// Sees tensors on their way, for checks: never while timing.
+struct Observer {
+  // The output of the last stage's unit, own rows; and the gradient of the model's input.
+  std::function<void(const Unit&, const Tensor& own_rows)> output;
+  std::function<void(const Unit&, const Tensor& own_rows)> input_gradient;
+};
+
+class Executor {
+ public:
+  // `world` has plan.config.sizes.world_size() ranks.  All arguments must outlive the executor. All
+  // ranks construct theirs together: it splits `world`.
+  Executor(const JobPlan& plan, Backend& backend, Communicator& world);
+
+  void RunStep();
+
+  // The loss of the last step over the whole batch; on every rank.  A collective.
+  double loss();
+
+  const RankCoordinates& rank() const { return rank_; }
+  const RankMemory& memory() const { return memory_; }
+  TensorParallel& tensor_parallel() { return *tensor_parallel_; }
+  void set_observer(const Observer* observer) { observer_ = observer; }
+
+  // The rank's list, and when each op of the last step ran.
+  const std::vector<Op>& ops() const;
+  const std::vector<OpRecord>& records() const { return records_; }
+
+  // Bytes given to sends of activations and gradients in one step.
+  int64_t sent_bytes() const { return sent_bytes_; }
+
+ private:
+  void RunOp(const Op& op);
+  void RunForward(const Unit& unit);
+  void RunBackward(const Op& op);
+  void RunWeightGradients(const Unit& unit, OpKind backward);
+  void StartLossGradient(const Unit& unit);
+  void Post(const Op& op);
+  void WaitFor(OpKind kind, const Unit& unit);
+  void ReduceWeightGradients();
+
+  LayerContext context() { return {*backend_.kernels, *tensor_parallel_}; }
+  const LayerRange& LayersOf(const Unit& unit) const;
+  // Whether this is the first gradient of the stage's weights in this step; the next ones are
+  // added.
+  WriteMode WeightWriteMode(std::vector<char>& is_written, const Unit& unit);
+
+  const JobPlan& plan_;
+  Backend& backend_;
+  RankCoordinates rank_;
+  std::unique_ptr<Communicator> pipeline_, tensor_, data_;
+  Communicator& world_;
+  std::unique_ptr<TensorParallel> tensor_parallel_;
+  RankMemory memory_;
+  const Observer* observer_ = nullptr;
+
+  std::vector<OpRecord> records_;
+  std::vector<Transfer> pending_[4];                       // by kind of transfer and unit
+  std::vector<char> norm_is_written_, linear_is_written_;  // by stage
+  WriteMode loss_mode_ = WriteMode::kOverwrite;
+  int64_t sent_bytes_ = 0;
+  int64_t step_ = 0;
+};
+
+}  // namespace sluice

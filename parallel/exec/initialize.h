@@ -1,0 +1,36 @@
+// Between a rank's memory and the host: initial values in, results out.
+#pragma once
+
+#include <vector>
+
+#include "core/device/device.h"
+#include "core/model/tensor_parallel.h"
+#include "parallel/exec/job.h"
+#include "parallel/exec/rank_memory.h"
+
+namespace sluice {
+
+// Draws the rank's shards of the weights, the cached prefix, and its parts of the model's input and
+// of the loss's projection (core/model/initial_values.h) into its memory.
+void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
+                    const TensorParallel& tensor_parallel, const RankMemory& memory,
+                    Device& device);
+
+// The positions, sequences and elements of the whole [seq_len, batch_size, hidden_size] that a
+// unit's own rows are.
+struct BatchBlock {
+  int64_t position_begin = 0;
+  int64_t num_positions = 0;
+  int64_t sequence_begin = 0;
+  int64_t num_sequences = 0;
+};
+
+BatchBlock OwnBlock(const JobPlan& plan, const RankCoordinates& rank, const Unit& unit);
+
+// The elements of a tensor of `device`, as float64.
+std::vector<double> ReadTensor(Device& device, const Tensor& tensor);
+
+// The same from host memory to a tensor of the device, rounded to its type.
+void WriteTensor(Device& device, const Tensor& tensor, const std::vector<double>& values);
+
+}  // namespace sluice

@@ -1,0 +1,109 @@
+#include "parallel/exec/job.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/checked_math.h"
+#include "core/base/error.h"
+#include "parallel/schedule/communication.h"
+#include "parallel/schedule/find_error.h"
+#include "parallel/schemes/schemes.h"
+
+namespace sluice {
+namespace {
+
+// "1, 2, 4": what divides both; the first 24.
+std::string CommonDivisors(int64_t a, int64_t b) {
+  std::vector<int64_t> divisors;
+  for (int64_t d = 1; d <= std::min(a, b) && d <= 100'000 && divisors.size() < 24; ++d) {
+    if (a % d == 0 && b % d == 0) divisors.push_back(d);
+  }
+  return fmt::format("{}", fmt::join(divisors, ", "));
+}
+
+void CheckTensorParallel(const JobConfig& config) {
+  const int64_t size = config.sizes.tensor;
+  const int64_t heads = config.model.num_heads;
+  const int64_t features = config.model.ffn_hidden_size();
+  const std::string valid = CommonDivisors(heads, features);
+  if (heads % size != 0) {
+    throw Error(fmt::format("num_heads {} is not divisible by tensor_parallel_size {}; valid: {}",
+                            heads, size, valid));
+  }
+  if (features % size != 0) {
+    throw Error(
+        fmt::format("ffn_hidden_size {} is not divisible by tensor_parallel_size {}; valid: {}",
+                    features, size, valid));
+  }
+  if (config.plan != PlanKind::kMegatronSequenceParallel) return;
+  for (const Slice& slice : config.slices) {
+    if (slice.len % size != 0) {
+      throw Error(
+          fmt::format("a slice of {} positions is not divisible by tensor_parallel_size {}, as "
+                      "sequence parallelism needs it",
+                      slice.len, size));
+    }
+  }
+}
+
+void CheckBatch(const JobConfig& config) {
+  const int64_t parts = int64_t{config.sizes.data} * config.num_micro_batches;
+  if (config.batch_size < 1 || config.batch_size % parts != 0) {
+    throw Error(
+        fmt::format("batch_size {} is not divisible by {} micro-batches (data_parallel_size {} x "
+                    "num_micro_batches {})",
+                    config.batch_size, parts, config.sizes.data, config.num_micro_batches));
+  }
+}
+
+// A step needs a few times this many bytes: if even that overflows, say so now.
+void CheckSizes(const JobConfig& config) {
+  NumParameters(config.model);
+  const int64_t positions =
+      CheckedSum("prefix_len + seq_len", config.prefix_len, config.model.seq_len);
+  CheckedProduct("the size of the activations in bytes",
+                 {positions, config.batch_size, config.model.hidden_size, config.model.num_layers,
+                  16, SizeOf(StorageDType(config.precision))});
+}
+
+}  // namespace
+
+RankCoordinates CoordinatesOf(int rank, const ParallelSizes& sizes) {
+  SLUICE_CHECK(rank >= 0 && rank < sizes.world_size());
+  return {.pipeline = rank / sizes.tensor % sizes.pipeline,
+          .tensor = rank % sizes.tensor,
+          .data = rank / sizes.tensor / sizes.pipeline};
+}
+
+int RankOf(const RankCoordinates& coordinates, const ParallelSizes& sizes) {
+  return (coordinates.data * sizes.pipeline + coordinates.pipeline) * sizes.tensor +
+         coordinates.tensor;
+}
+
+JobPlan PlanJob(JobConfig config) {
+  Validate(config.model);
+  if (config.slices.empty()) config.slices = UniformSlices(config.model.seq_len, 1);
+  CheckSizes(config);
+  CheckBatch(config);
+  CheckTensorParallel(config);
+
+  const Scheme& scheme = FindScheme(config.scheme);
+  const ScheduleShape shape = {.num_ranks = config.sizes.pipeline,
+                               .num_micro_batches = config.num_micro_batches,
+                               .num_slices = static_cast<int>(config.slices.size()),
+                               .num_chunks = config.num_chunks,
+                               .pass = config.pass};
+  JobPlan plan;
+  plan.schedule = AddCommunication(BuildSchedule(scheme, shape));
+  if (const auto error = FindError(plan.schedule)) {
+    throw Error(fmt::format("the schedule of '{}' is wrong: {}", config.scheme, *error));
+  }
+  plan.layers_of_stage = SplitLayers(config.model.num_layers, plan.schedule.num_stages);
+  plan.micro_batch_size = config.batch_size / config.sizes.data / config.num_micro_batches;
+  plan.config = std::move(config);
+  return plan;
+}
+
+}  // namespace sluice

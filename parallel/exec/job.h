@@ -1,0 +1,80 @@
+// One job: what is run, how it is split over ranks, and everything that can be said of it before a
+// rank starts.
+//
+//   JobPlan plan = PlanJob(config);       // throws Error: nothing is allocated, no rank runs yet
+//   Executor executor(plan, ...);         // one per rank
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model/loss_kind.h"
+#include "core/model/model_config.h"
+#include "core/model/tensor_parallel.h"
+#include "core/tensor/dtype.h"
+#include "parallel/plan/layer_plan.h"
+#include "parallel/schedule/layer_split.h"
+#include "parallel/schedule/schedule.h"
+#include "parallel/schedule/slices.h"
+
+namespace sluice {
+
+// Ranks along each axis.  Their product is the world size.
+struct ParallelSizes {
+  int pipeline = 1;
+  int tensor = 1;
+  int data = 1;
+
+  int world_size() const { return pipeline * tensor * data; }
+};
+
+// Where a rank stands.  Tensor-parallel ranks are neighbours, then pipeline ranks, then
+// data-parallel ones: rank = (data * pipeline_size + pipeline) * tensor_size + tensor.
+struct RankCoordinates {
+  int pipeline = 0;
+  int tensor = 0;
+  int data = 0;
+};
+
+RankCoordinates CoordinatesOf(int rank, const ParallelSizes& sizes);
+int RankOf(const RankCoordinates& coordinates, const ParallelSizes& sizes);
+
+struct JobConfig {
+  ModelConfig model;
+  int64_t batch_size = 1;
+  int64_t prefix_len = 0;  // cached positions before the sequence; a step differentiates only with
+                           // respect to the rest
+  LossKind loss = LossKind::kMean;
+  uint64_t seed = 0;
+  Precision precision = Precision::kFloat32;
+
+  std::string scheme = "single";
+  Pass pass = Pass::kStep;
+  std::vector<Slice> slices;  // of the sequence; empty: one
+  int num_micro_batches = 1;  // of each data-parallel rank's part of the batch
+  int num_chunks = 1;
+  ParallelSizes sizes;
+  PlanKind plan = PlanKind::kMegatron;
+};
+
+struct JobPlan {
+  JobConfig config;  // with its slices filled in
+  Schedule schedule;
+  std::vector<LayerRange> layers_of_stage;
+  int64_t micro_batch_size = 1;
+
+  bool splits_sequence() const {
+    return config.sizes.tensor > 1 && config.plan == PlanKind::kMegatronSequenceParallel;
+  }
+  ShardIndex ShardOf(const RankCoordinates& rank) const {
+    return {.index = rank.tensor, .count = config.sizes.tensor};
+  }
+};
+
+// Throws Error naming the number and what is allowed when the parts do not fit together (heads or
+// features that do not divide, a batch that does not, slices that do not sum to the sequence, ...).
+// The schedule has been through FindError.
+JobPlan PlanJob(JobConfig config);
+
+}  // namespace sluice
