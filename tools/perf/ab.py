@@ -1,0 +1,208 @@
+"""`perf ab`: measures base against cand and judges every target.
+
+    probe     each target once per side, not counted: contexts are checked, failures found, caches warmed
+    screen    every target, num_screen_pairs pairs
+    confirm   fresh pairs for what the screen did not show to be SAME: suspects get num_confirm_pairs, the undecided as
+              many as would decide; suspects first, while the budget lasts
+"""
+
+import dataclasses
+import random
+import sys
+
+from tools.perf import contexts, judge, machine, runner as runner_module, verdicts
+from tools.perf.comparison import compare
+from tools.perf.errors import InputError
+from tools.perf.measure import SIDES, Interleaver, Target
+from tools.perf.result_file import UnreadableResult
+
+SCHEMA = 1
+
+# The plan to confirm rests on the time of one pair; where that was too short, this ends it.
+_MAX_BUDGET_OVERRUN = 1.25
+
+
+class Comparer:
+    """One run of `perf ab` over two prepared sides."""
+
+    def __init__(self, rules, runner, seed, budget_s, allowed_keys=(), progress=lambda *_: None):
+        self._rules = rules
+        self._runner = runner
+        self._budget_s = budget_s
+        self._allowed_keys = allowed_keys
+        self._rng = random.Random(seed)
+        self._interleaver = Interleaver(runner, self._rng, progress)
+        self.rows = []  # one per benchmark, as in the report
+
+    def run(self, base, cand):
+        """Measures and judges; returns the rows of the report, worst first.
+
+        Raises InputError, before anything is measured, when the filter selects nothing or the sides were not built
+        alike."""
+        labels = sorted(base.paths.keys() | cand.paths.keys())
+        if not labels:
+            raise InputError("no target on either side matches; without --targets, those tagged perf_target are taken")
+        targets = self._probe(base, cand, labels)
+        self.measure(targets)
+        self.rows.sort(key=lambda row: (verdicts.ORDER.index(row["verdict"]), -abs(row.get("shift", 0)), row["target"]))
+        return self.rows
+
+    def measure(self, targets):
+        """Screens and confirms targets that were probed (or need no probe)."""
+        self._interleaver.measure(
+            "screen", {target: self._rules.num_screen_pairs for target in targets}, self._budget_s)
+        self._confirm([target for target in targets if not target.problem])
+        for target in targets:
+            if target.problem:
+                self._add_row(target.label, "", target.problem_verdict, target.problem, target=target)
+
+    def _add_row(self, label, benchmark, verdict, note, target=None, compared=None, phase=""):
+        row = {"target": label, "benchmark": benchmark, "verdict": verdict, "note": note, "phase": phase}
+        if compared:
+            row.update(dataclasses.asdict(compared))
+        if target:
+            row["num_pairs"] = target.num_pairs(benchmark) if benchmark else 0
+            row["samples"] = {
+                name: {side: [sample.as_json() for sample in by_name[benchmark][side]] for side in SIDES}
+                for name, by_name in target.samples.items() if benchmark in by_name
+            }
+            row["counters"] = {side: target.counters[side].get(benchmark, {}) for side in SIDES}
+            row["context"] = target.context
+        self.rows.append(row)
+
+    # Probing.
+
+    def _probe(self, base, cand, labels):
+        targets, problems = [], []
+        for label in labels:
+            if label not in cand.paths:
+                self._add_row(label, "", verdicts.MISSING, "cand has no such target")
+            elif label not in base.paths:
+                self._add_row(label, "", verdicts.NEW, "base has no such target")
+            else:
+                paths = {"base": base.paths[label], "cand": cand.paths[label]}
+                results = self._probe_target(label, paths)
+                if results:
+                    targets += self._check_pair(label, paths, results, problems)
+        if problems:
+            raise InputError("the two sides cannot be compared:\n  " + "\n  ".join(problems))
+        return targets
+
+    def _probe_target(self, label, paths):
+        """The results of both sides, or None after adding the row of a failure."""
+        results = {}
+        for side in SIDES:
+            try:
+                results[side] = self._runner.run(paths[side], machine.allowed_cpus())
+            except UnreadableResult as failure:
+                self._add_row(label, "", verdicts.UNREADABLE, f"{side}: {failure}")
+                return None
+            except runner_module.BenchmarkFailure as failure:
+                self._add_row(label, "", verdicts.ERROR, f"{side}: {failure}")
+                return None
+        return results
+
+    def _check_pair(self, label, paths, results, problems):
+        """A list of the one Target to measure, or of none; adds to `problems` what forbids the comparison."""
+        context = {side: results[side].context for side in SIDES}
+        for side in SIDES:
+            if contexts.unfit_build(context[side]):
+                problems.append(f"{label}: {side}: {contexts.unfit_build(context[side])}")
+        problems += [
+            f"{label}: {text}" for text in contexts.mismatches(context["base"], context["cand"], self._allowed_keys)
+        ]
+        names = {side: results[side].measurements for side in SIDES}
+        for name in sorted(names["base"].keys() - names["cand"].keys()):
+            self._add_row(label, name, verdicts.MISSING, "cand has no such benchmark")
+        for name in sorted(names["cand"].keys() - names["base"].keys()):
+            self._add_row(label, name, verdicts.NEW, "base has no such benchmark")
+        common = sorted(names["base"].keys() & names["cand"].keys())
+        if not common:
+            return []
+        target = Target(label, paths, runner_module.cpus_for(context["cand"]), common, context["cand"])
+        for name in common:
+            for side in SIDES:
+                if names[side][name].error and not target.problem:
+                    target.fail(verdicts.ERROR, f"{side}: {name}: {names[side][name].error}")
+        return [target]
+
+    # Confirming.
+
+    def _compare(self, phase, target, benchmark):
+        if len(target.samples.get(phase, {}).get(benchmark, {}).get("cand", [])) < 2:
+            return None
+        return compare(*(target.values(phase, benchmark, side) for side in SIDES))
+
+    def _confirm(self, targets):
+        """Adds the rows of all targets that can still be measured."""
+        screened = {
+            (target, name): self._compare("screen", target, name) for target in targets for name in target.benchmarks
+        }
+        wanted = self._plan_confirmation(screened)
+        self._interleaver.measure("confirm", wanted, _MAX_BUDGET_OVERRUN * self._budget_s)
+        compared = {
+            (target, name): self._compare("confirm", target, name)
+            for target in wanted if not target.problem for name in target.benchmarks
+        }
+        compared = {key: value for key, value in compared.items() if value}
+        confirmed = judge.confirm_all(compared, self._rules)
+        for (target, name), first in screened.items():
+            if target.problem:
+                continue
+            if (target, name) in confirmed:
+                self._add_confirmed(target, name, confirmed[target, name], compared[target, name])
+            elif first is None:
+                note = "the budget ended before there were two pairs; raise --budget"
+                self._add_row(target.label, name, verdicts.UNSURE, note, target)
+            elif judge.screen(first, self._rules) != verdicts.SAME:
+                note = f"the budget had no room to confirm; {judge.unsure_note(first, self._rules)}; raise --budget"
+                self._add_row(target.label, name, verdicts.UNSURE, note, target, first, "screen")
+            else:
+                self._add_row(target.label, name, verdicts.SAME, "", target, first, "screen")
+
+    def _add_confirmed(self, target, name, verdict, compared):
+        note = judge.unsure_note(compared, self._rules) if verdict == verdicts.UNSURE else ""
+        self._add_row(target.label, name, verdict, note, target, compared, "confirm")
+
+    def _plan_confirmation(self, screened):
+        """Returns the pairs that each target gets that needs some and finds room."""
+        needs = {}  # target -> (is not a suspect, pairs)
+        for (target, name), compared in screened.items():
+            state = judge.screen(compared, self._rules) if compared else verdicts.SAME
+            if state == verdicts.SAME:
+                continue
+            pairs = self._rules.num_confirm_pairs
+            if state == verdicts.UNSURE:
+                pairs = min(pairs, max(self._rules.num_screen_pairs, judge.pairs_to_decide(compared, self._rules)))
+            is_undecided, most = needs.get(target, (True, 0))
+            needs[target] = (is_undecided and state == verdicts.UNSURE, max(most, pairs))
+        remaining_s = self._budget_s - self._interleaver.elapsed_s()
+        wanted = {}
+        for target, (_, pairs) in sorted(needs.items(), key=lambda item: item[1]):
+            seconds = pairs * target.pair_seconds
+            if seconds <= remaining_s:
+                remaining_s -= seconds
+                wanted[target] = pairs
+        return wanted
+
+
+def print_progress(phase, round_index, num_rounds, num_targets):
+    end = "\n" if round_index == num_rounds else ""
+    print(f"\rperf: {phase}: round {round_index} of {num_rounds}, {num_targets} targets ", end=end, file=sys.stderr,
+          flush=True)
+
+
+def document(sides, rows, rules, seed, fitness, machine_facts, wall_s, code):
+    """All of a run, as --json writes it and every report reads it."""
+    return {
+        "schema": SCHEMA,
+        "sides": {side.name: {"given": side.given, "commit": side.commit} for side in sides},
+        "rules": dataclasses.asdict(rules),
+        "order_seed": seed,
+        "machine": machine_facts,
+        "machine_class": machine.machine_class(machine_facts),
+        "fitness": dataclasses.asdict(fitness),
+        "wall_s": wall_s,
+        "exit_code": code,
+        "rows": rows,
+    }

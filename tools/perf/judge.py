@@ -1,0 +1,75 @@
+"""From a comparison to a verdict, and to how many more pairs an undecided one needs."""
+
+import dataclasses
+import math
+
+from tools.perf import comparison, verdicts
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """min_effect is the smallest shift that matters, alpha the chance taken of calling one that is not there."""
+
+    min_effect: float = 0.02
+    alpha: float = 0.01
+    screen_alpha: float = 0.10
+    num_screen_pairs: int = 12
+    num_confirm_pairs: int = 30
+
+
+# An answer beyond this many pairs is no plan.
+MAX_PAIRS_NAMED = 1000
+
+
+def screen(compared, rules):
+    """After screening: SAME, SUSPECT (flagged at screen_alpha) or UNSURE (the interval is too wide to say)."""
+    if _is_same(compared, rules):
+        return verdicts.SAME
+    if min(compared.p_slower, compared.p_faster) < rules.screen_alpha:
+        return "SUSPECT"
+    return verdicts.UNSURE
+
+
+def confirm(compared, p_slower, p_faster, rules):
+    """The verdict on fresh pairs, with p-values adjusted for the number of targets confirmed."""
+    if p_slower < rules.alpha and compared.shift > rules.min_effect:
+        return verdicts.SLOWER
+    if p_faster < rules.alpha and compared.shift < -rules.min_effect:
+        return verdicts.FASTER
+    return verdicts.SAME if _is_same(compared, rules) else verdicts.UNSURE
+
+
+def confirm_all(compared_by_key, rules):
+    """The verdicts of all confirmed targets, by key, Holm's adjustment over all of them."""
+    keys = list(compared_by_key)
+    p_slower = comparison.holm([compared_by_key[key].p_slower for key in keys])
+    p_faster = comparison.holm([compared_by_key[key].p_faster for key in keys])
+    return {
+        key: confirm(compared_by_key[key], slower, faster, rules)
+        for key, slower, faster in zip(keys, p_slower, p_faster)
+    }
+
+
+def pairs_to_decide(compared, rules):
+    """How many pairs, all in all, would decide if the shift stayed where it is: the interval narrows with the root."""
+    half_width = (math.log1p(compared.shift_high) - math.log1p(compared.shift_low)) / 2
+    shift = abs(math.log1p(compared.shift))
+    effect = math.log1p(rules.min_effect)
+    if shift < effect:
+        # The interval's half width must fit between the shift and the effect.
+        ratio = half_width / (effect - shift)
+    else:
+        # The interval must leave zero out, at the stricter one-sided alpha.
+        ratio = 1.2 * half_width / shift
+    return max(2, math.ceil(min(1e9, compared.num_cand * max(1.0, ratio) ** 2)))
+
+
+def unsure_note(compared, rules):
+    more = pairs_to_decide(compared, rules) - compared.num_cand
+    if more > MAX_PAIRS_NAMED:
+        return f"more than {MAX_PAIRS_NAMED} more pairs would be needed"
+    return f"about {max(1, more)} more pairs would decide"
+
+
+def _is_same(compared, rules):
+    return -rules.min_effect < compared.shift_low and compared.shift_high < rules.min_effect

@@ -1,0 +1,127 @@
+"""The machine: its facts and class, and whether it is fit to measure on."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import numpy as np
+
+from tools.perf.errors import InputError
+
+NUM_FITNESS_PROCESSES = 20
+MAX_COEFFICIENT_OF_VARIATION = 0.15
+MAX_STEAL_SHARE = 0.20
+
+
+def facts():
+    """CPU model, cores, hypervisor and GPU: what decides the machine class, and no more than a report shows."""
+    listing = json.loads(subprocess.run(["lscpu", "-J"], check=True, capture_output=True, text=True).stdout)
+    fields = {}
+
+    def collect(rows):
+        for row in rows:
+            fields.setdefault(row["field"].rstrip(":"), row.get("data"))
+            collect(row.get("children", []))
+
+    collect(listing["lscpu"])
+    return {
+        "cpu_model": fields.get("Model name") or "unknown cpu",
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "hypervisor": fields.get("Hypervisor vendor") or "none",
+        "gpu": _gpu(),
+        "kernel": os.uname().release,
+    }
+
+
+def machine_class(machine_facts):
+    """A name for all machines whose numbers may be compared with this one's; fit for a folder."""
+    parts = [
+        machine_facts["cpu_model"],
+        f"{machine_facts['num_cpus']}_cpus",
+        "bare" if machine_facts["hypervisor"] == "none" else machine_facts["hypervisor"],
+    ]
+    if machine_facts["gpu"] != "none":
+        parts.append(machine_facts["gpu"])
+    return "-".join(re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in parts)
+
+
+def _gpu():
+    if not shutil.which("nvidia-smi"):
+        return "none"
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    listing = subprocess.run(command, capture_output=True, text=True)
+    names = listing.stdout.split("\n") if listing.returncode == 0 else []
+    names = [name.strip() for name in names if name.strip()]
+    return f"{len(names)} x {names[0]}" if names else "none"
+
+
+def allowed_cpus():
+    return sorted(os.sched_getaffinity(0))
+
+
+def measuring_cpu():
+    """The last one allowed: the first takes most interrupts."""
+    return allowed_cpus()[-1]
+
+
+def pinned(command, cpus):
+    return ["taskset", "-c", ",".join(map(str, cpus)), *command]
+
+
+class StealMeter:
+    """The share of CPU time that the hypervisor gave to others since this was made."""
+
+    def __init__(self, stat_path="/proc/stat"):
+        self._path = stat_path
+        self._start = self._read()
+
+    def share(self):
+        total, steal = (now - start for now, start in zip(self._read(), self._start))
+        return steal / total if total > 0 else 0.0
+
+    def _read(self):
+        with open(self._path, encoding="ascii") as file:
+            # user nice system idle iowait irq softirq steal; guest times are counted in user already.
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+        return sum(ticks), ticks[7]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitness:
+    num_processes: int
+    coefficient_of_variation: float
+    steal_share: float
+    problem: str  # empty: fit
+
+    @property
+    def is_noisy(self):
+        return bool(self.problem)
+
+
+def judge_fitness(calibration_ns, steal_share):
+    variation = float(np.std(calibration_ns, ddof=1) / np.mean(calibration_ns))
+    problem = ""
+    if variation > MAX_COEFFICIENT_OF_VARIATION:
+        problem = f"calibration varies by {variation:.0%} between processes; at most {MAX_COEFFICIENT_OF_VARIATION:.0%}"
+    elif steal_share > MAX_STEAL_SHARE:
+        problem = f"the hypervisor takes {steal_share:.0%} of the CPU time; at most {MAX_STEAL_SHARE:.0%}"
+    return Fitness(len(calibration_ns), variation, steal_share, problem)
+
+
+def measure_fitness(calibrate_path):
+    """Runs the calibration kernel alone in twenty processes."""
+    meter = StealMeter()
+    times = [_calibrate(calibrate_path) for _ in range(NUM_FITNESS_PROCESSES)]
+    return judge_fitness(times, meter.share())
+
+
+def _calibrate(path):
+    command = pinned([path], [measuring_cpu()])
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return float(json.loads(run.stdout)["calibration_cpu_ns"])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        raise InputError(f"the calibration program {path} gave no time: {error}") from error

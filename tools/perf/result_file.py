@@ -1,0 +1,114 @@
+"""Reads the JSON that a benchmark writes with --json_out: Google Benchmark's own form, with our context keys."""
+
+import dataclasses
+import json
+import math
+import re
+
+from tools.perf.errors import InputError
+
+_UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+# What Google Benchmark writes beside the counters, which it flattens into the same object.
+_FIXED_FIELDS = {
+    "name", "family_index", "per_family_instance_index", "run_name", "run_type", "repetitions", "repetition_index",
+    "threads", "iterations", "real_time", "cpu_time", "time_unit", "label", "error_occurred", "error_message",
+    "aggregate_name", "aggregate_unit", "big_o", "rms",
+}
+
+
+class UnreadableResult(InputError):
+    """A result file that is not whole, or has no samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One benchmark in one process.
+
+    min_time_ns is the smallest over its repetitions: CPU time, or the manual time (maximum over ranks) where
+    `is_manual`.  `error` says why there is no usable time, and is empty when there is one.
+    """
+
+    min_time_ns: float
+    num_repetitions: int
+    is_manual: bool
+    counters: dict
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    context: dict
+    measurements: dict  # by benchmark name
+
+
+def parse_result(text, source):
+    """Returns the Result in `text`; raises UnreadableResult naming `source`."""
+    try:
+        # Google Benchmark writes a negative NaN as -NaN, which no JSON reader takes.
+        document = json.loads(re.sub(r'(":\s*)-NaN', r"\1NaN", text))
+    except json.JSONDecodeError as error:
+        raise UnreadableResult(f"{source}: not whole JSON ({error})") from error
+    if not isinstance(document, dict) or not isinstance(document.get("context"), dict):
+        raise UnreadableResult(f"{source}: has no context: not the result of a benchmark")
+    rows = document.get("benchmarks")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "name" in row for row in rows):
+        raise UnreadableResult(f"{source}: has no list of benchmarks")
+    by_name = {}
+    for row in rows:
+        if row.get("run_type", "iteration") == "iteration":
+            by_name.setdefault(row["name"], []).append(row)
+    if not by_name:
+        raise UnreadableResult(f"{source}: has no samples")
+    context = document["context"]
+    return Result(context, {name: _measurement(name, rows, context) for name, rows in by_name.items()})
+
+
+def context_number(context, key):
+    """The number under `key`, which Google Benchmark writes as text, or None."""
+    try:
+        return float(context[key])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def uses_manual_time(name, context):
+    """CPU time of one thread says nothing about a GPU or about several ranks."""
+    return "/manual_time" in name or context.get("device", "cpu") != "cpu" or is_multi_rank(context)
+
+
+def is_multi_rank(context):
+    return (context_number(context, "world_size") or 1) > 1
+
+
+def _measurement(name, rows, context):
+    is_manual = uses_manual_time(name, context)
+    times, error = [], ""
+    for row in rows:
+        time_ns, row_error = _time_ns(row, "real_time" if is_manual else "cpu_time")
+        times.append(time_ns)
+        error = error or row_error
+    counters = {key: value for key, value in rows[-1].items() if key not in _FIXED_FIELDS}
+    return Measurement(
+        min_time_ns=math.nan if error else min(times),
+        num_repetitions=len(rows),
+        is_manual=is_manual,
+        counters=counters,
+        error=error,
+    )
+
+
+def _time_ns(row, field):
+    """The time of one repetition, and what is wrong with it, if anything."""
+    if row.get("error_occurred"):
+        return math.nan, f"the benchmark reports: {row.get('error_message', 'an error without a message')}"
+    for key, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            return math.nan, f"{key} is {value}"
+    unit = _UNIT_NS.get(row.get("time_unit", "ns"))
+    time = row.get(field)
+    if unit is None or isinstance(time, bool) or not isinstance(time, (int, float)):
+        return math.nan, f"{field} is {time!r} {row.get('time_unit')!r}: not a time"
+    if time <= 0:
+        return math.nan, f"{field} is {time}: nothing was timed"
+    return time * unit, ""

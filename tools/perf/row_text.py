@@ -1,0 +1,66 @@
+"""Numbers as a person reads them, the same in every report."""
+
+import statistics
+
+
+def time(time_ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if time_ns >= size:
+            return f"{time_ns / size:.4g} {unit}"
+    return f"{time_ns:.4g} ns"
+
+
+def percent(share):
+    return f"{share:+.2%}"
+
+
+def interval(row):
+    return f"{percent(row['shift_low'])} .. {percent(row['shift_high'])}"
+
+
+def p_value(p):
+    return "<1e-4" if p < 1e-4 else f"{p:.4f}"
+
+
+def name(row):
+    """The target, with the benchmark where it has one."""
+    return f"{row['target']} {row['benchmark']}".strip()
+
+
+def samples(row, side):
+    """The samples that the verdict rests on."""
+    return row.get("samples", {}).get(row["phase"], {}).get(side, [])
+
+
+def median_time(row, side):
+    times = [sample["time_ns"] for sample in samples(row, side)]
+    return time(statistics.median(times)) if times else "-"
+
+
+def cells(row):
+    """The cells of a row of the table: target, base, cand, shift, interval, p, n, verdict."""
+    if "shift" not in row:
+        return [name(row), "-", "-", "-", "-", "-", "0", row["verdict"]]
+    return [
+        name(row), median_time(row, "base"), median_time(row, "cand"), percent(row["shift"]), interval(row),
+        p_value(min(row["p_slower"], row["p_faster"])), str(row["num_cand"]), row["verdict"],
+    ]
+
+
+HEADER = ["target", "base", "cand", "shift", "95% interval", "p", "n", "verdict"]
+
+
+def summary(document):
+    """One line: how many of which verdict, what it cost, and how far the tool itself can be trusted."""
+    rows = document["rows"]
+    counts = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    pairs = [row["num_pairs"] for row in rows if row.get("num_pairs")]
+    cost = f"{statistics.mean(pairs):.1f} pairs a target, " if pairs else ""
+    return (
+        f"{len(rows)} benchmarks: {counted}; exit code {document['exit_code']}; {cost}{document['wall_s']:.0f} s; "
+        f"calibration varies by {document['fitness']['coefficient_of_variation']:.1%}, steal "
+        f"{document['fitness']['steal_share']:.1%}; false alarms of this tool: {document['selftest']}"
+    )

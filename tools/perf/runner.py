@@ -1,0 +1,53 @@
+"""Starts one process of one benchmark and reads what it measured."""
+
+import os
+import subprocess
+import tempfile
+
+from tools.perf import machine, result_file
+
+
+class BenchmarkFailure(Exception):
+    """The process failed or hung: the message says how."""
+
+
+class Runner:
+    """Runs benchmark binaries pinned; each run is a fresh process that writes its result to a fresh file."""
+
+    def __init__(self, timeout_s):
+        self._timeout_s = timeout_s
+
+    def run(self, path, cpus, arguments=()):
+        """Returns the Result; raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
+        with tempfile.TemporaryDirectory(prefix="perf_run_") as folder:
+            out = os.path.join(folder, "result.json")
+            command = [path, f"--json_out={out}", *arguments]
+            self._start(machine.pinned(command, cpus), path)
+            try:
+                with open(out, encoding="utf-8", errors="replace") as file:
+                    text = file.read()
+            except OSError as error:
+                raise BenchmarkFailure("it exited with 0 but wrote no result") from error
+        return result_file.parse_result(text, os.path.basename(path))
+
+    def _start(self, command, path):
+        try:
+            run = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                timeout=self._timeout_s, errors="replace", text=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BenchmarkFailure(f"still running after {self._timeout_s:g} s") from error
+        except OSError as error:
+            raise BenchmarkFailure(f"{path} could not be started: {error}") from error
+        if run.returncode != 0:
+            last_line = (run.stderr.strip().splitlines() or ["no message"])[-1]
+            raise BenchmarkFailure(f"exit code {run.returncode}: {last_line[:300]}")
+
+
+def cpus_for(context):
+    """One CPU for what runs on one thread; all for several ranks, several threads, or a GPU's host side."""
+    num_threads = result_file.context_number(context, "num_threads") or 1
+    if context.get("device", "cpu") == "cpu" and not result_file.is_multi_rank(context) and num_threads == 1:
+        return [machine.measuring_cpu()]
+    return machine.allowed_cpus()

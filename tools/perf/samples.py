@@ -1,0 +1,37 @@
+"""What is kept of every process: the value that is compared, and what it was computed from."""
+
+import dataclasses
+
+from tools.perf import result_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One benchmark in one process.
+
+    value is what is compared: time_ns / calibration_ns for CPU time, time_ns for manual time.  seconds is when the
+    process ended, since the start of the measurement.
+    """
+
+    value: float
+    time_ns: float
+    calibration_ns: float
+    seconds: float
+    sm_clock_mhz: float = 0.0
+
+    def as_json(self):
+        return dataclasses.asdict(self)
+
+
+def make_sample(measurement, context, seconds):
+    """Returns (Sample, "") or (None, why there is none)."""
+    if measurement.error:
+        return None, measurement.error
+    calibration_ns = result_file.context_number(context, "calibration_cpu_ns") or 0.0
+    if not measurement.is_manual and not calibration_ns > 0:
+        return None, f"calibration_cpu_ns is {context.get('calibration_cpu_ns', 'absent')!r}"
+    value = measurement.min_time_ns
+    if not measurement.is_manual:
+        value /= calibration_ns
+    clock = result_file.context_number(context, "sm_clock_mhz") or 0.0
+    return Sample(value, measurement.min_time_ns, calibration_ns, seconds, clock), ""
