@@ -1,0 +1,92 @@
+// One causal-attention problem with random inputs, on the host in float64 and on the GPU, for
+// tests and timing.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/kernels/causal_attention/causal_attention.h"
+#include "core/kernels/causal_attention/causal_attention_cuda.h"
+
+namespace sluice::cuda {
+
+struct AttentionProblem {
+  DType dtype = DType::kBFloat16;
+  int64_t prefix_len = 0;
+  int64_t slice_len = 0;
+  int64_t batch_size = 1;
+  int64_t num_heads = 1;
+  int64_t head_dim = 64;
+
+  int64_t num_keys() const { return prefix_len + slice_len; }
+  int64_t num_pairs() const { return batch_size * num_heads; }
+  std::string ToString() const;
+};
+
+// Device memory that holds a tensor and, behind it, a guard that nothing may write.
+class DeviceTensor {
+ public:
+  DeviceTensor() = default;
+  DeviceTensor(DType dtype, Shape shape);
+  DeviceTensor(DeviceTensor&& other) noexcept;
+  DeviceTensor& operator=(DeviceTensor&& other) noexcept;
+  ~DeviceTensor();
+
+  const Tensor& tensor() const { return tensor_; }
+
+  // Rounds to the element type.
+  void Upload(const std::vector<double>& values);
+  std::vector<double> Download() const;
+  std::vector<uint8_t> DownloadBytes() const;
+
+  // Fills with NaN, the guard with a pattern.
+  void Poison();
+  bool guard_is_intact() const;
+
+ private:
+  Tensor tensor_;
+};
+
+// n standard normal numbers, rounded to `dtype`, a pure function of (seed, name).
+std::vector<double> RandomValues(int64_t n, DType dtype, uint64_t seed, std::string_view name);
+
+// Inputs and gradients of one problem, row-major in the shapes of causal_attention.h.
+struct AttentionInputs {
+  std::vector<double> qkv;
+  std::vector<double> dout;
+  std::vector<double> dkv_accumulator;  // what later slices left
+};
+AttentionInputs MakeInputs(const AttentionProblem& problem, uint64_t seed);
+
+struct AttentionResults {
+  std::vector<double> out;
+  std::vector<double> lse;
+  std::vector<double> dqkv;
+  std::vector<double> dkv_accumulator;  // rows 0 .. prefix_len - 1
+};
+
+// Plain loops in float64.
+AttentionResults ReferenceAttention(const AttentionProblem& problem, const AttentionInputs& inputs,
+                                    WriteMode write_mode);
+
+// The problem's tensors on the GPU.
+struct DeviceAttention {
+  explicit DeviceAttention(const AttentionProblem& problem);
+
+  CausalAttentionForwardArgs forward() const;
+  CausalAttentionBackwardArgs backward(WriteMode write_mode) const;
+
+  AttentionProblem problem;
+  DeviceTensor qkv;
+  DeviceTensor out;
+  DeviceTensor lse;
+  DeviceTensor dout;
+  DeviceTensor dqkv;
+  DeviceTensor dkv_accumulator;
+  DeviceTensor workspace;
+};
+
+}  // namespace sluice::cuda

@@ -1,0 +1,192 @@
+#include "core/kernels/causal_attention/causal_attention_cuda.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+#include "core/device/cuda/cuda_check.h"
+#include "core/kernels/causal_attention/attention_params.h"
+#include "core/kernels/causal_attention/attention_statistics.h"
+#include "core/kernels/causal_attention/hopper_attention.h"
+#include "core/kernels/causal_attention/hopper_launch.h"
+#include "core/kernels/causal_attention/tile_attention.h"
+
+namespace sluice::cuda {
+namespace {
+
+using Implementation = CausalAttentionImplementation;
+
+// 90 for compute capability 9.0.
+int ComputeCapability() {
+  int device = 0;
+  int major = 0;
+  int minor = 0;
+  SLUICE_CUDA_CHECK(cudaGetDevice(&device));
+  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return 10 * major + minor;
+}
+
+int64_t PaddedSliceLen(int64_t slice_len) {
+  return (slice_len + kStatisticsPadding - 1) / kStatisticsPadding * kStatisticsPadding;
+}
+
+int64_t StatisticsBytes(int64_t padded_slice_len, int64_t num_pairs) {
+  return padded_slice_len * num_pairs * static_cast<int64_t>(sizeof(float));
+}
+
+// Checks qkv, out and lse, which forward and backward have in common.
+AttentionShape CheckedShape(const Tensor& qkv, int64_t prefix_len, const Tensor& out,
+                            const Tensor& lse) {
+  const int64_t slice_len = out.num_rows();
+  const int64_t batch_size = out.shape()[1];
+  const int64_t num_heads = out.shape()[2];
+  const int64_t head_dim = out.shape()[3];
+  SLUICE_CHECK_GE(prefix_len, 0);
+  SLUICE_CHECK_GE(qkv.num_rows(), prefix_len + slice_len);
+  SLUICE_CHECK_EQ(qkv.shape(), (Shape{qkv.num_rows(), batch_size, num_heads, 3, head_dim}));
+  SLUICE_CHECK_EQ(out.dtype(), qkv.dtype());
+  SLUICE_CHECK_EQ(lse.shape(), (Shape{slice_len, batch_size, num_heads}));
+  SLUICE_CHECK_EQ(lse.dtype(), DType::kFloat32);
+  // Grids are one-dimensional, a block per tile and pair.
+  SLUICE_CHECK_LT((prefix_len + slice_len) * batch_size * num_heads, int64_t{1} << 31);
+  return {.prefix_len = static_cast<int>(prefix_len),
+          .slice_len = static_cast<int>(slice_len),
+          .num_keys = static_cast<int>(prefix_len + slice_len),
+          .num_pairs = static_cast<int>(batch_size * num_heads),
+          .head_dim = static_cast<int>(head_dim)};
+}
+
+AttentionBackwardParams CheckedParams(const CausalAttentionBackwardArgs& args, void* workspace) {
+  const AttentionShape shape = CheckedShape(args.qkv, args.prefix_len, args.out, args.lse);
+  SLUICE_CHECK_EQ(args.dout.shape(), args.out.shape());
+  SLUICE_CHECK_EQ(args.dout.dtype(), args.out.dtype());
+  SLUICE_CHECK_EQ(args.dqkv.shape(), args.qkv.shape().WithRows(args.slice_len()));
+  SLUICE_CHECK_EQ(args.dqkv.dtype(), args.qkv.dtype());
+  if (args.write_mode == WriteMode::kAccumulate || shape.prefix_len > 0) {
+    const Tensor& accumulator = args.dkv_accumulator;
+    SLUICE_CHECK(accumulator.present());
+    SLUICE_CHECK_GE(accumulator.num_rows(), int64_t{shape.num_keys});
+    SLUICE_CHECK_EQ(accumulator.shape(), (Shape{accumulator.num_rows(), args.out.shape()[1],
+                                                args.out.shape()[2], 2, args.out.shape()[3]}));
+    SLUICE_CHECK_EQ(accumulator.dtype(), DType::kFloat32);
+  }
+  const int64_t padded_slice_len = PaddedSliceLen(shape.slice_len);
+  auto* lse2 = static_cast<float*>(workspace);
+  return {.shape = shape,
+          .qkv = args.qkv.data(),
+          .out = args.out.data(),
+          .lse = static_cast<const float*>(args.lse.data()),
+          .dout = args.dout.data(),
+          .dqkv = args.dqkv.data(),
+          .dkv_accumulator = static_cast<float*>(args.dkv_accumulator.data()),
+          .write_mode = args.write_mode,
+          .lse2 = lse2,
+          .delta = lse2 + padded_slice_len * shape.num_pairs,
+          .padded_slice_len = static_cast<int>(padded_slice_len)};
+}
+
+template <typename T>
+void RunBackward(const AttentionBackwardParams& params, Implementation implementation,
+                 cudaStream_t stream) {
+  LaunchAttentionStatistics<T>(params, stream);
+  if constexpr (!std::is_same_v<T, float>) {
+    if (implementation == Implementation::kHopper) return LaunchHopperBackward<T>(params, stream);
+  }
+  LaunchTileBackward<T>(params, stream);
+}
+
+template <typename T>
+void RunForward(const AttentionForwardParams& params, Implementation implementation,
+                cudaStream_t stream) {
+  if constexpr (!std::is_same_v<T, float>) {
+    if (implementation == Implementation::kHopper) return LaunchHopperForward<T>(params, stream);
+  }
+  LaunchTileForward<T>(params, stream);
+}
+
+}  // namespace
+
+std::string_view Name(Implementation implementation) {
+  return implementation == Implementation::kHopper ? "hopper" : "tile";
+}
+
+Implementation DefaultCausalAttention(DType dtype, int64_t head_dim) {
+  return FindCausalAttentionError(Implementation::kHopper, dtype, head_dim).has_value()
+             ? Implementation::kTile
+             : Implementation::kHopper;
+}
+
+std::optional<std::string> FindCausalAttentionError(Implementation implementation, DType dtype,
+                                                    int64_t head_dim) {
+  if (dtype == DType::kFloat64) {
+    return "causal attention on cuda has no f64; valid: f32, tf32, bf16, fp16";
+  }
+  const int capability = ComputeCapability();
+  if (implementation == Implementation::kHopper) {
+    if (capability != 90) {
+      return fmt::format("hopper attention needs a GPU of compute capability 9.0, not {}.{}",
+                         capability / 10, capability % 10);
+    }
+    if (dtype == DType::kFloat32) return "hopper attention has no f32; valid: bf16, fp16";
+    if (!HopperSupportsHeadDim(head_dim)) {
+      return fmt::format("hopper attention has no head_dim {}; valid: 64, 80, 96, 128", head_dim);
+    }
+    return std::nullopt;
+  }
+  // Machine code for sm_80 runs on 8.x, that for sm_90a on 9.0.
+  if (capability < 80 || capability > 90) {
+    return fmt::format(
+        "causal attention is built for GPUs of compute capability 8.0 to 9.0, not {}.{}",
+        capability / 10, capability % 10);
+  }
+  if (head_dim <= 0 || head_dim > 128 || head_dim % 8 != 0) {
+    return fmt::format(
+        "causal attention on cuda has no head_dim {}; valid: multiples of 8 up to 128", head_dim);
+  }
+  return std::nullopt;
+}
+
+int64_t CausalAttentionWorkspaceBytes(const CausalAttentionLimits& limits) {
+  return 2 * StatisticsBytes(PaddedSliceLen(limits.max_slice_len),
+                             limits.max_batch_size * limits.num_heads);
+}
+
+void CausalAttentionForward(const CausalAttentionForwardArgs& args, Implementation implementation,
+                            cudaStream_t stream) {
+  const AttentionForwardParams params = {
+      .shape = CheckedShape(args.qkv, args.prefix_len, args.out, args.lse),
+      .qkv = args.qkv.data(),
+      .out = args.out.data(),
+      .lse = static_cast<float*>(args.lse.data())};
+  if (params.shape.slice_len == 0 || params.shape.num_pairs == 0) return;
+  switch (args.qkv.dtype()) {
+    case DType::kFloat32:
+      return RunForward<float>(params, implementation, stream);
+    case DType::kBFloat16:
+      return RunForward<__nv_bfloat16>(params, implementation, stream);
+    case DType::kFloat16:
+      return RunForward<__half>(params, implementation, stream);
+    case DType::kFloat64:
+      SLUICE_CHECK_NE(args.qkv.dtype(), DType::kFloat64);
+  }
+}
+
+void CausalAttentionBackward(const CausalAttentionBackwardArgs& args, Implementation implementation,
+                             void* workspace, cudaStream_t stream) {
+  const AttentionBackwardParams params = CheckedParams(args, workspace);
+  if (params.shape.slice_len == 0 || params.shape.num_pairs == 0) return;
+  switch (args.qkv.dtype()) {
+    case DType::kFloat32:
+      return RunBackward<float>(params, implementation, stream);
+    case DType::kBFloat16:
+      return RunBackward<__nv_bfloat16>(params, implementation, stream);
+    case DType::kFloat16:
+      return RunBackward<__half>(params, implementation, stream);
+    case DType::kFloat64:
+      SLUICE_CHECK_NE(args.qkv.dtype(), DType::kFloat64);
+  }
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,41 @@
+// What the launches of the Hopper kernels share, on the host.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/base/check.h"
+#include "core/tensor/dtype.h"
+
+namespace sluice::cuda {
+
+bool HopperSupportsHeadDim(int64_t head_dim);
+
+// Multiprocessors of the current device.
+int NumMultiprocessors();
+
+template <typename T>
+inline constexpr DType kHopperDType =
+    std::is_same_v<T, __half> ? DType::kFloat16 : DType::kBFloat16;
+
+// Calls launch(std::integral_constant<int, head_dim>).
+template <typename Launch>
+void WithHopperHeadDim(int head_dim, Launch launch) {
+  switch (head_dim) {
+    case 64:
+      return launch(std::integral_constant<int, 64>());
+    case 80:
+      return launch(std::integral_constant<int, 80>());
+    case 96:
+      return launch(std::integral_constant<int, 96>());
+    case 128:
+      return launch(std::integral_constant<int, 128>());
+    default:
+      SLUICE_CHECK(!"head_dim without a Hopper kernel");
+  }
+}
+
+}  // namespace sluice::cuda

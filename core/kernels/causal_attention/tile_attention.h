@@ -1,0 +1,19 @@
+// Attention kernels for any GPU from sm_80 on, bf16, fp16 and float32: tiles of 64 queries and 64
+// keys through shared memory, products by TensorCoreEngine or FmaEngine.  T is float,
+// __nv_bfloat16 or __half; head_dim is any multiple of 8 up to 128.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "core/kernels/causal_attention/attention_params.h"
+
+namespace sluice::cuda {
+
+template <typename T>
+void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream);
+
+// After PrepareAttentionBackward on the same stream.
+template <typename T>
+void LaunchTileBackward(const AttentionBackwardParams& params, cudaStream_t stream);
+
+}  // namespace sluice::cuda

@@ -1,0 +1,8 @@
+#include "core/kernels/causal_attention/tile_attention.cuh"
+
+namespace sluice::cuda {
+
+template void LaunchTileForward<__nv_bfloat16>(const AttentionForwardParams&, cudaStream_t);
+template void LaunchTileBackward<__nv_bfloat16>(const AttentionBackwardParams&, cudaStream_t);
+
+}  // namespace sluice::cuda

@@ -1,0 +1,8 @@
+#include "core/kernels/causal_attention/tile_attention.cuh"
+
+namespace sluice::cuda {
+
+template void LaunchTileForward<float>(const AttentionForwardParams&, cudaStream_t);
+template void LaunchTileBackward<float>(const AttentionBackwardParams&, cudaStream_t);
+
+}  // namespace sluice::cuda
