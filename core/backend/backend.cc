@@ -22,7 +22,16 @@ const std::vector<Precision>& SupportedPrecisions(DeviceKind kind) {
   return kind == DeviceKind::kCpu ? cpu : cuda;
 }
 
-void RequireSupported(DeviceKind kind, Precision precision) {
+Backend MakeCpuBackend(const BackendOptions& options) {
+  auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = options.num_threads});
+  std::unique_ptr<Stream> stream = device->MakeStream();
+  auto kernels = std::make_unique<CpuKernels>(*device, StorageDType(options.precision));
+  return {std::move(device), std::move(stream), std::move(kernels)};
+}
+
+}  // namespace
+
+void CheckSupported(DeviceKind kind, Precision precision) {
   const std::vector<Precision>& supported = SupportedPrecisions(kind);
   if (std::find(supported.begin(), supported.end(), precision) != supported.end()) return;
   std::string names;
@@ -34,20 +43,13 @@ void RequireSupported(DeviceKind kind, Precision precision) {
                           Name(precision), Name(kind), names));
 }
 
-Backend MakeCpuBackend(const BackendOptions& options) {
-  auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = options.num_threads});
-  std::unique_ptr<Stream> stream = device->MakeStream();
-  auto kernels = std::make_unique<CpuKernels>(*device, StorageDType(options.precision));
-  return {std::move(device), std::move(stream), std::move(kernels)};
-}
-
-}  // namespace
-
 Backend MakeBackend(const BackendOptions& options) {
-  RequireSupported(options.kind, options.precision);
+  CheckSupported(options.kind, options.precision);
   if (options.kind == DeviceKind::kCpu) return MakeCpuBackend(options);
   return MakeCudaBackend({.device_index = options.device_index, .precision = options.precision});
 }
+
+int NumDevices(DeviceKind kind) { return kind == DeviceKind::kCpu ? NumCores() : NumCudaDevices(); }
 
 bool HasCuda() { return kBuiltWithCuda; }
 

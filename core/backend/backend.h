@@ -29,11 +29,18 @@ struct Backend {
   std::unique_ptr<Kernels> kernels;  // enqueue on `stream`
 };
 
-// Throws Error when the device lacks the precision (naming those it has), when this program was
-// built without CUDA, or when the machine has no such device.
+// Throws Error when the device lacks the precision, naming those it has.
+void CheckSupported(DeviceKind kind, Precision precision);
+
+// Throws Error when the device lacks the precision, when this program was built without CUDA, or
+// when the machine has no such device.
 Backend MakeBackend(const BackendOptions& options);
 
 // Whether this program was built with CUDA, and so has DeviceKind::kCuda.
 bool HasCuda();
+
+// How many ranks this machine has room for, one a device: cores that this process may run on, or
+// GPUs.  Throws Error where the machine or this program has no such device.
+int NumDevices(DeviceKind kind);
 
 }  // namespace sluice

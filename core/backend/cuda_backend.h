@@ -17,4 +17,7 @@ extern const bool kBuiltWithCuda;
 // Throws Error when the program was built without CUDA, or the machine has no such GPU.
 Backend MakeCudaBackend(const CudaBackendOptions& options);
 
+// As in core/device/cuda/cuda_device.h; throws Error when the program was built without CUDA.
+int NumCudaDevices();
+
 }  // namespace sluice

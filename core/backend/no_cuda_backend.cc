@@ -2,12 +2,19 @@
 #include "core/base/error.h"
 
 namespace sluice {
+namespace {
 
-const bool kBuiltWithCuda = false;
-
-Backend MakeCudaBackend(const CudaBackendOptions&) {
+[[noreturn]] void ThrowNoCuda() {
   throw Error(
       "device cuda is not in this program, which was built without it; devices it has: cpu");
 }
+
+}  // namespace
+
+const bool kBuiltWithCuda = false;
+
+Backend MakeCudaBackend(const CudaBackendOptions&) { ThrowNoCuda(); }
+
+int NumCudaDevices() { ThrowNoCuda(); }
 
 }  // namespace sluice

@@ -84,15 +84,15 @@ INSTANTIATE_TEST_SUITE_P(
     Shapes, Sensitivity,
     testing::Values(reference::InitialProblemOptions{.config = {"odd", 3, 35, 13, 5},
                                                      .batch_size = 3,
-                                                     .loss = reference::LossKind::kProjection,
+                                                     .loss = LossKind::kProjection,
                                                      .seed = 1},
                     reference::InitialProblemOptions{.config = {"deep", 24, 64, 17, 4},
                                                      .batch_size = 1,
-                                                     .loss = reference::LossKind::kProjection,
+                                                     .loss = LossKind::kProjection,
                                                      .seed = 2},
                     reference::InitialProblemOptions{.config = {"narrow", 12, 12, 9, 2},
                                                      .batch_size = 2,
-                                                     .loss = reference::LossKind::kProjection,
+                                                     .loss = LossKind::kProjection,
                                                      .seed = 3}));
 
 }  // namespace

@@ -15,11 +15,12 @@ MAY_USE = {
     "parallel/schedule": ["core/base"],
     "parallel/comm": ["core"],
     "parallel/plan": ["core", "parallel/comm", "parallel/schedule"],
-    "bench": ["core", "parallel", "bench"],
-    "correctness": ["core", "parallel", "correctness"],
+    "programs": ["core", "parallel"],
+    "bench": ["core", "parallel", "programs", "bench"],
+    "correctness": ["core", "parallel", "programs", "correctness"],
     "third_party": [],
-    "tools": ["core", "parallel", "bench", "correctness", "tools"],
-    "": ["core", "parallel", "bench", "correctness", "tools"],
+    "tools": ["core", "parallel", "programs", "bench", "correctness", "tools"],
+    "": ["core", "parallel", "programs", "bench", "correctness", "tools"],
 }
 
 # What a folder may not reach, not even through others: the reference must share no code with what it checks, and

@@ -23,4 +23,9 @@ namespace sluice {
 // (rank_monitor.h).
 int RunMpiRank(const CommOptions& options, const std::function<void(Communicator&)>& run_rank);
 
+// Ranks that the launcher has started, of all hosts and of this one; may be asked before
+// RunMpiRank. Throws Error when no launcher started the process.
+int MpiWorldSize();
+int MpiLocalWorldSize();
+
 }  // namespace sluice

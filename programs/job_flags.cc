@@ -1,0 +1,168 @@
+#include "programs/job_flags.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/base/checked_math.h"
+#include "core/base/error.h"
+#include "core/cli/flags.h"
+#include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/schemes/schemes.h"
+#include "programs/workload_flags.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kMegatron = "megatron";
+constexpr std::string_view kSingle = "single";
+constexpr int64_t kMaxRanks = 65536;
+constexpr int64_t kMaxCount = 1 << 22;
+
+}  // namespace
+}  // namespace sluice
+
+SLUICE_CHOICE_FLAG(scheme, "single", sluice::SchemeNames(),
+                   "which rank computes what and when; megatron: single, with tensor parallelism");
+SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
+                         "all ranks; default: the product of the sizes below, or if none is given "
+                         "one rank a core (cpu) or GPU, or those started by mpirun");
+SLUICE_OPTIONAL_INT_FLAG(pipeline_parallel_size, 1, sluice::kMaxRanks,
+                         "ranks that the layers are divided over");
+SLUICE_OPTIONAL_INT_FLAG(tensor_parallel_size, 1, sluice::kMaxRanks,
+                         "ranks that each layer is divided over");
+SLUICE_OPTIONAL_INT_FLAG(data_parallel_size, 1, sluice::kMaxRanks,
+                         "copies of the model that the batch is divided over");
+SLUICE_CHOICE_FLAG(plan, "megatron", sluice::PlanNames(),
+                   "how a layer is divided over tensor-parallel ranks");
+SLUICE_INT_FLAG(n_slices, 1, 1, sluice::kMaxCount, "slices of equal length, give or take one");
+SLUICE_INT_LIST_FLAG(slices, 1, sluice::kMaxCount, "the length of each slice, instead of n_slices");
+SLUICE_INT_FLAG(num_micro_batches, 1, 1, sluice::kMaxCount,
+                "parts of each data-parallel rank's batch");
+SLUICE_INT_FLAG(num_chunks, 1, 1, sluice::kMaxCount,
+                "stages on each rank, for interleaved schemes");
+SLUICE_INT_FLAG(prefix_len, 0, 0, 1 << 30, "cached positions before the sequence");
+SLUICE_CHOICE_FLAG(comm, "thread", (std::vector<std::string>{"thread", "mpi"}),
+                   "ranks as threads of this process, or as processes (tools/launch)");
+SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}),
+                   "what the ranks compute on");
+SLUICE_OPTIONAL_INT_FLAG(threads, 1, 4096,
+                         "threads of each rank on the cpu; default: the cores, divided");
+SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6, "seconds that a rank waits for another");
+
+namespace sluice {
+namespace {
+
+std::optional<int> Given(std::string_view flag, int64_t value) {
+  return WasGiven(flag) ? std::optional<int>(static_cast<int>(value)) : std::nullopt;
+}
+
+std::string Factors(const ParallelSizes& sizes) {
+  return fmt::format("pipeline_parallel_size {} x tensor_parallel_size {} x data_parallel_size {}",
+                     sizes.pipeline, sizes.tensor, sizes.data);
+}
+
+int64_t Product(const ParallelSizes& sizes) {
+  return CheckedProduct("the product of the parallel sizes",
+                        {sizes.pipeline, sizes.tensor, sizes.data});
+}
+
+std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
+  RefuseTogether({"n_slices", "slices"});
+  if (WasGiven("slices")) return ParseSlices(FLAGS_slices, seq_len);
+  return UniformSlices(seq_len, FLAGS_n_slices);
+}
+
+int DefaultWorldSize(const Job& job) {
+  return job.comm == CommKind::kMpi ? MpiWorldSize() : NumDevices(job.device);
+}
+
+void CheckWorldSize(const Job& job) {
+  const int64_t world_size = Product(job.config.sizes);
+  if (world_size > kMaxRanks) {
+    throw Error(fmt::format("{} makes {} ranks; at most {} are allowed", Factors(job.config.sizes),
+                            world_size, kMaxRanks));
+  }
+  if (job.comm == CommKind::kMpi && world_size != MpiWorldSize()) {
+    throw Error(fmt::format("world_size {} ({}) is not the number of processes started, {}",
+                            world_size, Factors(job.config.sizes), MpiWorldSize()));
+  }
+}
+
+int DefaultThreads(const Job& job) {
+  const int local_ranks =
+      job.comm == CommKind::kMpi ? MpiLocalWorldSize() : job.config.sizes.world_size();
+  return std::max(1, NumDevices(DeviceKind::kCpu) / local_ranks);
+}
+
+}  // namespace
+
+std::vector<std::string> SchemeNames() {
+  std::vector<std::string> names;
+  for (const Scheme& scheme : Schemes()) names.emplace_back(scheme.name);
+  names.emplace_back(kMegatron);
+  return names;
+}
+
+ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& requested,
+                           int default_world_size) {
+  ParallelSizes sizes = {.pipeline = requested.pipeline.value_or(1),
+                         .tensor = requested.tensor.value_or(1),
+                         .data = requested.data.value_or(1)};
+  std::optional<int> world_size = requested.world_size;
+  const bool has_axis = requested.pipeline || requested.tensor || requested.data;
+  if (!world_size && !has_axis && scheme != kSingle) world_size = default_world_size;
+  if (!world_size) return sizes;
+
+  const bool fills_tensor = scheme == kMegatron && !requested.tensor;
+  const bool fills_pipeline = scheme != kMegatron && scheme != kSingle && !requested.pipeline;
+  int& own_axis = fills_tensor ? sizes.tensor : sizes.pipeline;
+  if ((fills_tensor || fills_pipeline) && *world_size % Product(sizes) == 0) {
+    own_axis = static_cast<int>(*world_size / Product(sizes));
+  }
+  if (Product(sizes) != *world_size) {
+    throw Error(fmt::format("world_size {} is not the product {} of {}", *world_size,
+                            Product(sizes), Factors(sizes)));
+  }
+  return sizes;
+}
+
+BackendOptions Job::BackendOf(int rank) const {
+  const int num_local = comm == CommKind::kMpi ? MpiLocalWorldSize() : config.sizes.world_size();
+  return {.kind = device,
+          .precision = config.precision,
+          .num_threads = threads,
+          .device_index = rank % num_local};
+}
+
+Job JobFromFlags() {
+  const Workload workload = WorkloadFromFlags(Precision::kFloat32);
+  Job job;
+  job.scheme = FLAGS_scheme;
+  job.comm = FLAGS_comm == "mpi" ? CommKind::kMpi : CommKind::kThread;
+  job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
+  job.timeout_s = FLAGS_timeout_s;
+  CheckSupported(job.device, workload.precision);
+  const RequestedSizes requested = {
+      .world_size = Given("world_size", FLAGS_world_size),
+      .pipeline = Given("pipeline_parallel_size", FLAGS_pipeline_parallel_size),
+      .tensor = Given("tensor_parallel_size", FLAGS_tensor_parallel_size),
+      .data = Given("data_parallel_size", FLAGS_data_parallel_size)};
+  job.config = {.model = workload.model,
+                .batch_size = workload.batch_size,
+                .prefix_len = FLAGS_prefix_len,
+                .loss = workload.loss,
+                .seed = workload.seed,
+                .precision = workload.precision,
+                .scheme = job.scheme == kMegatron ? std::string(kSingle) : job.scheme,
+                .slices = SlicesFromFlags(workload.model.seq_len),
+                .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
+                .num_chunks = static_cast<int>(FLAGS_num_chunks),
+                .sizes = ResolveSizes(job.scheme, requested, DefaultWorldSize(job)),
+                .plan = ParsePlan(FLAGS_plan)};
+  CheckWorldSize(job);
+  job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : DefaultThreads(job);
+  return job;
+}
+
+}  // namespace sluice

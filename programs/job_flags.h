@@ -1,0 +1,59 @@
+// The flags that say how a workload is split over ranks and where the ranks run, with the rules by
+// which they complete each other.  Programs of bench and correctness share them.
+//
+//   --scheme --n_slices --slices --num_micro_batches --num_chunks --prefix_len --plan
+//   --world_size --pipeline_parallel_size --tensor_parallel_size --data_parallel_size
+//   --comm --device --threads --timeout_s        and those of workload_flags.h
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+// How ranks are made and meet: threads of this process, or processes that tools/launch starts.
+enum class CommKind { kThread, kMpi };
+
+// Everything that a run is given, before PlanJob(config) judges it.
+struct Job {
+  std::string scheme;  // as it was given; `megatron` too, which is no schedule (see below)
+  JobConfig config;
+  CommKind comm = CommKind::kThread;
+  DeviceKind device = DeviceKind::kCpu;
+  int threads = 1;  // of each rank, on the cpu
+  double timeout_s = 300;
+
+  // What rank `rank` computes on.
+  BackendOptions BackendOf(int rank) const;
+};
+
+// The flags after Main has parsed them.  Defaults: batch 1, one micro-batch, one slice, loss mean,
+// float32, and as many ranks as the machine has devices (a core each on the cpu), or as a launcher
+// has started.  `--scheme=megatron` is short for --scheme=single with all ranks tensor-parallel.
+// Throws Error naming flag, value and what is allowed.
+Job JobFromFlags();
+
+// The names that --scheme takes: those of the table of schemes, and `megatron`.
+std::vector<std::string> SchemeNames();
+
+// Sizes that were given; all at least 1.
+struct RequestedSizes {
+  std::optional<int> world_size;
+  std::optional<int> pipeline;
+  std::optional<int> tensor;
+  std::optional<int> data;
+};
+
+// The sizes along each axis.  One that was not given is 1, but the scheme's own axis (tensor for
+// `megatron`, none for `single`, else pipeline) takes what the world size leaves for it.  Without
+// any size the world size is `default_world_size`, for `single` 1.  Throws Error naming product and
+// factors when they do not make the world size.
+ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& requested,
+                           int default_world_size);
+
+}  // namespace sluice

@@ -1,0 +1,52 @@
+#include "programs/job_flags.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+
+namespace sluice {
+namespace {
+
+std::string Resolved(std::string_view scheme, const RequestedSizes& requested) {
+  try {
+    const ParallelSizes sizes = ResolveSizes(scheme, requested, 8);
+    return std::to_string(sizes.pipeline) + "x" + std::to_string(sizes.tensor) + "x" +
+           std::to_string(sizes.data);
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+TEST(ResolveSizes, GivesTheWorldToTheAxisOfTheScheme) {
+  EXPECT_EQ(Resolved("seqpipe", {.world_size = 4}), "4x1x1");
+  EXPECT_EQ(Resolved("megatron", {.world_size = 4}), "1x4x1");
+  EXPECT_EQ(Resolved("single", {.world_size = 1}), "1x1x1");
+}
+
+TEST(ResolveSizes, UsesTheWholeMachineWhereNothingIsSaid) {
+  EXPECT_EQ(Resolved("gpipe", {}), "8x1x1");
+  EXPECT_EQ(Resolved("megatron", {}), "1x8x1");
+  EXPECT_EQ(Resolved("single", {}), "1x1x1");
+}
+
+TEST(ResolveSizes, MultipliesWhatIsGiven) {
+  EXPECT_EQ(Resolved("seqpipe", {.pipeline = 3, .tensor = 2, .data = 2}), "3x2x2");
+  EXPECT_EQ(Resolved("single", {.tensor = 2}), "1x2x1");
+  EXPECT_EQ(Resolved("seqpipe", {.world_size = 12, .tensor = 2, .data = 2}), "3x2x2");
+  EXPECT_EQ(Resolved("megatron", {.world_size = 12, .data = 3}), "1x4x3");
+}
+
+TEST(ResolveSizes, NamesProductAndFactorsOfAnotherWorldSize) {
+  EXPECT_EQ(Resolved("seqpipe", {.world_size = 8, .pipeline = 3, .tensor = 2}),
+            "world_size 8 is not the product 6 of pipeline_parallel_size 3 x tensor_parallel_size "
+            "2 x data_parallel_size 1");
+  EXPECT_EQ(Resolved("seqpipe", {.world_size = 8, .tensor = 3}),
+            "world_size 8 is not the product 3 of pipeline_parallel_size 1 x tensor_parallel_size "
+            "3 x data_parallel_size 1");
+  EXPECT_EQ(Resolved("single", {.world_size = 2}),
+            "world_size 2 is not the product 1 of pipeline_parallel_size 1 x tensor_parallel_size "
+            "1 x data_parallel_size 1");
+}
+
+}  // namespace
+}  // namespace sluice
