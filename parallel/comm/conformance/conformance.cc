@@ -2,18 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 
 namespace sluice {
 namespace {
 
 // More than one block of a reduction, divisible by no small number of ranks.
 constexpr int64_t kOddCount = 5003;
-// Over every threshold between short and long messages: 8 MiB of float64.
-constexpr int64_t kLargeCount = (int64_t{1} << 20) + 1;
+// Over every threshold between short and long messages: 2 MiB of float64.
+constexpr int64_t kLargeCount = (int64_t{1} << 18) + 1;
 
 template <typename T>
 constexpr ElementType TypeOf();
@@ -243,12 +245,18 @@ void GroupsDoNotDeadlock(Communicator& comm) {
   }
 }
 
+// Each rank in turn sleeps between two barriers, so no other gets through both in less time.
 void BarrierHoldsEveryone(Communicator& comm) {
-  // Each round, one rank comes late by a message that the others could not have overtaken.
-  for (int round = 0; round < 50; ++round) comm.Barrier();
-  std::vector<int64_t> one = {1};
-  comm.AllReduce(In(one), ReduceOp::kSum);
-  ExpectEqual(one, {comm.world_size()}, "ranks after the barriers");
+  constexpr std::chrono::milliseconds kSleep(20);
+  for (int late = 0; late < comm.world_size(); ++late) {
+    const auto begin = std::chrono::steady_clock::now();
+    comm.Barrier();
+    if (comm.rank() == late) std::this_thread::sleep_for(kSleep);
+    comm.Barrier();
+    if (std::chrono::steady_clock::now() - begin < kSleep) {
+      throw std::logic_error("left a barrier before the last rank had come");
+    }
+  }
 }
 
 void SplitMakesGroups(Communicator& comm) {

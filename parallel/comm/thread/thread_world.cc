@@ -89,22 +89,22 @@ ThreadWorld::CopyScope::~CopyScope() { copying_.store(false, std::memory_order_r
 
 void ThreadWorld::SetWait(int rank, const ThreadRequest* request) {
   ranks_[rank].group.store(nullptr, std::memory_order_relaxed);
-  ranks_[rank].request.store(request, std::memory_order_relaxed);
+  ranks_[rank].request.store(request, std::memory_order_release);
 }
 
 void ThreadWorld::SetWait(int rank, ThreadGroup* group, uint32_t generation) {
   ranks_[rank].request.store(nullptr, std::memory_order_relaxed);
   ranks_[rank].generation.store(generation, std::memory_order_relaxed);
-  ranks_[rank].group.store(group, std::memory_order_relaxed);
+  ranks_[rank].group.store(group, std::memory_order_release);
 }
 
 int ThreadWorld::WaitsFor(int rank) const {
   const Rank& waiter = ranks_[rank];
-  if (const ThreadRequest* request = waiter.request.load(std::memory_order_relaxed)) {
+  if (const ThreadRequest* request = waiter.request.load(std::memory_order_acquire)) {
     if (request->done.load(std::memory_order_acquire) != 0) return -1;
     return waiter.status.wait_peer();
   }
-  if (const ThreadGroup* group = waiter.group.load(std::memory_order_relaxed)) {
+  if (const ThreadGroup* group = waiter.group.load(std::memory_order_acquire)) {
     return group->FirstMissing(waiter.generation.load(std::memory_order_relaxed));
   }
   return -1;
