@@ -1,0 +1,61 @@
+// The kernels of one NVIDIA GPU in one precision: float32, tf32, bf16 or fp16.
+//
+//   CudaDevice device({.device_index = 0});
+//   std::unique_ptr<CudaStream> stream = device.MakeCudaStream();
+//   CudaKernels kernels(device, *stream, Precision::kBFloat16);
+//   kernels.Reserve(limits);
+//   kernels.LinearForward(args);                        // first call of a shape: chooses an
+//   algorithm auto graph = stream->Capture([&] { kernels.LinearForward(args); });
+//
+// Accumulation, statistics, softmax and the loss are float32 or better; float32 is computed as
+// float32, tf32 only where the precision says so.  Results are the same bits on every run with the
+// same algorithms: there are no atomics.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/device/cuda/cuda_device.h"
+#include "core/kernels/kernels.h"
+#include "core/kernels/matmul/cublaslt_matmul.h"
+#include "core/kernels/matmul/matmul_cuda.h"
+#include "core/tensor/dtype.h"
+
+namespace sluice {
+
+class CudaKernels : public Kernels {
+ public:
+  // `device` and `stream` must outlive the kernels.
+  CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision);
+
+  int64_t WorkspaceBytes(const KernelLimits& limits) const override;
+
+  // Throws Error when there is no attention kernel for this head_dim, or not enough memory.
+  void Reserve(const KernelLimits& limits) override;
+
+  void LinearForward(const LinearForwardArgs& args) override;
+  void LinearBackwardInput(const LinearBackwardInputArgs& args) override;
+  void LinearBackwardWeight(const LinearBackwardWeightArgs& args) override;
+  void LayerNormForward(const LayerNormForwardArgs& args) override;
+  void LayerNormBackward(const LayerNormBackwardArgs& args) override;
+  void CausalAttentionForward(const CausalAttentionForwardArgs& args) override;
+  void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override;
+  void AddBiasResidual(const AddBiasResidualArgs& args) override;
+  void LossForward(const LossForwardArgs& args) override;
+  void LossBackward(const LossBackwardArgs& args) override;
+
+ private:
+  cuda::LinearContext linear_context();
+
+  // The scratch memory of the operation in hand; one is enough, since operations run one after the
+  // other on the stream.
+  void* scratch();
+
+  CudaDevice& device_;
+  CudaStream& stream_;
+  Precision precision_;
+  cuda::CublasLtMatmul matmul_;
+  Buffer scratch_;
+};
+
+}  // namespace sluice

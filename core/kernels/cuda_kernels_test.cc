@@ -1,0 +1,98 @@
+#include "core/kernels/cuda_kernels.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/kernels/cuda/kernel_test.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int64_t kTokens = 24;
+constexpr int64_t kHidden = 64;
+
+KernelLimits Limits() {
+  return {.max_tokens = kTokens,
+          .max_seq_len = 12,
+          .max_batch_size = 2,
+          .hidden_size = kHidden,
+          .num_heads = 2,
+          .head_dim = 32,
+          .max_features = 4 * kHidden};
+}
+
+class CudaKernelsTest : public KernelTest {};
+
+TEST_F(CudaKernelsTest, ReserveAllocatesWhatWorkspaceBytesSays) {
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBFloat16, Precision::kFloat16}) {
+    CudaKernels kernels(device(), stream(), precision);
+    const int64_t before = device().allocated_bytes();
+    kernels.Reserve(Limits());
+    EXPECT_EQ(device().allocated_bytes() - before, kernels.WorkspaceBytes(Limits()));
+    kernels.Reserve(Limits());
+    EXPECT_EQ(device().allocated_bytes() - before, kernels.WorkspaceBytes(Limits()));
+  }
+}
+
+TEST_F(CudaKernelsTest, NamesAHeadDimWithoutAKernel) {
+  CudaKernels kernels(device(), stream(), Precision::kBFloat16);
+  KernelLimits limits = Limits();
+  limits.head_dim = 7;
+  try {
+    kernels.Reserve(limits);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("head_dim 7"), std::string::npos) << error.what();
+  }
+}
+
+// A layer norm, a linear layer and the loss: eagerly, then as a graph on other inputs.
+TEST_F(CudaKernelsTest, GraphComputesWhatTheCallsCompute) {
+  CudaKernels kernels(device(), stream(), Precision::kBFloat16);
+  kernels.Reserve(Limits());
+  const DType dtype = DType::kBFloat16;
+  const DeviceTensor x = Random(dtype, {kTokens, kHidden}, "x");
+  const DeviceTensor other_x = Random(dtype, {kTokens, kHidden}, "other x");
+  const DeviceTensor ln_weight = Random(DType::kFloat32, {kHidden}, "ln weight");
+  const DeviceTensor ln_bias = Random(DType::kFloat32, {kHidden}, "ln bias");
+  const DeviceTensor weight = Random(dtype, {4 * kHidden, kHidden}, "weight");
+  const DeviceTensor bias = Random(dtype, {4 * kHidden}, "bias");
+  const DeviceTensor mean = Unwritten(DType::kFloat32, {kTokens});
+  const DeviceTensor rstd = Unwritten(DType::kFloat32, {kTokens});
+  const DeviceTensor normalised = Unwritten(dtype, {kTokens, kHidden});
+  const DeviceTensor out = Unwritten(dtype, {kTokens, 4 * kHidden});
+  const DeviceTensor loss = Unwritten(DType::kFloat32, {1});
+  const auto work = [&] {
+    kernels.LayerNormForward({.x = x.tensor,
+                              .weight = ln_weight.tensor,
+                              .bias = ln_bias.tensor,
+                              .out = normalised.tensor,
+                              .mean = mean.tensor,
+                              .rstd = rstd.tensor});
+    kernels.LinearForward({.x = normalised.tensor,
+                           .weight = weight.tensor,
+                           .bias = bias.tensor,
+                           .out = out.tensor,
+                           .activation = Activation::kRelu});
+    kernels.LossForward({.z = out.tensor, .scale = 0.01, .loss = loss.tensor});
+  };
+  work();
+  const std::vector<double> first = Read(loss.tensor);
+  const std::unique_ptr<StreamGraph> graph = stream().Capture(work);
+  std::vector<std::byte> bytes(static_cast<size_t>(x.tensor.num_bytes()));
+  device().CopyToHost(bytes.data(), other_x.tensor.data(), x.tensor.num_bytes());
+  device().CopyFromHost(x.tensor.data(), bytes.data(), x.tensor.num_bytes());
+  const int64_t num_allocations = device().num_allocations();
+  graph->Launch();
+  const std::vector<double> replayed = Read(loss.tensor);
+  work();
+  EXPECT_EQ(device().num_allocations(), num_allocations);
+  EXPECT_EQ(Read(loss.tensor), replayed);
+  EXPECT_NE(first, replayed);
+}
+
+}  // namespace
+}  // namespace sluice::cuda
