@@ -17,15 +17,25 @@ namespace {
 
 using Implementation = CausalAttentionImplementation;
 
+// Of the current device.
+int Attribute(cudaDeviceAttr attribute) {
+  int device = 0;
+  int value = 0;
+  SLUICE_CUDA_CHECK(cudaGetDevice(&device));
+  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+
 // 90 for compute capability 9.0.
 int ComputeCapability() {
-  int device = 0;
-  int major = 0;
-  int minor = 0;
-  SLUICE_CUDA_CHECK(cudaGetDevice(&device));
-  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-  return 10 * major + minor;
+  return 10 * Attribute(cudaDevAttrComputeCapabilityMajor) +
+         Attribute(cudaDevAttrComputeCapabilityMinor);
+}
+
+int TileSharedBytesOf(DType dtype, int64_t head_dim) {
+  const int columns = static_cast<int>(head_dim);
+  if (dtype == DType::kFloat32) return TileSharedBytes<float>(columns);
+  return TileSharedBytes<__nv_bfloat16>(columns);  // as __half
 }
 
 int64_t PaddedSliceLen(int64_t slice_len) {
@@ -144,6 +154,14 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
   if (head_dim <= 0 || head_dim > 128 || head_dim % 8 != 0) {
     return fmt::format(
         "causal attention on cuda has no head_dim {}; valid: multiples of 8 up to 128", head_dim);
+  }
+  const int needed = TileSharedBytesOf(dtype, head_dim);
+  const int there = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  if (needed > there) {
+    return fmt::format(
+        "causal attention in {} with head_dim {} needs {} bytes of shared memory a block, and this "
+        "GPU has {}",
+        Name(dtype), head_dim, needed, there);
   }
   return std::nullopt;
 }

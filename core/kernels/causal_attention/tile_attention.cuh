@@ -378,6 +378,15 @@ void WithTileColumns(int head_dim, Launch launch) {
 }
 
 template <typename T>
+int TileSharedBytes(int head_dim) {
+  size_t num_bytes = 0;
+  WithTileColumns(head_dim, [&](auto columns) {
+    num_bytes = sizeof(TileBackwardMemory<T, decltype(columns)::value>);
+  });
+  return static_cast<int>(num_bytes);
+}
+
+template <typename T>
 void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream) {
   const AttentionShape& shape = params.shape;
   WithTileColumns(shape.head_dim, [&](auto columns) {

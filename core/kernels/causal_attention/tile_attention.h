@@ -9,6 +9,10 @@
 
 namespace sluice::cuda {
 
+// Bytes of shared memory that a block of the largest of these kernels needs.
+template <typename T>
+int TileSharedBytes(int head_dim);
+
 template <typename T>
 void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream);
 
