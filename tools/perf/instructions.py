@@ -30,11 +30,11 @@ class Count:
     context: dict
 
 
-def count(path, timeout_s):
-    """Instructions of one step.  Raises BenchmarkFailure or UnreadableResult."""
+def count(path, timeout_s, arguments=()):
+    """Instructions of one step of a program started with `arguments`.  Raises BenchmarkFailure or UnreadableResult."""
     totals = []
     for num_steps in NUM_STEPS:
-        total, context = _run(path, num_steps, timeout_s)
+        total, context = _run(path, num_steps, timeout_s, arguments)
         totals.append(total)
     per_step = (totals[1] - totals[0]) / (NUM_STEPS[1] - NUM_STEPS[0])
     if per_step <= 0:
@@ -107,13 +107,13 @@ def _row(label, verdict, note, counts=None, shift=None):
     return {"target": label, "verdict": verdict, "note": note, "counts": counts, "shift": shift}
 
 
-def _run(path, num_steps, timeout_s):
+def _run(path, num_steps, timeout_s, arguments):
     """Total instructions of one process, and its context."""
     with tempfile.TemporaryDirectory(prefix="perf_ir_") as folder:
         counts_path, json_path = os.path.join(folder, "counts"), os.path.join(folder, "result.json")
         command = [
             "valgrind", "--tool=callgrind", f"--callgrind-out-file={counts_path}", path, f"--json_out={json_path}",
-            f"--n_steps={num_steps}", *_ARGUMENTS,
+            f"--n_steps={num_steps}", *_ARGUMENTS, *arguments,
         ]
         try:
             run = subprocess.run(

@@ -11,6 +11,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; mar
 h1 { font-size: 24px; } h2 { font-size: 19px; margin-top: 32px; } h3 { font-size: 15px; margin-bottom: 4px; }
 table { border-collapse: collapse; font-size: 13px; } td, th { padding: 3px 10px; text-align: left; }
 tr:nth-child(even) { background: #f6f6f6; } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+td { white-space: nowrap; } td:first-child, td:last-child { white-space: normal; }
 svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: #333; }
 .verdict { font-weight: 600; } .SLOWER, .ERROR, .MISSING, .UNREADABLE { color: #b2182b; } .FASTER { color: #1b7837; }
 .UNSURE { color: #8a6508; } .note { color: #555; }

@@ -129,8 +129,8 @@ class _Vertical:
 
 
 def _step(span):
-    """About six ticks, at 1, 2 or 5 times a power of ten."""
-    raw = span / 6
+    """Four to nine ticks, at 1, 2 or 5 times a power of ten."""
+    raw = span / 9
     power = 10 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
 

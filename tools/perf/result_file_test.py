@@ -1,0 +1,74 @@
+"""Reading of result files, whole and broken."""
+
+import json
+import math
+import unittest
+
+from tools.perf import fakes
+from tools.perf.result_file import UnreadableResult, parse_result
+
+
+def _parse(rows, **context):
+    return parse_result(json.dumps({"context": {**fakes.CONTEXT, **context}, "benchmarks": rows}), "file")
+
+
+class ResultFileTest(unittest.TestCase):
+    def test_minimum_cpu_time_over_repetitions(self):
+        rows = [fakes.row(time_ns=3.0), fakes.row(time_ns=2.0), {**fakes.row("BM_layer_mean"), "run_type": "aggregate"}]
+        measurement, = _parse(rows).measurements.values()
+        self.assertEqual((measurement.min_time_ns, measurement.num_repetitions), (2.0, 2))
+        self.assertFalse(measurement.is_manual)
+
+    def test_units(self):
+        for unit, size in (("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9)):
+            measurement = _parse([fakes.row(time_ns=2.0, time_unit=unit)]).measurements["BM_layer"]
+            self.assertEqual(measurement.min_time_ns, 2 * size)
+
+    def test_gpu_and_multi_rank_use_real_time(self):
+        slow_wall = fakes.row(time_ns=1.0)
+        slow_wall["real_time"] = 7.0
+        for context in ({"device": "cuda"}, {"world_size": "4"}, {"world_size": 4}):
+            measurement = _parse([slow_wall], **context).measurements["BM_layer"]
+            self.assertEqual((measurement.min_time_ns, measurement.is_manual), (7.0, True), context)
+        named = _parse([{**slow_wall, "name": "x/manual_time"}]).measurements["x/manual_time"]
+        self.assertEqual(named.min_time_ns, 7.0)
+        self.assertEqual(_parse([slow_wall]).measurements["BM_layer"].min_time_ns, 1.0)
+
+    def test_counters_are_what_is_not_fixed(self):
+        measurement = _parse([fakes.row(bytes_sent=8.0, label="text")]).measurements["BM_layer"]
+        self.assertEqual(measurement.counters, {"bytes_sent": 8.0})
+
+    def test_unusable_times_are_errors(self):
+        cases = [
+            ({"time_ns": 0.0}, "nothing was timed"),
+            ({"time_ns": -1.0}, "nothing was timed"),
+            ({"time_ns": float("nan")}, "is nan"),
+            ({"time_ns": 1.0, "rate": float("inf")}, "rate is inf"),
+            ({"time_ns": 1.0, "time_unit": "min"}, "not a time"),
+            ({"time_ns": "soon"}, "not a time"),
+            ({"time_ns": 1.0, "error_occurred": True, "error_message": "why"}, "why"),
+        ]
+        for fields, message in cases:
+            # One bad repetition spoils the good one.
+            measurement = _parse([fakes.row(time_ns=1.0), fakes.row(**fields)]).measurements["BM_layer"]
+            self.assertIn(message, measurement.error, fields)
+            self.assertTrue(math.isnan(measurement.min_time_ns))
+
+    def test_the_nan_that_google_benchmark_writes(self):
+        text = json.dumps({"context": {}, "benchmarks": [fakes.row(gain=1.0)]}).replace('"gain": 1.0', '"gain": -NaN')
+        self.assertIn("gain is nan", parse_result(text, "file").measurements["BM_layer"].error)
+
+    def test_unreadable(self):
+        whole = json.dumps({"context": {}, "benchmarks": [fakes.row()]})
+        for text, message in [
+            ("", "not whole JSON"), (whole[:-5], "not whole JSON"), ("[]", "no context"), ("{}", "no context"),
+            ('{"context": {}}', "no list"), ('{"context": {}, "benchmarks": [3]}', "no list"),
+            ('{"context": {}, "benchmarks": []}', "no samples"),
+            (json.dumps({"context": {}, "benchmarks": [{"name": "m", "run_type": "aggregate"}]}), "no samples"),
+        ]:
+            with self.assertRaisesRegex(UnreadableResult, f"file: .*{message}"):
+                parse_result(text, "file")
+
+
+if __name__ == "__main__":
+    unittest.main()
