@@ -1,0 +1,90 @@
+// Causal attention, forward and backward, over slice lengths and cached prefixes.
+
+#include <fmt/format.h>
+
+#include "bench/harness/flops.h"
+#include "bench/kernels/kernel_program.h"
+
+namespace sluice {
+namespace {
+
+// All tensors of one slice, as the forward and the backward need them.
+struct Call {
+  CausalAttentionForwardArgs forward;
+  CausalAttentionBackwardArgs backward;
+};
+
+Call MakeCall(Operands& operands, const AttentionSize& size, const Slice& slice) {
+  const auto [b, n, d] = size;
+  Call call;
+  call.forward = {.qkv = operands.Activation({slice.begin + slice.len, b, n, 3, d}),
+                  .prefix_len = slice.begin,
+                  .out = operands.Activation({slice.len, b, n, d}),
+                  .lse = operands.Accumulator({slice.len, b, n})};
+  call.backward = {.qkv = call.forward.qkv,
+                   .prefix_len = slice.begin,
+                   .out = call.forward.out,
+                   .lse = call.forward.lse,
+                   .dout = operands.Activation({slice.len, b, n, d}),
+                   .dqkv = operands.Activation({slice.len, b, n, 3, d})};
+  if (slice.begin > 0) {
+    call.backward.dkv_accumulator = operands.Accumulator({slice.begin + slice.len, b, n, 2, d});
+  }
+  return call;
+}
+
+KernelCall Forward(Operands& operands, const AttentionSize& size, const Slice& slice) {
+  const Call call = MakeCall(operands, size, slice);
+  return {[=](Kernels& kernels) { kernels.CausalAttentionForward(call.forward); },
+          {call.forward.out, call.forward.lse}};
+}
+
+// Of the sequence's last slice.  `out` and `lse` are those of the forward, which runs once, in the
+// first call.
+KernelCall Backward(Operands& operands, const AttentionSize& size, const Slice& slice) {
+  const Call call = MakeCall(operands, size, slice);
+  return {[call, has_run = false](Kernels& kernels) mutable {
+            if (!has_run) kernels.CausalAttentionForward(call.forward);
+            has_run = true;
+            kernels.CausalAttentionBackward(call.backward);
+          },
+          {call.backward.dqkv}};
+}
+
+struct Pass {
+  const char* name;
+  int64_t (*flops)(const AttentionSize&, const Slice&);
+  KernelCall (*prepare)(Operands&, const AttentionSize&, const Slice&);
+};
+constexpr Pass kPasses[] = {{"causal_attention_forward", CausalAttentionForwardFlops, Forward},
+                            {"causal_attention_backward", CausalAttentionBackwardFlops, Backward}};
+
+std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
+  const AttentionSize size = {sizes.batch_size, sizes.model.num_heads, sizes.model.head_dim()};
+  std::vector<KernelBenchmark> benchmarks;
+  for (const Slice& slice : sizes.slices) {
+    for (const Pass& pass : kPasses) {
+      benchmarks.push_back({.name = fmt::format("{}/{}/num_heads:{}/head_dim:{}", pass.name,
+                                                NameOf(slice), size.num_heads, size.head_dim),
+                            .limits = sizes.LimitsFor(slice),
+                            .ceiling = Ceiling::kMatMulRate,
+                            .work = pass.flops(size, slice),
+                            .prepare = [prepare = pass.prepare, size, slice](Operands& operands) {
+                              return prepare(operands, size, slice);
+                            }});
+    }
+  }
+  return benchmarks;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  return sluice::KernelProgram(
+      argc, argv,
+      {.purpose = "Times causal attention of a model's slices behind cached prefixes.",
+       .example = "bazel run //bench/kernels:causal_attention -- --model=gpt2-1hm "
+                  "--slice_lens=128,1024 --prefix_lens=0,1024"},
+      sluice::Benchmarks);
+}

@@ -1,0 +1,77 @@
+// Times one kernel call beside the machine's own ceiling, measured in the same process a moment
+// before through the same kernels and threads.
+//
+// A benchmark names its call, the operations or bytes that it needs, and how to make its operands:
+//
+//   RegisterKernelBenchmark(options, {
+//       .name = "linear_forward/m:1024/n:768/k:768",
+//       .limits = {...},
+//       .ceiling = Ceiling::kMatMulRate,
+//       .work = LinearFlops({1024, 768, 768}),
+//       .prepare = [](Operands& operands) {
+//         const LinearForwardArgs args = {.x = operands.Activation({1024, 768}), ...};
+//         return KernelCall{[=](Kernels& kernels) { kernels.LinearForward(args); }, args.out};
+//       }});
+//
+// Before timing the call runs twice and its result is checked: an element that is not finite, or a
+// result of zeros only, is an error, and nothing is timed.  What is printed: docs/metrics.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+
+namespace sluice {
+
+// Tensors of one benchmark on its device, freed with it.  Inputs are uniform in [-1, 1).
+class Operands {
+ public:
+  Operands(Device& device, Precision precision) : device_(device), precision_(precision) {}
+
+  // In the precision's storage type, as activations and matmul weights are; and in its accumulator
+  // type, as statistics and layer-norm parameters are.
+  Tensor Activation(Shape shape) { return Random(StorageDType(precision_), shape); }
+  Tensor Accumulator(Shape shape) { return Random(AccumulatorDType(precision_), shape); }
+
+ private:
+  Tensor Random(DType dtype, Shape shape);
+
+  Device& device_;
+  Precision precision_;
+  std::vector<Buffer> buffers_;
+};
+
+struct KernelCall {
+  std::function<void(Kernels&)> run;
+  std::vector<Tensor> results;
+};
+
+// What a kernel is held against.
+enum class Ceiling : uint8_t {
+  kMatMulRate,  // operations per second of a large square LinearForward
+  kCopyRate,    // bytes per second of a scaled copy that moves as many bytes as the kernel
+};
+
+struct KernelBenchmark {
+  std::string name;
+  KernelLimits limits;
+  Ceiling ceiling = Ceiling::kMatMulRate;
+  int64_t work = 0;  // operations for kMatMulRate, bytes read and written for kCopyRate
+  std::function<KernelCall(Operands&)> prepare;
+};
+
+struct KernelTiming {
+  BackendOptions backend;
+  int64_t n_steps = 10;  // timed calls
+};
+
+// Registers the benchmark with Google Benchmark; it makes its backend when it runs, and adds 1 to
+// *num_timed once it was timed.  (Google Benchmark itself reports a benchmark that failed and then
+// ends well.)
+void RegisterKernelBenchmark(const KernelTiming& timing, const KernelBenchmark& benchmark,
+                             int64_t* num_timed);
+
+}  // namespace sluice
