@@ -1,0 +1,90 @@
+"""Tests of what a bundle takes along, without building one: Bazel cannot start itself in a test."""
+
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+SCRIPT = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
+PROGRAM = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
+
+
+def load_bundle():
+    loader = importlib.machinery.SourceFileLoader("bundle", str(SCRIPT))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bundle", loader))
+    loader.exec_module(module)
+    return module
+
+
+bundle = load_bundle()
+
+
+def run_script(*arguments):
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+class ArgumentsTest(unittest.TestCase):
+    def test_refuses_an_existing_out(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = run_script(f"--out={folder}", "//core/base:all")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, f"bundle: out '{folder}' exists already: name a new one\n")
+
+    def test_refuses_no_targets(self):
+        done = run_script("--out=/tmp/new")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("targets", done.stderr)
+
+
+class LibrariesTest(unittest.TestCase):
+    def test_takes_other_projects_libraries_and_leaves_the_hosts(self):
+        names = set(bundle.bundled_libraries([PROGRAM]))
+        self.assertTrue(any(name.startswith("libfmt.so") for name in names), names)
+        for name in names:
+            self.assertIsNone(bundle.HOST_LIBRARIES.match(name), name)
+
+    def test_leaves_cuda_to_the_host(self):
+        for name in ["libcuda.so.1", "libcublasLt.so.13", "libnccl.so.2", "libcudnn_graph.so.9", "libc.so.6"]:
+            self.assertIsNotNone(bundle.HOST_LIBRARIES.match(name), name)
+        for name in ["libfmt.so.9", "libbenchmark.so.1", "libopenblas.so.0", "libcurl.so.4"]:
+            self.assertIsNone(bundle.HOST_LIBRARIES.match(name), name)
+
+
+class RunTest(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.folder = pathlib.Path(self.temporary.name)
+        (self.folder / "bin").mkdir()
+        program = self.folder / "bin" / "show"
+        program.write_text('#!/bin/bash\necho "$LD_LIBRARY_PATH $*"\n')
+        (self.folder / "run").write_text(bundle.RUN)
+        for path in [program, self.folder / "run"]:
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def run_bundle(self, *arguments, library_path):
+        environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": library_path}
+        return subprocess.run(
+            [str(self.folder / "run"), *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    def test_the_callers_libraries_come_first(self):
+        done = self.run_bundle("show", "--a=b c", library_path="/my/nccl")
+        self.assertEqual(done.stdout, f"/my/nccl:{self.folder.resolve()}/lib --a=b c\n")
+        done = self.run_bundle("show", library_path="")
+        self.assertEqual(done.stdout, f"{self.folder.resolve()}/lib \n")
+
+    def test_names_the_programs_there_are(self):
+        done = self.run_bundle("shwo", library_path="")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, "run: name one of: show \n")
+
+
+if __name__ == "__main__":
+    unittest.main()
