@@ -10,9 +10,6 @@
 namespace sluice {
 namespace {
 
-// fp16 gradients are scaled up, so that small ones do not vanish, and unscaled where they are read.
-double LossScale(Precision precision) { return precision == Precision::kFloat16 ? 128 : 1; }
-
 // Transfers are remembered by kind and unit.
 size_t TransferIndex(OpKind kind) {
   SLUICE_CHECK(!IsCompute(kind));
@@ -33,6 +30,8 @@ int TagOf(const Schedule& schedule, const Op& op) {
 }
 
 }  // namespace
+
+double LossScale(Precision precision) { return precision == Precision::kFloat16 ? 128 : 1; }
 
 Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
     : plan_(plan),

@@ -25,6 +25,10 @@
 
 namespace sluice {
 
+// All gradients in memory are this many times the true ones: fp16 would lose small ones.  Whoever
+// reads them divides (correctness/results does).
+double LossScale(Precision precision);
+
 // When an op of the last step ran on this rank, by the host's monotonic clock.  Of a compute op
 // begin is after its input came.
 struct OpRecord {

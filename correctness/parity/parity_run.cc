@@ -1,0 +1,110 @@
+#include "correctness/parity/parity_run.h"
+
+#include "core/backend/backend.h"
+#include "core/base/check.h"
+#include "core/reference/initial_problem.h"
+#include "correctness/results/result_checker.h"
+#include "correctness/results/results.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/initialize.h"
+
+namespace sluice {
+namespace {
+
+constexpr double kTimeoutS = 60;
+
+// The model's input on this rank, multiplied for as long as this lives.
+class ScaledInput {
+ public:
+  ScaledInput(const JobPlan& plan, Executor& executor, Device& device, double factor)
+      : executor_(executor), device_(device) {
+    for (const Op& op : executor.ops()) {
+      if (op.kind != OpKind::kForward || op.unit.stage != 0) continue;
+      const Tensor input = executor.memory().Input(op.unit);
+      saved_.push_back({op.unit, ReadTensor(device, input)});
+      std::vector<double> scaled = saved_.back().values;
+      for (double& value : scaled) value *= factor;
+      WriteTensor(device, input, scaled);
+    }
+    SLUICE_CHECK_EQ(saved_.empty(), plan.schedule.rank_of_stage[0] != executor.rank().pipeline);
+  }
+  ~ScaledInput() {
+    for (const Saved& saved : saved_) {
+      WriteTensor(device_, executor_.memory().Input(saved.unit), saved.values);
+    }
+  }
+  ScaledInput(const ScaledInput&) = delete;
+  ScaledInput& operator=(const ScaledInput&) = delete;
+
+ private:
+  struct Saved {
+    Unit unit;
+    std::vector<double> values;
+  };
+  Executor& executor_;
+  Device& device_;
+  std::vector<Saved> saved_;
+};
+
+}  // namespace
+
+std::vector<ResultTensor> ReferenceResults(const JobConfig& config) {
+  const reference::Step step =
+      ForwardBackward(reference::InitialProblem({.config = config.model,
+                                                 .batch_size = config.batch_size,
+                                                 .prefix_len = config.prefix_len,
+                                                 .loss = config.loss,
+                                                 .seed = config.seed}));
+  std::vector<ResultTensor> results = {{"output", step.output}, {"loss", {step.loss}}};
+  if (config.pass == Pass::kForward) return results;
+  for (int64_t layer = config.model.num_layers - 1; layer >= 0; --layer) {
+    for (const ParameterSpec& parameter : LayerParameters(config.model)) {
+      results.push_back({"grad." + ParameterName(layer, parameter.name),
+                         step.gradients[static_cast<size_t>(layer)].at(parameter.name)});
+    }
+  }
+  results.push_back({"grad.input", step.input_gradient});
+  return results;
+}
+
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering) {
+  JobPlan plan = PlanJob(config);
+  if (tampering.plan) tampering.plan(plan);
+  std::vector<ResultTensor> results;
+  RunThreadRanks({.world_size = plan.config.sizes.world_size(), .comm = {.timeout_s = kTimeoutS}},
+                 [&](Communicator& world) {
+                   Backend backend = MakeBackend({.precision = config.precision});
+                   const std::unique_ptr<Communicator> wrapped =
+                       tampering.wrap ? tampering.wrap(world) : nullptr;
+                   Executor executor(plan, backend, wrapped ? *wrapped : world);
+                   Results whole(plan, *backend.device, executor);
+                   {
+                     const ScaledInput scaled(plan, executor, *backend.device,
+                                              tampering.first_input_factor);
+                     executor.RunStep();
+                   }
+                   if (tampering.before) tampering.before(executor, *backend.device);
+                   executor.RunStep();
+                   if (tampering.after) tampering.after(executor, *backend.device);
+                   whole.Visit(world, [&](const std::string& name, std::span<const double> values) {
+                     if (world.rank() == 0)
+                       results.push_back({name, {values.begin(), values.end()}});
+                   });
+                 });
+  return results;
+}
+
+std::vector<Comparison> CompareResults(const JobConfig& config,
+                                       const std::vector<ResultTensor>& actual,
+                                       const std::vector<ResultTensor>& expected) {
+  SLUICE_CHECK_EQ(actual.size(), expected.size());
+  ResultChecker checker({.config = config, .reference_precision = Precision::kFloat64});
+  std::vector<Comparison> comparisons;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    SLUICE_CHECK_EQ(actual[i].name, expected[i].name);
+    comparisons.push_back(checker.Check(expected[i].name, actual[i].values, expected[i].values));
+  }
+  return comparisons;
+}
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+// One configuration, run as threads by the executor and computed by core/reference: the two sides
+// of every parity test.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/device/device.h"
+#include "correctness/tolerance/compare.h"
+#include "parallel/comm/communicator.h"
+#include "parallel/exec/executor.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+struct ResultTensor {
+  std::string name;
+  std::vector<double> values;
+};
+
+// What core/reference computes in float64, in the order of Results (correctness/results).
+std::vector<ResultTensor> ReferenceResults(const JobConfig& config);
+
+// What a test may do to a run from outside.  Each is called on every rank, where it is given.
+struct Tampering {
+  // Before anything is made of the plan.
+  std::function<void(JobPlan&)> plan;
+  // Gives the communicator that the executor uses in place of `world`.
+  std::function<std::unique_ptr<Communicator>(Communicator& world)> wrap;
+  // Before the step that counts, and after it.
+  std::function<void(Executor&, Device&)> before, after;
+
+  // Before the step that counts another runs, of an input that is this many times the right one:
+  // what it leaves in memory must not reach the results.
+  double first_input_factor = std::numeric_limits<double>::quiet_NaN();
+};
+
+// Runs the configuration as one thread a rank, with sends that wait for their receives.
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering = {});
+
+// Compares tensor by tensor (correctness/results/result_checker.h); a name that differs or is
+// missing is our bug.
+std::vector<Comparison> CompareResults(const JobConfig& config,
+                                       const std::vector<ResultTensor>& actual,
+                                       const std::vector<ResultTensor>& expected);
+
+}  // namespace sluice
