@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Times PyTorch's causal attention on one GPU, forward and backward, by flash and by cuDNN, beside Sluice's own kernels.
+"""Times PyTorch's causal attention on one GPU, forward and backward, by flash and by cuDNN, beside Sluice's kernels.
 
     tools/peers/pytorch_attention.py --dtype=bf16 --num_heads=16 --shapes=128x8192,64x8192
 
-A shape is head_dim x seq_len, batch 1, causal. q, k and v are apart and contiguous, [heads, positions, head_dim], which
-is what these implementations like best. Times are medians of events; TFLOP/s count the visible half: 4 head_dim for each
-visible (query, key) of each head forward, 10 head_dim backward. Exits 2 with one message where it cannot run.
+A shape is head_dim x seq_len, batch 1, causal. q, k and v are apart and contiguous, [heads, positions, head_dim],
+which is what these implementations like best. Times are medians of events; TFLOP/s count the visible half: 4 head_dim
+for each visible (query, key) of each head forward, 10 head_dim backward. Exits 2 with one message where it cannot run.
 """
 
 import argparse
