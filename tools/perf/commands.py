@@ -12,8 +12,8 @@ import time
 from tools.perf import ab as ab_module
 from tools.perf import history as history_module
 from tools.perf import (
-    cli, instructions, machine, record as record_module, report_html, report_text, selftest as selftest_module, sides,
-    trends, verdicts,
+    cli, instructions, machine, plain_compare, record as record_module, report_html, report_text,
+    selftest as selftest_module, sides, trends, verdicts,
 )
 from tools.perf.errors import InputError
 from tools.perf.judge import Rules
@@ -111,7 +111,7 @@ def selftest(flags):
             machine.allowed_cpus(), flags.noise, conditions, flags.out, progress)
     if flags.out:
         trials = selftest_module.read(flags.out)
-    print("\n".join(selftest_module.summary_lines(trials)))
+    print("\n".join(selftest_module.summary_lines(trials) + plain_compare.alarm_lines(trials)))
     return verdicts.EXIT_GOOD
 
 
