@@ -39,7 +39,7 @@ class Comparer:
 
         Raises InputError, before anything is measured, when the filter selects nothing or the sides were not built
         alike."""
-        labels = sorted(base.paths.keys() | cand.paths.keys())
+        labels = sorted(base.programs.keys() | cand.programs.keys())
         if not labels:
             raise InputError("no target on either side matches; without --targets, those tagged perf_target are taken")
         targets = self._probe(base, cand, labels)
@@ -75,25 +75,25 @@ class Comparer:
     def _probe(self, base, cand, labels):
         targets, problems = [], []
         for label in labels:
-            if label not in cand.paths:
+            if label not in cand.programs:
                 self._add_row(label, "", verdicts.MISSING, "cand has no such target")
-            elif label not in base.paths:
+            elif label not in base.programs:
                 self._add_row(label, "", verdicts.NEW, "base has no such target")
             else:
-                paths = {"base": base.paths[label], "cand": cand.paths[label]}
-                results = self._probe_target(label, paths)
+                programs = {"base": base.programs[label], "cand": cand.programs[label]}
+                results = self._probe_target(label, programs)
                 if results:
-                    targets += self._check_pair(label, paths, results, problems)
+                    targets += self._check_pair(label, programs, results, problems)
         if problems:
             raise InputError("the two sides cannot be compared:\n  " + "\n  ".join(problems))
         return targets
 
-    def _probe_target(self, label, paths):
+    def _probe_target(self, label, programs):
         """The results of both sides, or None after adding the row of a failure."""
         results = {}
         for side in SIDES:
             try:
-                results[side] = self._runner.run(paths[side], machine.allowed_cpus())
+                results[side] = self._runner.run(programs[side], machine.allowed_cpus())
             except UnreadableResult as failure:
                 self._add_row(label, "", verdicts.UNREADABLE, f"{side}: {failure}")
                 return None
@@ -102,7 +102,7 @@ class Comparer:
                 return None
         return results
 
-    def _check_pair(self, label, paths, results, problems):
+    def _check_pair(self, label, programs, results, problems):
         """A list of the one Target to measure, or of none; adds to `problems` what forbids the comparison."""
         context = {side: results[side].context for side in SIDES}
         for side in SIDES:
@@ -119,7 +119,7 @@ class Comparer:
         common = sorted(names["base"].keys() & names["cand"].keys())
         if not common:
             return []
-        target = Target(label, paths, runner_module.cpus_for(context["cand"]), common, context["cand"])
+        target = Target(label, programs, runner_module.cpus_for(context["cand"]), common, context["cand"])
         for name in common:
             for side in SIDES:
                 if names[side][name].error and not target.problem:

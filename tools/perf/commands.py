@@ -25,7 +25,7 @@ def ab(flags):
         cli.check_writable(path, flag)
     with sides.alone(_cache_dir()):
         base, cand = _prepare_both(flags)
-        fitness = _check_fitness(cand.calibrate_path or base.calibrate_path, flags.allow_noisy)
+        fitness = _check_fitness(cand.calibrate or base.calibrate, flags.allow_noisy)
         if fitness.is_noisy and not flags.allow_noisy:
             return verdicts.EXIT_UNDECIDED
         seed = _seed(flags)
@@ -48,9 +48,9 @@ def ab(flags):
 def record(flags):
     with sides.alone(_cache_dir()):
         side = sides.prepare("cand", flags.cand, flags.targets, _build_options(flags))
-        if not side.paths:
+        if not side.programs:
             raise InputError(_no_target(flags))
-        fitness = _check_fitness(side.calibrate_path, flags.allow_noisy)
+        fitness = _check_fitness(side.calibrate, flags.allow_noisy)
         if fitness.is_noisy and not flags.allow_noisy:
             return verdicts.EXIT_UNDECIDED
         seed = _seed(flags)
@@ -95,7 +95,7 @@ def selftest(flags):
     cli.check_writable(flags.out, "--out")
     pct = flags.pct if flags.kind == "inject" else 0.0
     with sides.alone(_cache_dir()):
-        fitness = machine.measure_fitness(_bundled("bench/harness/calibrate"))
+        fitness = machine.measure_fitness([_bundled("bench/harness/calibrate")])
         conditions = {
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine_class": machine.machine_class(machine.facts()),
@@ -107,7 +107,7 @@ def selftest(flags):
             print(f"perf: trial {index} of {count}: {trial['verdict']} after {trial['pairs']} pairs", file=sys.stderr)
 
         trials = selftest_module.run_trials(
-            flags.trials, _bundled("tools/perf/known_cost/known_cost_benchmark"), pct, _rules(flags), _seed(flags),
+            flags.trials, [_bundled("tools/perf/known_cost/known_cost_benchmark")], pct, _rules(flags), _seed(flags),
             machine.allowed_cpus(), flags.noise, conditions, flags.out, progress)
     if flags.out:
         trials = selftest_module.read(flags.out)
@@ -119,7 +119,7 @@ def _prepare_both(flags):
     options = _build_options(flags)
     base = sides.prepare("base", flags.base, flags.targets, options)
     cand = sides.prepare("cand", flags.cand, flags.targets, options)
-    if not base.paths and not cand.paths:
+    if not base.programs and not cand.programs:
         raise InputError(_no_target(flags))
     return base, cand
 
@@ -130,10 +130,10 @@ def _no_target(flags):
     return f"--targets '{flags.targets.pattern}' matches no target under //bench"
 
 
-def _check_fitness(calibrate_path, allow_noisy):
-    if not calibrate_path:
+def _check_fitness(calibrate, allow_noisy):
+    if not calibrate:
         raise InputError(f"neither side has {sides.CALIBRATE}, which tells whether the machine is fit")
-    fitness = machine.measure_fitness(calibrate_path)
+    fitness = machine.measure_fitness(calibrate)
     if fitness.is_noisy:
         advice = "measuring all the same" if allow_noisy else "nothing was measured; --allow-noisy would"
         print(f"perf: NOISY: {fitness.problem}; {advice}", file=sys.stderr)

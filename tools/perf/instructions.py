@@ -30,11 +30,11 @@ class Count:
     context: dict
 
 
-def count(path, timeout_s, arguments=()):
+def count(program, timeout_s, arguments=()):
     """Instructions of one step of a program started with `arguments`.  Raises BenchmarkFailure or UnreadableResult."""
     totals = []
     for num_steps in NUM_STEPS:
-        total, context = _run(path, num_steps, timeout_s, arguments)
+        total, context = _run(program, num_steps, timeout_s, arguments)
         totals.append(total)
     per_step = (totals[1] - totals[0]) / (NUM_STEPS[1] - NUM_STEPS[0])
     if per_step <= 0:
@@ -57,18 +57,18 @@ def judge(counts):
 
 def compare(base, cand, num_repeats, timeout_s, progress):
     """The rows of the report, one per target."""
-    labels = sorted(base.paths.keys() | cand.paths.keys())
+    labels = sorted(base.programs.keys() | cand.programs.keys())
     if not labels:
         raise InputError("no target on either side matches")
     rows = []
     for index, label in enumerate(labels, start=1):
         progress(index, len(labels), label)
-        if label not in cand.paths:
+        if label not in cand.programs:
             rows.append(_row(label, verdicts.MISSING, "cand has no such target"))
-        elif label not in base.paths:
+        elif label not in base.programs:
             rows.append(_row(label, verdicts.NEW, "base has no such target"))
         else:
-            rows.append(_compare_target(label, base.paths[label], cand.paths[label], num_repeats, timeout_s))
+            rows.append(_compare_target(label, base.programs[label], cand.programs[label], num_repeats, timeout_s))
     return sorted(rows, key=lambda row: (verdicts.ORDER.index(row["verdict"]), row["target"]))
 
 
@@ -84,11 +84,11 @@ def terminal(rows):
     return "\n".join(lines) + "\n"
 
 
-def _compare_target(label, base_path, cand_path, num_repeats, timeout_s):
+def _compare_target(label, base_program, cand_program, num_repeats, timeout_s):
     counts, context = {}, {}
-    for side, path in zip(SIDES, (base_path, cand_path)):
+    for side, program in zip(SIDES, (base_program, cand_program)):
         try:
-            repeats = [count(path, timeout_s) for _ in range(num_repeats)]
+            repeats = [count(program, timeout_s) for _ in range(num_repeats)]
         except BenchmarkFailure as failure:
             return _row(label, verdicts.ERROR, f"{side}: {failure}")
         except result_file.UnreadableResult as failure:
@@ -107,12 +107,12 @@ def _row(label, verdict, note, counts=None, shift=None):
     return {"target": label, "verdict": verdict, "note": note, "counts": counts, "shift": shift}
 
 
-def _run(path, num_steps, timeout_s, arguments):
+def _run(program, num_steps, timeout_s, arguments):
     """Total instructions of one process, and its context."""
     with tempfile.TemporaryDirectory(prefix="perf_ir_") as folder:
         counts_path, json_path = os.path.join(folder, "counts"), os.path.join(folder, "result.json")
         command = [
-            "valgrind", "--tool=callgrind", f"--callgrind-out-file={counts_path}", path, f"--json_out={json_path}",
+            "valgrind", "--tool=callgrind", f"--callgrind-out-file={counts_path}", *program, f"--json_out={json_path}",
             f"--n_steps={num_steps}", *_ARGUMENTS, *arguments,
         ]
         try:
@@ -127,7 +127,7 @@ def _run(path, num_steps, timeout_s, arguments):
             last_line = (run.stderr.strip().splitlines() or ["no message"])[-1]
             raise BenchmarkFailure(f"exit code {run.returncode} under valgrind: {last_line[:300]}")
         with open(json_path, encoding="utf-8", errors="replace") as file:
-            result = result_file.parse_result(file.read(), os.path.basename(path))
+            result = result_file.parse_result(file.read(), os.path.basename(program[-1]))
         with open(counts_path, encoding="utf-8", errors="replace") as file:
             total = re.search(r"^totals: (\d+)", file.read(), re.MULTILINE)
         if not total:

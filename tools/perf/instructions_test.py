@@ -12,7 +12,7 @@ _LABEL = "//bench:known_cost"
 
 
 def _side(name, path):
-    return sides.Side(name, name, "", {_LABEL: path} if path else {}, "")
+    return sides.Side(name, name, "", {_LABEL: [path]} if path else {}, [])
 
 
 def _compare(base, cand, num_repeats=1):
@@ -35,7 +35,7 @@ class InstructionsTest(unittest.TestCase):
         self.assertEqual(instructions.judge({"base": slower, "cand": base})[0], verdicts.FASTER)
 
     def count(self, permille):
-        return instructions.count(_BINARY, 120, [f"--work_permille={permille}"]).instructions_per_step
+        return instructions.count([_BINARY], 120, [f"--work_permille={permille}"]).instructions_per_step
 
     def test_judge_at_its_limits(self):
         for shift, verdict in ((0.0, verdicts.SAME), (0.0099, verdicts.SAME), (0.0101, verdicts.SLOWER),
@@ -57,7 +57,7 @@ class InstructionsTest(unittest.TestCase):
     def test_a_failing_program(self):
         self.assertEqual(_compare(_BINARY, "/bin/false")["verdict"], verdicts.ERROR)
         with self.assertRaisesRegex(BenchmarkFailure, "exit code 1 under valgrind"):
-            instructions.count("/bin/false", 60)
+            instructions.count(["/bin/false"], 60)
 
 
 if __name__ == "__main__":

@@ -111,17 +111,17 @@ def judge_fitness(calibration_ns, steal_share):
     return Fitness(len(calibration_ns), variation, steal_share, problem)
 
 
-def measure_fitness(calibrate_path):
+def measure_fitness(calibrate):
     """Runs the calibration kernel alone in twenty processes."""
     meter = StealMeter()
-    times = [_calibrate(calibrate_path) for _ in range(NUM_FITNESS_PROCESSES)]
+    times = [_calibrate(calibrate) for _ in range(NUM_FITNESS_PROCESSES)]
     return judge_fitness(times, meter.share())
 
 
-def _calibrate(path):
-    command = pinned([path], [measuring_cpu()])
+def _calibrate(program):
+    command = pinned(program, [measuring_cpu()])
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
         return float(json.loads(run.stdout)["calibration_cpu_ns"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
-        raise InputError(f"the calibration program {path} gave no time: {error}") from error
+        raise InputError(f"the calibration program {' '.join(program)} gave no time: {error}") from error

@@ -44,7 +44,7 @@ class MachineTest(unittest.TestCase):
     def test_fitness_runs_twenty_processes(self):
         with tempfile.TemporaryDirectory() as folder:
             fakes.write_calibrate(folder, noise=0.01)
-            fitness = machine.measure_fitness(os.path.join(folder, "bench/harness/calibrate"))
+            fitness = machine.measure_fitness([os.path.join(folder, "bench/harness/calibrate")])
         self.assertEqual(fitness.num_processes, 20)
         self.assertFalse(fitness.is_noisy and "varies" in fitness.problem)
         self.assertGreater(fitness.coefficient_of_variation, 0.003)
@@ -52,7 +52,7 @@ class MachineTest(unittest.TestCase):
     def test_a_calibration_that_fails(self):
         for program in ("/bin/false", "/bin/true", "/no/such/program"):
             with self.assertRaisesRegex(InputError, "gave no time"):
-                machine.measure_fitness(program)
+                machine.measure_fitness([program])
 
 
 if __name__ == "__main__":

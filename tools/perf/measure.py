@@ -17,10 +17,10 @@ class Target:
     follows, or empty.
     """
 
-    def __init__(self, label, paths, cpus, benchmarks, context, arguments=None):
+    def __init__(self, label, programs, cpus, benchmarks, context, arguments=None):
         self.label = label
         self.context = context  # of cand
-        self.paths = paths  # by side
+        self.programs = programs  # by side, the words that start it
         self.arguments = arguments or {side: () for side in SIDES}
         self.cpus = cpus
         self.benchmarks = list(benchmarks)
@@ -89,7 +89,7 @@ class Interleaver:
         if target.problem:
             return None
         try:
-            result = self._runner.run(target.paths[side], target.cpus, target.arguments[side])
+            result = self._runner.run(target.programs[side], target.cpus, target.arguments[side])
         except BenchmarkFailure as failure:
             target.fail(verdicts.ERROR, f"{side}: {failure}")
             return None

@@ -15,7 +15,8 @@ class _Runner:
         self.calls = []
         self.failures = {}  # path -> (number of the call, exception)
 
-    def run(self, path, cpus, arguments):
+    def run(self, program, cpus, arguments):
+        path, = program
         self.calls.append(path)
         number, failure = self.failures.get(path, (0, None))
         if failure and self.calls.count(path) >= number:
@@ -28,7 +29,7 @@ class MeasureTest(unittest.TestCase):
         self.runner = _Runner()
         self.seconds = 0.0
         self.targets = [
-            Target(name, {"base": f"{name}.base", "cand": f"{name}.cand"}, [0], ["BM"], {}) for name in "abc"]
+            Target(name, {"base": [f"{name}.base"], "cand": [f"{name}.cand"]}, [0], ["BM"], {}) for name in "abc"]
 
     def clock(self):
         self.seconds += 0.5

@@ -63,34 +63,34 @@ class Recorder:
 
     def measure(self, side, num_processes):
         """Returns ({(label, benchmark): [(Result, Sample)]}, {label: (verdict, problem)})."""
-        cpus = {label: self._probe(label, path) for label, path in sorted(side.paths.items())}
+        cpus = {label: self._probe(label, program) for label, program in sorted(side.programs.items())}
         for _ in range(num_processes):
             labels = [label for label in cpus if label not in self._failures]
             self._rng.shuffle(labels)
             for label in labels:
-                self._measure_once(label, side.paths[label], cpus[label])
+                self._measure_once(label, side.programs[label], cpus[label])
         kept = {key: value for key, value in self._collected.items() if key[0] not in self._failures}
         return kept, self._failures
 
-    def _run(self, label, path, cpus):
+    def _run(self, label, program, cpus):
         try:
-            return self._runner.run(path, cpus)
+            return self._runner.run(program, cpus)
         except UnreadableResult as failure:
             self._failures[label] = (verdicts.UNREADABLE, str(failure))
         except runner_module.BenchmarkFailure as failure:
             self._failures[label] = (verdicts.ERROR, str(failure))
         return None
 
-    def _probe(self, label, path):
-        result = self._run(label, path, machine.allowed_cpus())
+    def _probe(self, label, program):
+        result = self._run(label, program, machine.allowed_cpus())
         if result is None:
             return []
         if contexts.unfit_build(result.context):
             raise InputError(f"{label}: {contexts.unfit_build(result.context)}")
         return runner_module.cpus_for(result.context)
 
-    def _measure_once(self, label, path, cpus):
-        result = self._run(label, path, cpus)
+    def _measure_once(self, label, program, cpus):
+        result = self._run(label, program, cpus)
         for name, measurement in result.measurements.items() if result else ():
             sample, problem = make_sample(measurement, result.context, self._clock() - self._start)
             if problem:

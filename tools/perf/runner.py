@@ -17,20 +17,20 @@ class Runner:
     def __init__(self, timeout_s):
         self._timeout_s = timeout_s
 
-    def run(self, path, cpus, arguments=()):
-        """Returns the Result; raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
+    def run(self, program, cpus, arguments=()):
+        """Starts `program`, a list of words; returns the Result.  Raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
         with tempfile.TemporaryDirectory(prefix="perf_run_") as folder:
             out = os.path.join(folder, "result.json")
-            command = [path, f"--json_out={out}", *arguments]
-            self._start(machine.pinned(command, cpus), path)
+            command = [*program, f"--json_out={out}", *arguments]
+            self._start(machine.pinned(command, cpus))
             try:
                 with open(out, encoding="utf-8", errors="replace") as file:
                     text = file.read()
             except OSError as error:
                 raise BenchmarkFailure("it exited with 0 but wrote no result") from error
-        return result_file.parse_result(text, os.path.basename(path))
+        return result_file.parse_result(text, os.path.basename(program[-1]))
 
-    def _start(self, command, path):
+    def _start(self, command):
         try:
             run = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -39,7 +39,7 @@ class Runner:
         except subprocess.TimeoutExpired as error:
             raise BenchmarkFailure(f"still running after {self._timeout_s:g} s") from error
         except OSError as error:
-            raise BenchmarkFailure(f"{path} could not be started: {error}") from error
+            raise BenchmarkFailure(f"it could not be started: {error}") from error
         if run.returncode != 0:
             last_line = (run.stderr.strip().splitlines() or ["no message"])[-1]
             raise BenchmarkFailure(f"exit code {run.returncode}: {last_line[:300]}")

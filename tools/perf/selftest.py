@@ -22,11 +22,11 @@ _LABEL = "//tools/perf/known_cost:known_cost_benchmark"
 _BENCHMARK = "known_cost/iterations:3/repeats:5"
 
 
-def run_trial(binary, pct, rules, seed, cpus):
+def run_trial(program, pct, rules, seed, cpus):
     """Returns the trial as it is recorded."""
     work = {"base": 1000, "cand": round(1000 + 10 * pct)}
     arguments = {side: (f"--work_permille={permille}",) for side, permille in work.items()}
-    target = measure.Target(_LABEL, {side: binary for side in measure.SIDES}, cpus, [_BENCHMARK], {}, arguments)
+    target = measure.Target(_LABEL, {side: program for side in measure.SIDES}, cpus, [_BENCHMARK], {}, arguments)
     comparer = Comparer(rules, Runner(timeout_s=60), seed, budget_s=600)
     comparer.measure([target])
     row, = comparer.rows
@@ -42,13 +42,13 @@ def run_trial(binary, pct, rules, seed, cpus):
     }
 
 
-def run_trials(count, binary, pct, rules, first_seed, cpus, is_beside_noise, conditions, out, progress):
+def run_trials(count, program, pct, rules, first_seed, cpus, is_beside_noise, conditions, out, progress):
     """Runs `count` trials, each added to the file `out` as one line that names its conditions."""
     noise = noise_generator.running(len(cpus) + 1, first_seed) if is_beside_noise else contextlib.nullcontext()
     trials = []
     with noise:
         for index in range(count):
-            trial = run_trial(binary, pct, rules, first_seed + index, cpus[-1:])
+            trial = run_trial(program, pct, rules, first_seed + index, cpus[-1:])
             trial.update(schema=SCHEMA, noise=is_beside_noise, rules=vars(rules), **conditions)
             trials.append(trial)
             if out:

@@ -4,8 +4,9 @@ A side is given as
 
   - a git ref: checked out into a worktree of the cache folder and built there;
   - a checkout (a folder with a WORKSPACE file), uncommitted changes and all: built in place;
-  - a folder of binaries: every executable file under it is a target, named by its path, so that
-    bench/schemes/gpipe_test_w2_cpu is //bench/schemes:gpipe_test_w2_cpu.  For hosts without Bazel.
+  - a bundle, made by tools/bundle for hosts without Bazel: its MANIFEST names the targets, and its `run` starts them;
+  - any other folder: every executable file under it is a target, named by its path, so that
+    bench/schemes/gpipe_test_w2_cpu is //bench/schemes:gpipe_test_w2_cpu.
 """
 
 import contextlib
@@ -27,8 +28,8 @@ class Side:
     name: str  # "base" or "cand"
     given: str  # what the command line said
     commit: str
-    paths: dict  # binary by label
-    calibrate_path: str
+    programs: dict  # by label, the words that start it
+    calibrate: list  # the program of CALIBRATE; empty where the side has none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,10 @@ def prepare(name, given, target_pattern, options):
     targets tagged perf_target) selects; builds them where needed."""
     if os.path.isfile(os.path.join(given, "WORKSPACE")):
         return _build(name, given, os.path.abspath(given), target_pattern, options)
+    if os.path.isfile(os.path.join(given, "MANIFEST")):
+        return _select_from(name, given, _bundled_programs(given), target_pattern)
     if os.path.isdir(given):
-        return _bundle(name, given, target_pattern)
+        return _select_from(name, given, _programs_in(given), target_pattern)
     commit = _commit_of(given, options.checkout)
     return _build(name, given, _worktree(name, commit, options), target_pattern, options)
 
@@ -102,9 +105,9 @@ def _build(name, given, folder, target_pattern, options):
     if _git(folder, "status", "--porcelain", "--untracked-files=no"):
         commit += "-dirty"
     copied = os.path.join(options.cache_dir, "binaries", name)
-    paths = bazel.copy_binaries([*labels, CALIBRATE] if labels else [], copied)
-    calibrate_path = paths.pop(CALIBRATE, "")
-    return Side(name, given, commit, paths, calibrate_path)
+    programs = bazel.copy_binaries([*labels, CALIBRATE] if labels else [], copied)
+    calibrate = programs.pop(CALIBRATE, [])
+    return Side(name, given, commit, programs, calibrate)
 
 
 def _select(labels, target_pattern):
@@ -114,17 +117,33 @@ def _select(labels, target_pattern):
     return sorted(chosen)
 
 
-def _bundle(name, given, target_pattern):
-    paths = {}
+def _select_from(name, given, programs, target_pattern):
+    labels = _select(programs, target_pattern)
+    return Side(name, given, "", {label: programs[label] for label in labels}, programs.get(CALIBRATE, []))
+
+
+def _programs_in(given):
+    programs = {}
     for folder, _, files in os.walk(given):
         for file in files:
             path = os.path.join(folder, file)
             if os.access(path, os.X_OK) and not re.search(r"\.so(\.|$)", file):
                 package = os.path.relpath(folder, given).replace(os.sep, "/")
-                paths[f"//{'' if package == '.' else package}:{file}"] = os.path.abspath(path)
-    calibrate_path = paths.get(CALIBRATE, "")
-    labels = _select(paths, target_pattern)
-    return Side(name, given, "", {label: paths[label] for label in labels}, calibrate_path)
+                programs[f"//{'' if package == '.' else package}:{file}"] = [os.path.abspath(path)]
+    return programs
+
+
+def _bundled_programs(given):
+    run = os.path.abspath(os.path.join(given, "run"))
+    programs = {}
+    with open(os.path.join(given, "MANIFEST"), encoding="utf-8") as file:
+        next(file, None)  # the commit
+        for number, line in enumerate(file, start=2):
+            words = line.split()
+            if len(words) != 4:
+                raise InputError(f"{file.name}, line {number}: not 'SHA-256 size name label': {line.strip()}")
+            programs[words[3]] = [run, words[2]]
+    return programs
 
 
 class _Bazel:
@@ -152,13 +171,14 @@ class _Bazel:
         if not labels:
             return {}
         bin_folder = self._run("info", *self._flags, "--compilation_mode=opt", "bazel-bin").strip()
-        paths = {}
+        programs = {}
         for label in labels:
             relative = label.removeprefix("//").replace(":", "/")
-            paths[label] = os.path.join(target, relative)
-            os.makedirs(os.path.dirname(paths[label]), exist_ok=True)
-            _copy(os.path.join(bin_folder, relative), paths[label])
-        return paths
+            path = os.path.join(target, relative)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _copy(os.path.join(bin_folder, relative), path)
+            programs[label] = [path]
+        return programs
 
     def _run(self, command, *arguments, is_shown=False):
         line = ["bazel", *self._startup, command, *arguments]

@@ -34,16 +34,29 @@ class BundleTest(unittest.TestCase):
         with open(os.path.join(self.folder, "README"), "w", encoding="ascii") as file:
             file.write("no program")
         side = sides.prepare("base", self.folder, None, self.options)
-        self.assertEqual(list(side.paths), ["//bench/schemes:gpipe"])
-        self.assertTrue(side.calibrate_path.endswith("bench/harness/calibrate"))
+        self.assertEqual(list(side.programs), ["//bench/schemes:gpipe"])
+        self.assertTrue(side.calibrate[0].endswith("bench/harness/calibrate"))
 
     def test_pattern_selects_but_keeps_the_calibration(self):
         for label in ("//bench/a:x", "//bench/b:x"):
             fakes.write_benchmark(self.folder, label)
         fakes.write_calibrate(self.folder)
         side = sides.prepare("base", self.folder, re.compile("b:x"), self.options)
-        self.assertEqual(list(side.paths), ["//bench/b:x"])
-        self.assertTrue(side.calibrate_path)
+        self.assertEqual(list(side.programs), ["//bench/b:x"])
+        self.assertTrue(side.calibrate)
+
+
+    def test_a_bundle_starts_what_its_manifest_names(self):
+        with open(os.path.join(self.folder, "MANIFEST"), "w", encoding="ascii") as file:
+            file.write("commit c0ffee\nabc  12  gpipe  //bench/schemes:gpipe\nabc  12  calibrate  " + sides.CALIBRATE)
+        side = sides.prepare("base", self.folder, re.compile("."), self.options)
+        run = os.path.join(self.folder, "run")
+        self.assertEqual(side.programs, {"//bench/schemes:gpipe": [run, "gpipe"]})
+        self.assertEqual(side.calibrate, [run, "calibrate"])
+        with open(os.path.join(self.folder, "MANIFEST"), "a", encoding="ascii") as file:
+            file.write("\nbroken line")
+        with self.assertRaisesRegex(InputError, "MANIFEST, line 4"):
+            sides.prepare("base", self.folder, None, self.options)
 
 
 class BuildTest(unittest.TestCase):
@@ -87,7 +100,7 @@ class BuildTest(unittest.TestCase):
         self.git("commit", "--quiet", "-m", text)
 
     def content(self, side, label):
-        with open(side.paths[label], encoding="utf-8") as file:
+        with open(side.programs[label][0], encoding="utf-8") as file:
             return file.read()
 
     def test_two_refs_are_two_builds_with_the_same_flags(self):
@@ -95,8 +108,8 @@ class BuildTest(unittest.TestCase):
         self.commit("two")
         base = sides.prepare("base", "HEAD~1", re.compile("."), self.options)
         cand = sides.prepare("cand", "main", re.compile("."), self.options)
-        self.assertEqual(sorted(base.paths), ["//bench:old"])
-        self.assertEqual(sorted(cand.paths), ["//bench:new", "//bench:old"])
+        self.assertEqual(sorted(base.programs), ["//bench:old"])
+        self.assertEqual(sorted(cand.programs), ["//bench:new", "//bench:old"])
         self.assertEqual(self.content(base, "//bench:old"), "one")
         self.assertEqual(self.content(cand, "//bench:old"), "two")
         self.assertEqual(cand.commit, self.git("rev-parse", "HEAD"))
