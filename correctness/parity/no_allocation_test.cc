@@ -1,0 +1,100 @@
+// A step allocates nothing once it has run: neither from the C++ heap nor from a device.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "core/backend/backend.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/executor.h"
+
+namespace {
+
+// Of all threads.
+std::atomic<int64_t> num_news{0};
+
+void* CountedNew(size_t size, size_t alignment) {
+  ++num_news;
+  void* data = alignment > alignof(std::max_align_t)
+                   ? std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment)
+                   : std::malloc(size);
+  if (data == nullptr) throw std::bad_alloc();
+  return data;
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return CountedNew(size, 1); }
+void* operator new[](size_t size) { return CountedNew(size, 1); }
+void* operator new(size_t size, std::align_val_t alignment) {
+  return CountedNew(size, static_cast<size_t>(alignment));
+}
+void* operator new[](size_t size, std::align_val_t alignment) {
+  return CountedNew(size, static_cast<size_t>(alignment));
+}
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete[](void* data) noexcept { std::free(data); }
+void operator delete(void* data, size_t) noexcept { std::free(data); }
+void operator delete[](void* data, size_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+
+namespace sluice {
+namespace {
+
+JobConfig Job(const std::string& scheme, const ParallelSizes& sizes) {
+  return {.model = {"small", 8, 32, 16, 4},
+          .batch_size = 8,
+          .loss = LossKind::kProjection,
+          .scheme = scheme,
+          .num_micro_batches = 4,
+          .sizes = sizes};
+}
+
+int64_t NewsOfTheThirdStep(const JobConfig& config) {
+  const JobPlan plan = PlanJob(config);
+  int64_t news = -1;
+  RunThreadRanks({.world_size = config.sizes.world_size()}, [&](Communicator& world) {
+    Backend backend = MakeBackend({.precision = config.precision, .num_threads = 2});
+    Executor executor(plan, backend, world);
+    for (int step = 0; step < 2; ++step) {
+      executor.RunStep();
+      world.Barrier();
+    }
+    const int64_t device_before = backend.device->num_allocations();
+    const int64_t before = num_news;
+    world.Barrier();
+    executor.RunStep();
+    world.Barrier();
+    if (world.rank() == 0) news = num_news - before;
+    EXPECT_EQ(backend.device->num_allocations(), device_before);
+  });
+  return news;
+}
+
+TEST(NoAllocation, InAStepThatHasRunBefore) {
+  EXPECT_EQ(NewsOfTheThirdStep(Job("single", {})), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(Job("one_f_one_b", {.pipeline = 4})), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(Job("zero_bubble_v", {.pipeline = 2})), 0);
+  JobConfig config = Job("seqpipe", {.pipeline = 2, .tensor = 2, .data = 2});
+  config.slices = UniformSlices(config.model.seq_len, 4);
+  config.num_micro_batches = 2;
+  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+  config.plan = PlanKind::kMegatronSequenceParallel;
+  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+  config.pass = Pass::kForward;
+  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+}
+
+TEST(NoAllocation, IsCountedWhereThereIsOne) {
+  const int64_t before = num_news;
+  std::vector<int> numbers(100);
+  EXPECT_EQ(num_news - before, 1);
+}
+
+}  // namespace
+}  // namespace sluice
