@@ -153,8 +153,8 @@ LayerNormExpectation ExpectLayerNorm(const LayerNormShape& shape, const Values& 
 }
 
 // With n = (x - mean) * rstd and g = dout * weight, dx = rstd * (g - mean(g) - n * mean(g n)),
-// dweight = sum of dout * n, dbias = sum of dout.  n is off by n * relative_rstd + rstd * d mean;
-// means over H add their own sums' deviations.
+// and dweight sums dout * n, dbias dout over tokens.  Here n is off by n * relative_rstd + rstd * d
+// mean; means over H add their own sums' deviations.
 LayerNormBackwardExpectation ExpectLayerNormBackward(const LayerNormShape& shape, const Values& x,
                                                      const Values& weight, const Values& dout,
                                                      const Arithmetic& arithmetic) {

@@ -71,6 +71,7 @@ void Executor::RunStep() {
   sent_bytes_ = 0;
   for (size_t i = 0; i < ops().size(); ++i) {
     world_.SetPosition({.step = step_, .op_index = static_cast<int64_t>(i), .label = ""});
+    WaitForInputs(ops()[i]);
     records_[i].begin_ns = MonotonicNs();
     RunOp(ops()[i]);
     records_[i].end_ns = MonotonicNs();
@@ -142,8 +143,15 @@ void Executor::WaitFor(OpKind kind, const Unit& unit) {
   transfer = {};
 }
 
+void Executor::WaitForInputs(const Op& op) {
+  if (op.kind == OpKind::kForward) WaitFor(OpKind::kRecvActivation, op.unit);
+  if (!MakesInputGradient(op.kind)) return;
+  WaitFor(OpKind::kRecvGradient, op.unit);
+  // The peer that gave the gradient has long used the activation; this frees its block.
+  WaitFor(OpKind::kSendActivation, op.unit);
+}
+
 void Executor::RunForward(const Unit& unit) {
-  WaitFor(OpKind::kRecvActivation, unit);
   const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
   const LayerRange& layers = LayersOf(unit);
   for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
@@ -180,9 +188,6 @@ WriteMode Executor::WeightWriteMode(std::vector<char>& is_written, const Unit& u
 
 void Executor::RunBackward(const Op& op) {
   const Unit& unit = op.unit;
-  WaitFor(OpKind::kRecvGradient, unit);
-  // The peer that gave the gradient has long used the activation; this frees its block.
-  WaitFor(OpKind::kSendActivation, unit);
   if (unit.stage == plan_.schedule.num_stages - 1) StartLossGradient(unit);
   const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
   const bool is_last_slice = unit.slice == plan_.schedule.num_slices - 1;

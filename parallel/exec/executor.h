@@ -73,6 +73,7 @@ class Executor {
   void RunWeightGradients(const Unit& unit, OpKind backward);
   void StartLossGradient(const Unit& unit);
   void Post(const Op& op);
+  void WaitForInputs(const Op& op);
   void WaitFor(OpKind kind, const Unit& unit);
   void ReduceWeightGradients();
 

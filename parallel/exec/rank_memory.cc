@@ -46,6 +46,12 @@ int64_t RankMemory::NumLayers(const Unit& unit) const {
   return plan_.layers_of_stage[static_cast<size_t>(unit.stage)].num_layers;
 }
 
+int64_t RankMemory::NumQkv(const Unit& unit) const {
+  const bool outlives_layer =
+      IsStep() || plan_.schedule.num_slices > 1 || plan_.config.prefix_len > 0;
+  return outlives_layer ? NumLayers(unit) : 1;
+}
+
 int64_t RankMemory::FirstLayer(const Unit& unit) const {
   return plan_.layers_of_stage[static_cast<size_t>(unit.stage)].begin;
 }
@@ -126,7 +132,7 @@ void RankMemory::PlanForward(const Unit& unit, int64_t index) {
     Use(activations_, blocks.input, 0, index);
   }
   const int64_t qkv_bytes = layout_.SizeOfTaken([&](Carver& carver) { layout_.Qkv(carver); });
-  Use(activations_, MicroBatchOf(unit).qkv, NumLayers(unit) * qkv_bytes, index);
+  Use(activations_, MicroBatchOf(unit).qkv, NumQkv(unit) * qkv_bytes, index);
   // A cached prefix is drawn once and must outlive every pass.
   if (plan_.config.prefix_len > 0) {
     Lifetime& qkv = activations_.blocks[static_cast<size_t>(MicroBatchOf(unit).qkv)];
@@ -198,7 +204,7 @@ void RankMemory::PlanPermanent() {
 int64_t RankMemory::UnitActivationBytes(const Unit& unit) const {
   const int64_t own_hidden = OwnHiddenBytes(unit.slice);
   const int64_t layers = NumLayers(unit);
-  int64_t bytes = layers * layout_.QkvRowsBytes(unit.slice) + own_hidden;
+  int64_t bytes = NumQkv(unit) * layout_.QkvRowsBytes(unit.slice) + own_hidden;
   if (IsStep()) bytes += layers * KeptBytes(unit.slice) + (layers - 1) * own_hidden;
   if (unit.stage > 0 && !IsLocal(unit.stage - 1)) bytes += own_hidden;
   return bytes;
@@ -303,7 +309,7 @@ LayerActivations RankMemory::Activations(const Unit& unit, int64_t layer) const 
   a.x = i == 0 ? Input(unit) : between(i - 1);
   a.z = i == last ? Output(unit) : between(i);
   const int64_t qkv_bytes = layout_.SizeOfTaken([&](Carver& carver) { layout_.Qkv(carver); });
-  Carver qkv(activations_.At(MicroBatchOf(unit).qkv) + i * qkv_bytes);
+  Carver qkv(activations_.At(MicroBatchOf(unit).qkv) + i % NumQkv(unit) * qkv_bytes);
   a.qkv = layout_.Qkv(qkv);
   return a;
 }

@@ -106,6 +106,9 @@ class RankMemory {
   bool IsLocal(int stage) const;
   bool IsStep() const { return plan_.config.pass == Pass::kStep; }
   int64_t NumLayers(const Unit& unit) const;
+  // Queries, keys and values held at a time: one a layer, or one for all where nobody needs them
+  // after the layer.
+  int64_t NumQkv(const Unit& unit) const;
   int64_t FirstLayer(const Unit& unit) const;
   size_t IndexOf(int64_t layer) const { return index_of_layer_[static_cast<size_t>(layer)]; }
   UnitBlocks& BlocksOf(const Unit& unit);

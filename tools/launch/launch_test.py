@@ -24,7 +24,8 @@ class CommandLines(unittest.TestCase):
     def test_one_host(self):
         result = launch("--ranks_per_host=3", "--dry_run", "--", PROGRAM, "--model=test")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertRegex(result.stdout, r"^mpirun -n 3 .*OVERSUBSCRIBE.* --mca plm isolated .*/mpi_program --model=test$")
+        expected = r"^mpirun -n 3 .*OVERSUBSCRIBE.* --mca plm isolated .*/mpi_program --model=test$"
+        self.assertRegex(result.stdout, expected)
 
     def test_many_hosts(self):
         result = launch("--hosts=a,b", "--ranks_per_host=4", "--rsh=my agent", "--dry_run", "--", PROGRAM)

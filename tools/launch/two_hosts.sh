@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs a program on two hosts that it makes itself: network namespaces joined by a virtual link, with real TCP between.
 #   two_hosts.sh RANKS_PER_HOST PROGRAM [ARGUMENT...]
-# Returns the program's exit code, or 77 with the reason where hosts cannot be made. LINK_OPTIONS is given to tc's netem,
+# Returns the program's exit code, or 77 with the reason where hosts cannot be made. LINK_OPTIONS go to tc's netem,
 # for a slow link: LINK_OPTIONS='delay 50ms loss 1%'.
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)

@@ -16,14 +16,14 @@
 #include "core/base/error.h"
 #include "parallel/comm/collective.h"
 #include "parallel/comm/comm_error.h"
-#include "parallel/comm/mpi/mpi_session.h"
+#include "parallel/comm/mpi/mpi_process.h"
 #include "parallel/comm/mpi/rank_monitor.h"
 #include "parallel/comm/reduce.h"
 
 namespace sluice {
 namespace {
 
-using internal::MpiSession;
+using internal::MpiProcess;
 
 // Up to here a reduction sends everything to everyone: one round instead of two.
 constexpr int64_t kShortReductionBytes = 2048;
@@ -78,7 +78,7 @@ class MpiCommunicator : public Communicator {
  public:
   // Takes `group` over, and makes two communicators of its own of it: one for messages, one for
   // collectives.
-  MpiCommunicator(MpiSession& session, MPI_Comm group, std::vector<int> global_ranks, int rank);
+  MpiCommunicator(MpiProcess& process, MPI_Comm group, std::vector<int> global_ranks, int rank);
   ~MpiCommunicator() override;
 
   int GlobalRank(int rank) const override { return global_ranks_[rank]; }
@@ -118,7 +118,7 @@ class MpiCommunicator : public Communicator {
   // Memory for `count` elements of each other member; grows, so a warmed-up step allocates nothing.
   std::byte* Scratch(int64_t size_bytes);
 
-  MpiSession& session_;
+  MpiProcess& process_;
   MPI_Comm messages_ = MPI_COMM_NULL;
   MPI_Comm collectives_ = MPI_COMM_NULL;
   std::vector<int> global_ranks_;
@@ -135,15 +135,15 @@ class MpiCommunicator : public Communicator {
   std::vector<const void*> inputs_;
 };
 
-MpiCommunicator::MpiCommunicator(MpiSession& session, MPI_Comm group, std::vector<int> global_ranks,
+MpiCommunicator::MpiCommunicator(MpiProcess& process, MPI_Comm group, std::vector<int> global_ranks,
                                  int rank)
-    : Communicator(rank, static_cast<int>(global_ranks.size()), &session.status()),
-      session_(session),
+    : Communicator(rank, static_cast<int>(global_ranks.size()), &process.status()),
+      process_(process),
       messages_(group),
       global_ranks_(std::move(global_ranks)),
       headers_(global_ranks_.size()),
       inputs_(global_ranks_.size()) {
-  session_.Check(MPI_Comm_dup(messages_, &collectives_), "MPI_Comm_dup");
+  process_.Check(MPI_Comm_dup(messages_, &collectives_), "MPI_Comm_dup");
   header_requests_.reserve(2 * global_ranks_.size());
   data_requests_.reserve(2 * global_ranks_.size());
 }
@@ -180,14 +180,14 @@ void MpiCommunicator::Post(Request* request) {
   const int tag = MpiTag(payload.type, message.peer.tag);
   const int peer = message.peer.rank;
   if (message.direction == Direction::kRecv) {
-    session_.Check(
+    process_.Check(
         MPI_Irecv(payload.data, count, type, peer, MPI_ANY_TAG, messages_, &request->mpi),
         "MPI_Irecv");
-  } else if (session_.options().send_mode == SendMode::kRendezvous) {
-    session_.Check(MPI_Issend(payload.data, count, type, peer, tag, messages_, &request->mpi),
+  } else if (process_.options().send_mode == SendMode::kRendezvous) {
+    process_.Check(MPI_Issend(payload.data, count, type, peer, tag, messages_, &request->mpi),
                    "MPI_Issend");
   } else {
-    session_.Check(MPI_Isend(payload.data, count, type, peer, tag, messages_, &request->mpi),
+    process_.Check(MPI_Isend(payload.data, count, type, peer, tag, messages_, &request->mpi),
                    "MPI_Isend");
   }
 }
@@ -211,7 +211,7 @@ void MpiCommunicator::CheckReceived(const Request& request, const MPI_Status& mp
   const Message& message = request.message;
   const Payload& payload = message.payload;
   MPI_Count size_bytes = 0;
-  session_.Check(MPI_Get_elements_x(&mpi_status, MPI_BYTE, &size_bytes), "MPI_Get_elements_x");
+  process_.Check(MPI_Get_elements_x(&mpi_status, MPI_BYTE, &size_bytes), "MPI_Get_elements_x");
   if (size_bytes == payload.size_bytes() &&
       mpi_status.MPI_TAG == MpiTag(payload.type, message.peer.tag)) {
     return;
@@ -234,14 +234,14 @@ void MpiCommunicator::WaitFor(Request* request) {
   status().BeginWait({sends ? CommOp::kSend : CommOp::kRecv, GlobalRank(message.peer.rank),
                       message.payload.size_bytes()});
   MPI_Status mpi_status{};
-  session_.WaitUntil([&] {
+  process_.WaitUntil([&] {
     int done = 0;
     const int code = MPI_Test(&request->mpi, &done, &mpi_status);
     // Of a message longer than its receive, the status still says what was sent.
     int error_class = MPI_SUCCESS;
     MPI_Error_class(code, &error_class);
     if (error_class == MPI_ERR_TRUNCATE) return true;
-    session_.Check(code, "MPI_Test");
+    process_.Check(code, "MPI_Test");
     return done != 0;
   });
   if (!sends) CheckReceived(*request, mpi_status);
@@ -271,7 +271,7 @@ void MpiCommunicator::BeginCollective(const CollectiveCall& call) {
   for (int peer = 0; peer < world_size(); ++peer) {
     if (peer == rank()) continue;
     MPI_Request request;
-    session_.Check(MPI_Irecv(&headers_[peer], sizeof(CollectiveCall), MPI_BYTE, peer, kHeaderTag,
+    process_.Check(MPI_Irecv(&headers_[peer], sizeof(CollectiveCall), MPI_BYTE, peer, kHeaderTag,
                              collectives_, &request),
                    "MPI_Irecv");
     header_requests_.push_back({request, peer});
@@ -279,7 +279,7 @@ void MpiCommunicator::BeginCollective(const CollectiveCall& call) {
   for (int peer = 0; peer < world_size(); ++peer) {
     if (peer == rank()) continue;
     MPI_Request request;
-    session_.Check(MPI_Isend(&call_, sizeof(CollectiveCall), MPI_BYTE, peer, kHeaderTag,
+    process_.Check(MPI_Isend(&call_, sizeof(CollectiveCall), MPI_BYTE, peer, kHeaderTag,
                              collectives_, &request),
                    "MPI_Isend");
     header_requests_.push_back({request, peer});
@@ -289,7 +289,7 @@ void MpiCommunicator::BeginCollective(const CollectiveCall& call) {
 
 void MpiCommunicator::SendData(const void* data, int64_t count, ElementType type, int peer) {
   MPI_Request request;
-  session_.Check(MPI_Isend(data, CountOf(count), TypeOfSize(type.size_bytes()), peer, kDataTag,
+  process_.Check(MPI_Isend(data, CountOf(count), TypeOfSize(type.size_bytes()), peer, kDataTag,
                            collectives_, &request),
                  "MPI_Isend");
   data_requests_.push_back({request, peer});
@@ -297,7 +297,7 @@ void MpiCommunicator::SendData(const void* data, int64_t count, ElementType type
 
 void MpiCommunicator::ReceiveData(void* data, int64_t count, ElementType type, int peer) {
   MPI_Request request;
-  session_.Check(MPI_Irecv(data, CountOf(count), TypeOfSize(type.size_bytes()), peer, kDataTag,
+  process_.Check(MPI_Irecv(data, CountOf(count), TypeOfSize(type.size_bytes()), peer, kDataTag,
                            collectives_, &request),
                  "MPI_Irecv");
   data_requests_.push_back({request, peer});
@@ -306,9 +306,9 @@ void MpiCommunicator::ReceiveData(void* data, int64_t count, ElementType type, i
 void MpiCommunicator::WaitForAll(std::vector<PeerRequest>& requests) {
   for (PeerRequest& request : requests) {
     status().SetWaitPeer(GlobalRank(request.peer));
-    session_.WaitUntil([&] {
+    process_.WaitUntil([&] {
       int done = 0;
-      session_.Check(MPI_Test(&request.mpi, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      process_.Check(MPI_Test(&request.mpi, &done, MPI_STATUS_IGNORE), "MPI_Test");
       return done != 0;
     });
   }
@@ -452,27 +452,27 @@ std::unique_ptr<Communicator> MpiCommunicator::Split(SplitKey key) {
   EndCollective();
   status().EndWait();
   MPI_Comm group = MPI_COMM_NULL;
-  session_.Check(MPI_Comm_split(messages_, key.color, key.key, &group), "MPI_Comm_split");
-  session_.Check(MPI_Comm_set_errhandler(group, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  process_.Check(MPI_Comm_split(messages_, key.color, key.key, &group), "MPI_Comm_split");
+  process_.Check(MPI_Comm_set_errhandler(group, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   int size = 0;
   int rank_in_group = 0;
-  session_.Check(MPI_Comm_size(group, &size), "MPI_Comm_size");
-  session_.Check(MPI_Comm_rank(group, &rank_in_group), "MPI_Comm_rank");
-  const int global_rank = session_.rank();
+  process_.Check(MPI_Comm_size(group, &size), "MPI_Comm_size");
+  process_.Check(MPI_Comm_rank(group, &rank_in_group), "MPI_Comm_rank");
+  const int global_rank = process_.rank();
   std::vector<int> global_ranks(size);
-  session_.Check(MPI_Allgather(&global_rank, 1, MPI_INT, global_ranks.data(), 1, MPI_INT, group),
+  process_.Check(MPI_Allgather(&global_rank, 1, MPI_INT, global_ranks.data(), 1, MPI_INT, group),
                  "MPI_Allgather");
-  return std::make_unique<MpiCommunicator>(session_, group, std::move(global_ranks), rank_in_group);
+  return std::make_unique<MpiCommunicator>(process_, group, std::move(global_ranks), rank_in_group);
 }
 
-void RunAllRanks(MpiSession& session, const std::function<void(Communicator&)>& run_rank) {
+void RunAllRanks(MpiProcess& process, const std::function<void(Communicator&)>& run_rank) {
   int size = 0;
-  session.Check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
+  process.Check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
   std::vector<int> global_ranks(size);
   for (int rank = 0; rank < size; ++rank) global_ranks[rank] = rank;
   MPI_Comm everyone = MPI_COMM_NULL;
-  session.Check(MPI_Comm_dup(MPI_COMM_WORLD, &everyone), "MPI_Comm_dup");
-  MpiCommunicator comm(session, everyone, std::move(global_ranks), session.rank());
+  process.Check(MPI_Comm_dup(MPI_COMM_WORLD, &everyone), "MPI_Comm_dup");
+  MpiCommunicator comm(process, everyone, std::move(global_ranks), process.rank());
   run_rank(comm);
 }
 
@@ -517,9 +517,9 @@ int RunMpiRank(const CommOptions& options, const std::function<void(Communicator
       internal::ForkMonitoredRank(launched, options.timeout_s);
   SetCurrentRank(launched.rank);
   try {
-    MpiSession session(options, monitored);
-    RunAllRanks(session, run_rank);
-    session.Finish();
+    MpiProcess process(options, monitored);
+    RunAllRanks(process, run_rank);
+    process.Finish();
     return 0;
   } catch (...) {
     EndWithFault(*monitored.board, launched.rank,

@@ -1,4 +1,4 @@
-#include "parallel/comm/mpi/mpi_session.h"
+#include "parallel/comm/mpi/mpi_process.h"
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -64,7 +64,7 @@ std::string HostName() {
 
 }  // namespace
 
-MpiSession::MpiSession(const CommOptions& options, const MonitoredRank& monitored)
+MpiProcess::MpiProcess(const CommOptions& options, const MonitoredRank& monitored)
     : options_(options), board_(*monitored.board) {
   // MPI would answer a crash with a page of its own before the monitor's line.
   const CrashHandlers handlers;
@@ -77,7 +77,7 @@ MpiSession::MpiSession(const CommOptions& options, const MonitoredRank& monitore
   board_.status.SetPhase(RankPhase::kRunning);
 }
 
-void MpiSession::ShareBoards(int descriptor) {
+void MpiProcess::ShareBoards(int descriptor) {
   Introduction mine{{}, getpid(), descriptor};
   const std::string host = HostName();
   std::memcpy(mine.host.data(), host.data(), std::min(host.size(), mine.host.size() - 1));
@@ -95,7 +95,7 @@ void MpiSession::ShareBoards(int descriptor) {
   has_own_core_ = num_local <= std::thread::hardware_concurrency();
 }
 
-void MpiSession::Check(int code, const char* call) const {
+void MpiProcess::Check(int code, const char* call) const {
   if (code == MPI_SUCCESS) return;
   char text[MPI_MAX_ERROR_STRING];
   int size = 0;
@@ -105,7 +105,7 @@ void MpiSession::Check(int code, const char* call) const {
                   kFaultExitCode);
 }
 
-std::vector<RankView> MpiSession::Views() const {
+std::vector<RankView> MpiProcess::Views() const {
   std::vector<RankView> views(world_size_);
   for (int rank = 0; rank < world_size_; ++rank) {
     if (boards_[rank] == nullptr) continue;
@@ -115,7 +115,7 @@ std::vector<RankView> MpiSession::Views() const {
   return views;
 }
 
-void MpiSession::Pause(int64_t num_polls) {
+void MpiProcess::Pause(int64_t num_polls) {
   if (has_own_core_ && num_polls < kSpins) return;
   if (has_own_core_ || num_polls < kYields) {
     sched_yield();
@@ -125,7 +125,7 @@ void MpiSession::Pause(int64_t num_polls) {
   if (num_polls % kPollsPerCheck == 0) CheckPeers();
 }
 
-void MpiSession::CheckPeers() {
+void MpiProcess::CheckPeers() {
   const int64_t now_ns = MonotonicNs();
   const int peer = status().wait_peer();
   if (peer >= 0 && boards_[peer] != nullptr &&
@@ -144,7 +144,7 @@ void MpiSession::CheckPeers() {
   throw CommError(DescribeDeadline(views, rank_, waited_s), kDeadlineExitCode);
 }
 
-void MpiSession::Finish() {
+void MpiProcess::Finish() {
   status().SetPhase(RankPhase::kFinished);
   MPI_Request request = MPI_REQUEST_NULL;
   Check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");

@@ -13,10 +13,10 @@
 
 namespace sluice::internal {
 
-class MpiSession {
+class MpiProcess {
  public:
   // Initialises MPI and exchanges boards with the ranks of this host.
-  MpiSession(const CommOptions& options, const MonitoredRank& monitored);
+  MpiProcess(const CommOptions& options, const MonitoredRank& monitored);
 
   int rank() const { return rank_; }
   const CommOptions& options() const { return options_; }
@@ -53,7 +53,7 @@ class MpiSession {
 };
 
 template <typename Done>
-void MpiSession::WaitUntil(const Done& done) {
+void MpiProcess::WaitUntil(const Done& done) {
   left_ns_ = 0;
   for (int64_t num_polls = 0; !done(); ++num_polls) Pause(num_polls);
 }

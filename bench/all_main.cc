@@ -1,0 +1,84 @@
+// The main job, //bench: every scheme side by side on this machine, in under a minute.
+#include <string>
+#include <vector>
+
+#include "bench/harness/scheme_benchmark.h"
+#include "core/cli/flags.h"
+#include "core/cli/main.h"
+#include "core/device/cpu/cpu_device.h"
+#include "parallel/schedule/slices.h"
+
+SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
+SLUICE_INT_FLAG(num_layers, 24, 4, 1 << 20, "layers of model `test`");
+SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
+SLUICE_TEXT_FLAG(filter, ".", "only benchmarks whose name matches this regular expression");
+
+namespace sluice {
+namespace {
+
+// A row of the table: a scheme with the numbers that show what it is for.
+struct Row {
+  std::string scheme;
+  ParallelSizes sizes;
+  int num_micro_batches = 1;
+  int num_slices = 1;
+  int num_chunks = 1;
+};
+
+std::vector<Row> Rows(int num_ranks) {
+  const ParallelSizes one;
+  const ParallelSizes pipeline = {.pipeline = num_ranks};
+  const ParallelSizes tensor = {.tensor = num_ranks};
+  const int m = 2 * num_ranks;
+  return {
+      {.scheme = "single", .sizes = one},
+      {.scheme = "gpipe", .sizes = pipeline, .num_micro_batches = m},
+      {.scheme = "one_f_one_b", .sizes = pipeline, .num_micro_batches = m},
+      {.scheme = "interleaved_one_f_one_b",
+       .sizes = pipeline,
+       .num_micro_batches = m,
+       .num_chunks = 2},
+      {.scheme = "seqpipe", .sizes = pipeline, .num_slices = 4},
+      {.scheme = "seq_one_f_one_b", .sizes = pipeline, .num_micro_batches = 2, .num_slices = 4},
+      {.scheme = "zero_bubble_h1", .sizes = pipeline, .num_micro_batches = m},
+      {.scheme = "megatron", .sizes = tensor},
+  };
+}
+
+SchemeBenchmark BenchmarkOf(const Row& row, Pass pass, int num_cores) {
+  JobConfig config;
+  config.model = FindModel("test");
+  config.model.num_layers = FLAGS_num_layers;
+  config.batch_size = row.num_micro_batches;
+  config.scheme = row.scheme == "megatron" ? "single" : row.scheme;
+  config.pass = pass;
+  config.slices = UniformSlices(config.model.seq_len, row.num_slices);
+  config.num_micro_batches = row.num_micro_batches;
+  config.num_chunks = row.num_chunks;
+  config.sizes = row.sizes;
+  const int threads = std::max(1, num_cores / row.sizes.world_size());
+  return {row.scheme, PlanJob(config), {.n_steps = FLAGS_n_steps, .threads_per_rank = threads}};
+}
+
+int Run() {
+  // Two ranks at least, so that there is a pipeline; four at most, so that it ends soon.
+  const int num_cores = NumCores();
+  const int num_ranks = std::clamp(num_cores, 2, 4);
+  std::vector<SchemeBenchmark> benchmarks;
+  for (const Row& row : Rows(num_ranks)) {
+    for (const Pass pass : {Pass::kForward, Pass::kStep}) {
+      benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
+    }
+  }
+  return RunSchemeBenchmarks(benchmarks, {.filter = FLAGS_filter, .json_out = FLAGS_json_out});
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  return sluice::Main(argc, argv,
+                      {.purpose = "Times every scheme side by side, on model `test`.",
+                       .example = "bazel run //bench -- --json_out=results.json"},
+                      sluice::Run);
+}

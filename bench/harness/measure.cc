@@ -1,0 +1,265 @@
+#include "bench/harness/measure.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <numeric>
+
+#include "bench/harness/ceiling.h"
+#include "bench/harness/flops.h"
+#include "core/base/check.h"
+#include "core/base/checked_math.h"
+#include "core/base/error.h"
+#include "core/cli/build_info.h"
+#include "parallel/comm/fingerprint.h"
+#include "parallel/comm/rank_status.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/executor.h"
+#include "parallel/exec/initialize.h"
+#include "parallel/schedule/schedule_text.h"
+#include "parallel/schedule/simulate.h"
+
+namespace sluice {
+namespace {
+
+double Median(std::vector<double> values) {
+  SLUICE_CHECK(!values.empty());
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// The pass's operations: what the whole model needs for the whole batch.
+double PassFlops(const JobPlan& plan) {
+  const JobConfig& config = plan.config;
+  const Slice sequence = {config.prefix_len, config.model.seq_len};
+  int64_t flops = ForwardFlops(config.model, config.batch_size, sequence);
+  if (config.pass == Pass::kStep) {
+    flops =
+        CheckedSum("operations", flops, BackwardFlops(config.model, config.batch_size, sequence));
+  }
+  return static_cast<double>(flops);
+}
+
+std::vector<FingerprintField> Fingerprint(const JobPlan& plan, const MeasureOptions& options) {
+  const JobConfig& c = plan.config;
+  return {{"commit", GetBuildInfo().commit},
+          {"compiler", GetBuildInfo().compiler},
+          {"flags", GetBuildInfo().flags},
+          {"model", fmt::format("{} {}x{}x{}x{}", c.model.name, c.model.num_layers,
+                                c.model.hidden_size, c.model.seq_len, c.model.num_heads)},
+          {"batch", fmt::format("{} prefix {}", c.batch_size, c.prefix_len)},
+          {"dtype", std::string(Name(c.precision))},
+          {"loss", std::string(Name(c.loss))},
+          {"seed", fmt::format("{}", c.seed)},
+          {"device", std::string(Name(options.device))},
+          {"threads", fmt::format("{}", options.threads_per_rank)},
+          {"n_steps", fmt::format("{}", options.n_steps)},
+          {"sizes", fmt::format("{}x{}x{} {}", c.sizes.pipeline, c.sizes.tensor, c.sizes.data,
+                                Name(c.plan))},
+          {"schedule", FormatSchedule(plan.schedule)}};
+}
+
+bool AllFinite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+}
+
+// Throws unless the loss and every gradient of this rank's weights are finite.
+void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double loss) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(fmt::format("rank {}: {} is not finite; nothing was timed", CurrentRank(), what));
+  };
+  if (!std::isfinite(loss)) refuse("the loss");
+  if (plan.config.pass == Pass::kForward) return;
+  const std::vector<ParameterSpec> specs = LayerParameters(plan.config.model);
+  for (const int64_t layer : executor.memory().layers()) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      if (AllFinite(ReadTensor(device, executor.memory().WeightGradients(layer)[i]))) continue;
+      refuse("the gradient of " + ParameterName(layer, specs[i].name));
+    }
+  }
+}
+
+// What one rank learns of its timed passes.
+struct RankTimes {
+  std::vector<double> step_s;
+  std::vector<double> step_cpu_s;
+  std::vector<std::vector<double>> op_s;  // [ops][n_steps]
+};
+
+double ProcessCpuSeconds() {
+  timespec time = {};
+  SLUICE_CHECK_EQ(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time), 0);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+RankTimes TimeSteps(Executor& executor, Communicator& world, int64_t n_steps) {
+  RankTimes times;
+  times.step_s.resize(static_cast<size_t>(n_steps));
+  times.step_cpu_s.resize(static_cast<size_t>(n_steps));
+  times.op_s.assign(executor.ops().size(), std::vector<double>(static_cast<size_t>(n_steps)));
+  for (size_t step = 0; step < times.step_s.size(); ++step) {
+    world.Barrier();
+    const int64_t begin_ns = MonotonicNs();
+    const double begin_cpu_s = ProcessCpuSeconds();
+    executor.RunStep();
+    times.step_s[step] = static_cast<double>(MonotonicNs() - begin_ns) * 1e-9;
+    times.step_cpu_s[step] = ProcessCpuSeconds() - begin_cpu_s;
+    for (size_t op = 0; op < times.op_s.size(); ++op) {
+      const OpRecord& record = executor.records()[op];
+      times.op_s[op][step] = static_cast<double>(record.end_ns - record.begin_ns) * 1e-9;
+    }
+  }
+  return times;
+}
+
+// Every rank's value, by rank.
+std::vector<double> GatherOfRanks(Communicator& world, double value) {
+  std::vector<double> values(static_cast<size_t>(world.world_size()));
+  world.AllGather(ConstPayload{&value, 1, DType::kFloat64}, values.data());
+  return values;
+}
+
+double MaxOverRanks(Communicator& world, double value) {
+  world.AllReduce({&value, 1, DType::kFloat64}, ReduceOp::kMax);
+  return value;
+}
+
+double SumOverRanks(Communicator& world, double value) {
+  const std::vector<double> values = GatherOfRanks(world, value);
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+// Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
+// data coordinate 0.
+std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicator& world,
+                                                 const RankTimes& times) {
+  size_t most_ops = 0;
+  for (const std::vector<Op>& ops : plan.schedule.ops_of_rank)
+    most_ops = std::max(most_ops, ops.size());
+  std::vector<double> own(most_ops);
+  for (size_t op = 0; op < times.op_s.size(); ++op) own[op] = Median(times.op_s[op]);
+  std::vector<double> all(most_ops * static_cast<size_t>(world.world_size()));
+  world.AllGather(ConstPayload{own.data(), static_cast<int64_t>(most_ops), DType::kFloat64},
+                  all.data());
+  std::vector<std::vector<double>> medians;
+  for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
+    const int rank = RankOf({.pipeline = pipeline}, plan.config.sizes);
+    const auto begin = all.begin() + static_cast<int64_t>(most_ops) * rank;
+    medians.emplace_back(begin, begin + static_cast<int64_t>(most_ops));
+  }
+  return medians;
+}
+
+Simulation SimulateMeasured(const JobPlan& plan, const Executor& executor,
+                            const std::vector<std::vector<double>>& op_medians_s) {
+  std::map<std::pair<int, int>, double> compute_s;  // by kind and unit
+  for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
+    const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
+    for (size_t i = 0; i < ops.size(); ++i) {
+      compute_s[{static_cast<int>(ops[i].kind), UnitIndex(plan.schedule, ops[i].unit)}] =
+          op_medians_s[rank][i];
+    }
+  }
+  return Simulate(
+      plan.schedule,
+      {.compute_s =
+           [&](const Op& op) {
+             return compute_s.at({static_cast<int>(op.kind), UnitIndex(plan.schedule, op.unit)});
+           },
+       .activation_bytes =
+           [&](const Unit& unit) { return executor.memory().UnitActivationBytes(unit); }});
+}
+
+void AddPrediction(const JobPlan& plan, const Executor& executor, Communicator& world,
+                   const RankTimes& times, Measurement* m) {
+  const std::vector<std::vector<double>> medians = GatherOpMedians(plan, world, times);
+  const Simulation simulation = SimulateMeasured(plan, executor, medians);
+  m->simulated_s = simulation.makespan_s;
+  m->simulated_bubble_fraction = simulation.bubble_fraction;
+  double busy_s = 0;
+  for (const RankUsage& rank : simulation.ranks) {
+    busy_s += rank.busy_s;
+    m->simulated_activation_bytes =
+        std::max(m->simulated_activation_bytes, rank.peak_activation_bytes);
+  }
+  m->measured_bubble_fraction =
+      1 - busy_s / (static_cast<double>(simulation.ranks.size()) * m->median_s);
+}
+
+BackendOptions OptionsOf(const JobPlan& plan, const MeasureOptions& options) {
+  return {.kind = options.device,
+          .precision = plan.config.precision,
+          .num_threads = options.threads_per_rank};
+}
+
+}  // namespace
+
+int64_t PredictedBytes(const JobPlan& plan, const MeasureOptions& options) {
+  const Backend backend = MakeBackend(OptionsOf(plan, options));
+  int64_t bytes = 0;
+  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
+    const RankMemory memory(plan, CoordinatesOf(rank, plan.config.sizes));
+    bytes = CheckedSum(
+        "the job's memory in bytes", bytes,
+        memory.bytes().total() + backend.kernels->WorkspaceBytes(memory.layout().Limits()));
+  }
+  return bytes;
+}
+
+Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Communicator& world) {
+  CheckFingerprint(world, Fingerprint(plan, options));
+  Backend backend = MakeBackend(OptionsOf(plan, options));
+  Measurement m;
+  world.Barrier();
+  m.matmul_flops_per_s = MeasureMatmulRate(backend, plan.config.precision);
+  Executor executor(plan, backend, world);
+  for (int64_t i = 0; i < options.num_warmup_steps; ++i) executor.RunStep();
+  m.loss = executor.loss();
+  CheckFinite(plan, executor, *backend.device, m.loss);
+
+  const int64_t allocations_before = backend.device->num_allocations();
+  RankTimes times = TimeSteps(executor, world, options.n_steps);
+  const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
+
+  world.AllReduce({times.step_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
+  m.step_s = times.step_s;
+  m.step_cpu_s = times.step_cpu_s;
+  m.median_s = Median(m.step_s);
+  m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
+  m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());
+  m.flops = PassFlops(plan);
+  m.tokens = static_cast<double>(plan.config.batch_size * plan.config.model.seq_len);
+  m.matmul_flops_per_s = SumOverRanks(world, m.matmul_flops_per_s) / world.world_size();
+  m.sent_bytes =
+      static_cast<int64_t>(SumOverRanks(world, static_cast<double>(executor.sent_bytes())));
+  m.num_allocations =
+      static_cast<int64_t>(SumOverRanks(world, static_cast<double>(num_allocations)));
+  m.activation_bytes = static_cast<int64_t>(
+      MaxOverRanks(world, static_cast<double>(executor.memory().bytes().activations)));
+  const double rank_bytes = static_cast<double>(backend.device->allocated_bytes());
+  m.rank_bytes = static_cast<int64_t>(MaxOverRanks(world, rank_bytes));
+  m.predicted_bytes = static_cast<int64_t>(SumOverRanks(world, rank_bytes));
+  AddPrediction(plan, executor, world, times, &m);
+  return m;
+}
+
+Measurement MeasureOnThreads(const JobPlan& plan, const MeasureOptions& options) {
+  Measurement measurement;
+  RunThreadRanks({.world_size = plan.config.sizes.world_size(), .comm = options.comm},
+                 [&](Communicator& comm) {
+                   const Measurement m = MeasureRank(plan, options, comm);
+                   if (comm.rank() == 0) measurement = m;
+                 });
+  rusage usage = {};
+  SLUICE_CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+  measurement.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
+  return measurement;
+}
+
+}  // namespace sluice

@@ -1,0 +1,68 @@
+// Times one job: all ranks, a fixed number of passes, and beside the time everything that a reader
+// needs to trust it.
+//
+//   Measurement m = MeasureOnThreads(plan, options);       // ranks are threads of this process
+//   Measurement m = MeasureRank(plan, options, comm);      // this process is one rank of comm: all
+//   call it
+//
+// Nothing is allocated, compiled or validated inside the timed region.  Each pass begins at a
+// barrier; its time is the maximum over ranks.  Refused, with Error: ranks that differ in
+// configuration or build, a result that is not finite, memory that is not there.  Every number's
+// formula and unit stand in docs/metrics.md.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "parallel/comm/communicator.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+struct MeasureOptions {
+  int64_t n_steps = 10;  // timed passes
+  int64_t num_warmup_steps = 1;
+  DeviceKind device = DeviceKind::kCpu;
+  int threads_per_rank = 1;
+  CommOptions comm;
+};
+
+struct Measurement {
+  std::vector<double> step_s;      // [n_steps], maximum over ranks
+  std::vector<double> step_cpu_s;  // [n_steps], CPU time of the host process: its ranks and threads
+  double median_s = 0;
+  double min_s = 0;
+  double max_s = 0;
+
+  double flops = 0;   // of one pass, all ranks
+  double tokens = 0;  // of one pass
+  double matmul_flops_per_s =
+      0;  // one rank's share of the machine's own rate, while all ranks measure it
+
+  // The schedule simulated with each op's measured median duration and free transfers, and the
+  // measured pass.
+  double simulated_s = 0;
+  double simulated_bubble_fraction = 0;
+  double measured_bubble_fraction = 0;
+
+  // Of the rank with the most.
+  int64_t simulated_activation_bytes = 0;
+  int64_t activation_bytes = 0;
+  // Of the rank with the most, and of all ranks.
+  int64_t rank_bytes = 0;
+  int64_t predicted_bytes = 0;
+  int64_t peak_resident_bytes = 0;  // of the host process; 0 where ranks are processes of their own
+
+  int64_t sent_bytes = 0;       // between stages, all ranks, one pass
+  int64_t num_allocations = 0;  // of the device during the timed passes, all ranks
+  double loss = 0;
+};
+
+// Bytes that all ranks of the job allocate, workspaces included.
+int64_t PredictedBytes(const JobPlan& plan, const MeasureOptions& options);
+
+Measurement MeasureOnThreads(const JobPlan& plan, const MeasureOptions& options);
+Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Communicator& world);
+
+}  // namespace sluice

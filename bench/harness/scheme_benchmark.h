@@ -1,0 +1,38 @@
+// Jobs as benchmarks: each is measured once, its passes become the repetitions of one Google
+// Benchmark, and one line of a table that a person reads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bench/harness/measure.h"
+#include "bench/harness/run_benchmarks.h"
+#include "parallel/comm/communicator.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+struct SchemeBenchmark {
+  std::string scheme;  // as people call it: `megatron` too
+  JobPlan plan;
+  MeasureOptions options;
+};
+
+// "scheme:seqpipe/model:test/world_size:4/n_slices:8/device:cpu/dtype:f32/pass:forward"; numbers
+// that are 1 are left out, except world_size.
+std::string NameOf(const SchemeBenchmark& benchmark);
+
+struct SchemeRunOptions {
+  std::string filter;
+  std::string json_out;
+  int64_t num_calibration_runs = 3;
+  // This process as one rank, where ranks are processes; null: ranks are threads.
+  Communicator* world = nullptr;
+};
+
+// Measures all, with progress on stderr and the table on stdout (rank 0 alone); returns the exit
+// code.
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
+                        const SchemeRunOptions& options);
+
+}  // namespace sluice

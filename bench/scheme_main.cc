@@ -1,0 +1,84 @@
+// Times one scheme, forward and step: //bench:gpipe, //bench:seqpipe, ..., and the generated target
+// of each configuration.  A target's defaults come from its rule (bench/scheme_targets.bzl); any
+// flag can be given in their place.
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "bench/harness/scheme_benchmark.h"
+#include "core/cli/flags.h"
+#include "core/cli/main.h"
+#include "parallel/comm/mpi/mpi_communicator.h"
+#include "programs/job_flags.h"
+
+SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "both"}),
+                   "the forward alone, forward and backward, or one after the other");
+SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed passes");
+SLUICE_INT_FLAG(n_warmup_steps, 1, 1, 1'000'000, "passes before them that are not timed");
+SLUICE_INT_FLAG(calibration_runs, 3, 0, 1000, "runs of the frozen calibration kernel");
+SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
+SLUICE_TEXT_FLAG(filter, ".", "only benchmarks whose name matches this regular expression");
+
+namespace sluice {
+namespace {
+
+std::vector<Pass> PassesFromFlags() {
+  if (FLAGS_pass == "forward") return {Pass::kForward};
+  if (FLAGS_pass == "step") return {Pass::kStep};
+  return {Pass::kForward, Pass::kStep};
+}
+
+int Run() {
+  Job job = JobFromFlags();
+  const MeasureOptions measure = {.n_steps = FLAGS_n_steps,
+                                  .num_warmup_steps = FLAGS_n_warmup_steps,
+                                  .device = job.device,
+                                  .threads_per_rank = job.threads,
+                                  .comm = {.timeout_s = job.timeout_s}};
+  std::vector<SchemeBenchmark> benchmarks;
+  for (const Pass pass : PassesFromFlags()) {
+    job.config.pass = pass;
+    benchmarks.push_back({job.scheme, PlanJob(job.config), measure});
+  }
+  SchemeRunOptions options = {.filter = FLAGS_filter,
+                              .json_out = FLAGS_json_out,
+                              .num_calibration_runs = FLAGS_calibration_runs};
+  if (job.comm == CommKind::kThread) return RunSchemeBenchmarks(benchmarks, options);
+  int exit_code = 0;
+  const int rank_exit_code = RunMpiRank(measure.comm, [&](Communicator& world) {
+    options.world = &world;
+    exit_code = RunSchemeBenchmarks(benchmarks, options);
+  });
+  return rank_exit_code != 0 ? rank_exit_code : exit_code;
+}
+
+// The command line with the target's defaults, "--scheme=gpipe --model=test", put before it where
+// it does not give the flag.
+std::vector<std::string> WithDefaults(int argc, char** argv, const std::string& defaults) {
+  std::vector<std::string> arguments(argv, argv + argc);
+  std::istringstream words(defaults);
+  for (std::string word; words >> word;) {
+    const std::string flag = word.substr(0, word.find('='));
+    const bool is_given =
+        std::any_of(arguments.begin() + 1, arguments.end(), [&](const std::string& argument) {
+          return argument.substr(0, argument.find('=')) == flag;
+        });
+    if (!is_given) arguments.push_back(word);
+  }
+  return arguments;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  std::vector<std::string> arguments = sluice::WithDefaults(argc, argv, SLUICE_TARGET_DEFAULTS);
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  return sluice::Main(
+      static_cast<int>(pointers.size()), pointers.data(),
+      {.purpose = "Times the forward and the step of one parallel scheme.",
+       .example = "bazel run //bench:seqpipe -- --model=test --world_size=2 --n_slices=8"},
+      sluice::Run);
+}
