@@ -94,5 +94,23 @@ TEST_F(CudaKernelsTest, GraphComputesWhatTheCallsCompute) {
   EXPECT_NE(first, replayed);
 }
 
+using CudaKernelsDeathTest = CudaKernelsTest;
+
+TEST_F(CudaKernelsDeathTest, NamesTheKernelOfAnIllegalAddress) {
+  // The child must make a CUDA context of its own: a forked one does not work.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const DeviceTensor bias = Random(DType::kFloat32, {kHidden}, "bias");
+  void* nowhere = reinterpret_cast<void*>(uintptr_t{1} << 44);
+  const Tensor outside(nowhere, DType::kFloat32, {kTokens, kHidden});
+  CudaKernels kernels(device(), stream(), Precision::kFloat32);
+  EXPECT_DEATH(
+      {
+        kernels.AddBiasResidual(
+            {.x = outside, .bias = bias.tensor, .residual = outside, .out = outside});
+        stream().Synchronize();
+      },
+      "cudaErrorIllegalAddress.*AddBiasResidual");
+}
+
 }  // namespace
 }  // namespace sluice::cuda

@@ -23,7 +23,7 @@ import statistics
 import sys
 import time
 
-MODEL_TABLE = pathlib.Path(__file__).resolve().parents[2] / "core/model/model_config.cc"
+MODEL_TABLE = pathlib.Path(__file__).absolute().parents[2] / "core/model/model_config.cc"
 DTYPES = {"cpu": ["f32", "f64", "bf16"], "cuda": ["f32", "tf32", "bf16", "fp16"]}
 MODES = {"cpu": ["eager"], "cuda": ["eager", "graph", "compile"]}
 FP16_LOSS_SCALE = 128.0
