@@ -67,13 +67,14 @@ std::vector<ResultTensor> ReferenceResults(const JobConfig& config) {
   return results;
 }
 
-std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering) {
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering,
+                                       DeviceKind device) {
   JobPlan plan = PlanJob(config);
   if (tampering.plan) tampering.plan(plan);
   std::vector<ResultTensor> results;
   RunThreadRanks({.world_size = plan.config.sizes.world_size(), .comm = {.timeout_s = kTimeoutS}},
                  [&](Communicator& world) {
-                   Backend backend = MakeBackend({.precision = config.precision});
+                   Backend backend = MakeBackend({.kind = device, .precision = config.precision});
                    const std::unique_ptr<Communicator> wrapped =
                        tampering.wrap ? tampering.wrap(world) : nullptr;
                    Executor executor(plan, backend, wrapped ? *wrapped : world);

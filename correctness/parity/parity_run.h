@@ -38,8 +38,10 @@ struct Tampering {
   double first_input_factor = std::numeric_limits<double>::quiet_NaN();
 };
 
-// Runs the configuration as one thread a rank, with sends that wait for their receives.
-std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering = {});
+// Runs the configuration as one thread a rank, with sends that wait for their receives.  On cuda
+// there can be one rank only.
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering = {},
+                                       DeviceKind device = DeviceKind::kCpu);
 
 // Compares tensor by tensor (correctness/results/result_checker.h); a name that differs or is
 // missing is our bug.

@@ -65,6 +65,18 @@ const LayerRange& Executor::LayersOf(const Unit& unit) const {
 }
 
 void Executor::RunStep() {
+  RunOps();
+  pipeline_->Drain();
+  backend_.stream->Synchronize();
+  ++step_;
+}
+
+void Executor::EnqueueStep() {
+  SLUICE_CHECK_EQ(plan_.config.sizes.world_size(), 1);
+  RunOps();
+}
+
+void Executor::RunOps() {
   std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);
   std::fill(linear_is_written_.begin(), linear_is_written_.end(), 0);
   loss_mode_ = WriteMode::kOverwrite;
@@ -84,9 +96,6 @@ void Executor::RunStep() {
     }
   }
   if (plan_.config.pass == Pass::kStep) ReduceWeightGradients();
-  pipeline_->Drain();
-  backend_.stream->Synchronize();
-  ++step_;
 }
 
 void Executor::RunOp(const Op& op) {
@@ -168,7 +177,10 @@ void Executor::RunForward(const Unit& unit) {
                                  .loss = memory_.Loss(),
                                  .write_mode = loss_mode_});
   loss_mode_ = WriteMode::kAccumulate;
-  if (observer_ != nullptr) observer_->output(unit, output);
+  if (observer_ != nullptr) {
+    backend_.stream->Synchronize();
+    observer_->output(unit, output);
+  }
 }
 
 void Executor::StartLossGradient(const Unit& unit) {
@@ -211,6 +223,7 @@ void Executor::RunBackward(const Op& op) {
     }
   }
   if (unit.stage == 0 && observer_ != nullptr) {
+    backend_.stream->Synchronize();
     observer_->input_gradient(unit, tensor_parallel_->OwnRows(memory_.InputGradient(unit)));
   }
 }

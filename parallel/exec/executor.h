@@ -51,6 +51,10 @@ class Executor {
 
   void RunStep();
 
+  // Enqueues a step without waiting for it: what a graph captures.  For a world of one rank, which
+  // waits for no other.
+  void EnqueueStep();
+
   // The loss of the last step over the whole batch; on every rank.  A collective.
   double loss();
 
@@ -67,6 +71,7 @@ class Executor {
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
+  void RunOps();
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);
   void RunBackward(const Op& op);

@@ -1,8 +1,10 @@
 // The linear layer on NVIDIA GPUs: the contract of matmul.h for float32, tf32, bf16 and fp16.
 //
 // Products run on cuBLASLt with bias, ReLU and residual in the product's own pass
-// (cublaslt_matmul.h says how algorithms are chosen).  The mask of the ReLU backward is a second
-// pass over dx, and bias gradients are summed from dout in a fixed order.
+// (cublaslt_matmul.h says how algorithms are chosen).  Where a product is added to a 16-bit matrix
+// (a residual, an accumulated 16-bit gradient), some of cuBLASLt's kernels round it to 16 bits
+// first.  The mask of the ReLU backward is a second pass over dx, and bias gradients are summed
+// from dout in a fixed order.
 #pragma once
 
 #include <cstdint>

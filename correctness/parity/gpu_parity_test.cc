@@ -1,0 +1,73 @@
+// The whole stack on one GPU against core/reference in float32: slices with a cached prefix,
+// micro-batches, both losses.
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/device/cuda/gpu_test.h"
+#include "correctness/parity/parity_run.h"
+
+namespace sluice {
+namespace {
+
+struct GpuCase {
+  Precision precision;
+  int64_t head_dim;
+};
+
+std::vector<GpuCase> AllCases() {
+  std::vector<GpuCase> cases;
+  for (const int64_t head_dim : {24, 64}) cases.push_back({Precision::kFloat32, head_dim});
+  return cases;
+}
+
+JobConfig ConfigFor(const GpuCase& c) {
+  constexpr int64_t kNumHeads = 3;
+  JobConfig config;
+  config.model = {.name = "gpu-parity",
+                  .num_layers = 4,
+                  .hidden_size = kNumHeads * c.head_dim,
+                  .seq_len = 37,
+                  .num_heads = kNumHeads};
+  config.batch_size = 6;
+  config.precision = c.precision;
+  return config;
+}
+
+class GpuParity : public GpuTest, public testing::WithParamInterface<GpuCase> {
+ protected:
+  void ExpectParity(const JobConfig& config) {
+    const std::vector<ResultTensor> actual = RunAsThreads(config, {}, DeviceKind::kCuda);
+    for (const Comparison& comparison : CompareResults(config, actual, ReferenceResults(config))) {
+      EXPECT_TRUE(comparison.pass) << ToString(comparison);
+    }
+  }
+};
+
+TEST_P(GpuParity, OfOneSlice) {
+  JobConfig config = ConfigFor(GetParam());
+  for (const LossKind loss : {LossKind::kMean, LossKind::kProjection}) {
+    config.loss = loss;
+    ExpectParity(config);
+  }
+}
+
+TEST_P(GpuParity, OfSlicesMicroBatchesAndAPrefix) {
+  JobConfig config = ConfigFor(GetParam());
+  config.loss = LossKind::kProjection;
+  config.slices = {{.begin = 0, .len = 5}, {.begin = 5, .len = 19}, {.begin = 24, .len = 13}};
+  config.num_micro_batches = 3;
+  config.prefix_len = 11;
+  ExpectParity(config);
+}
+
+std::string NameOf(const testing::TestParamInfo<GpuCase>& info) {
+  return std::string(Name(info.param.precision)) + "_head_dim_" +
+         std::to_string(info.param.head_dim);
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, GpuParity, testing::ValuesIn(AllCases()), NameOf);
+
+}  // namespace
+}  // namespace sluice
