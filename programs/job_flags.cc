@@ -127,14 +127,6 @@ ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& reques
   return sizes;
 }
 
-BackendOptions Job::BackendOf(int rank) const {
-  const int num_local = comm == CommKind::kMpi ? MpiLocalWorldSize() : config.sizes.world_size();
-  return {.kind = device,
-          .precision = config.precision,
-          .num_threads = threads,
-          .device_index = rank % num_local};
-}
-
 Job JobFromFlags() {
   const Workload workload = WorkloadFromFlags(Precision::kFloat32);
   Job job;

@@ -11,26 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/backend/backend.h"
-#include "parallel/exec/job.h"
+#include "programs/job.h"
 
 namespace sluice {
-
-// How ranks are made and meet: threads of this process, or processes that tools/launch starts.
-enum class CommKind { kThread, kMpi };
-
-// Everything that a run is given, before PlanJob(config) judges it.
-struct Job {
-  std::string scheme;  // as it was given; `megatron` too, which is no schedule (see below)
-  JobConfig config;
-  CommKind comm = CommKind::kThread;
-  DeviceKind device = DeviceKind::kCpu;
-  int threads = 1;  // of each rank, on the cpu
-  double timeout_s = 300;
-
-  // What rank `rank` computes on.
-  BackendOptions BackendOf(int rank) const;
-};
 
 // The flags after Main has parsed them.  Defaults: batch 1, one micro-batch, one slice, loss mean,
 // float32, and as many ranks as the machine has devices (a core each on the cpu), or as a launcher

@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/cli/user_path.h"
 
 namespace sluice {
 namespace {
@@ -172,7 +173,7 @@ FlagType OutputPathFlag() {
           [](std::string_view what, std::string_view text) {
             CheckNotEmpty(what, text);
             try {
-              CheckWritable(std::string(text));
+              CheckWritable(UserPath(text));
             } catch (const Error& error) {
               throw Error(fmt::format("{}: {}", what, error.what()));
             }

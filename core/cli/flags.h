@@ -119,8 +119,9 @@ struct FlagRegistration {
                       ::sluice::ChoiceFlag([]() -> std::vector<std::string> { return choices; }), \
                       help)
 
-// The path of a file to be written: std::string FLAGS_<name>, empty where not given.  A folder, a
-// path without a parent folder and one that may not be written are refused before any work.
+// The path of a file to be written: std::string FLAGS_<name>, empty where not given; open
+// UserPath(FLAGS_<name>) (core/cli/user_path.h).  A folder, a path without a parent folder and one
+// that may not be written are refused before any work.
 #define SLUICE_OUTPUT_PATH_FLAG(name, help) \
   SLUICE_TEXT_FLAG_OF(name, "", ::sluice::OutputPathFlag(), help)
 

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -20,6 +21,7 @@ namespace sluice {
 namespace {
 
 constexpr int kFailureExitCode = 1;
+constexpr useconds_t kGraceUs = 200'000;
 
 std::string Escaped(std::string_view text) {
   std::string escaped;
@@ -47,6 +49,15 @@ void PrintError(std::string_view text) {
   std::fflush(stdout);
   const std::string line = "error: " + OnOneLine(text) + "\n";
   std::fputs(line.c_str(), stderr);
+}
+
+// Whether a launcher started this process as a rank other than the first.
+bool IsLaterRank() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+    const char* rank = std::getenv(variable);
+    if (rank != nullptr) return std::strcmp(rank, "0") != 0;
+  }
+  return false;
 }
 
 std::string TypeName(const std::exception& exception) {
@@ -77,7 +88,12 @@ int RunAndReport(int argc, char** argv, const ProgramInfo& program,
   try {
     return Answer(ParseFlags(argc, argv), program, run);
   } catch (const Error& error) {
-    PrintError(error.what());
+    if (IsLaterRank()) {
+      // A launcher ends all ranks with the first that fails: the first rank speaks before.
+      usleep(kGraceUs);
+    } else {
+      PrintError(error.what());
+    }
     return kBadInputExitCode;
   } catch (const std::bad_alloc&) {
     PrintError("out of memory: an allocation was refused; use a smaller model, batch or sequence");

@@ -21,6 +21,17 @@ Results::Results(const JobPlan& plan, Device& device, Executor& executor)
   executor.set_observer(&observer_);
 }
 
+int64_t Results::HostBytes(const JobPlan& plan) {
+  const ModelConfig& model = plan.config.model;
+  const int64_t activation = model.seq_len * plan.config.batch_size * model.hidden_size;
+  int64_t largest = activation;
+  for (const ParameterSpec& parameter : LayerParameters(model)) {
+    largest = std::max(largest, parameter.shape.num_elements());
+  }
+  // Output and input gradient; a tensor, a rank's part of it, and what it is compared with.
+  return (2 * activation + 3 * largest) * static_cast<int64_t>(sizeof(double));
+}
+
 Results::~Results() { executor_.set_observer(nullptr); }
 
 void Results::Keep(std::vector<double>& whole, const Unit& unit, const Tensor& own_rows,

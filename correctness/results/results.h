@@ -31,6 +31,9 @@ class Results {
   Results(const JobPlan& plan, Device& device, Executor& executor);
   ~Results();
 
+  // Host memory of each rank that a visit takes.
+  static int64_t HostBytes(const JobPlan& plan);
+
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
 

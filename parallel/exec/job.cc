@@ -58,14 +58,18 @@ void CheckBatch(const JobConfig& config) {
   }
 }
 
-// A step needs a few times this many bytes: if even that overflows, say so now.
+// No sum of sizes may overflow later.  A layer has fewer than kTensorsOfLayer tensors of the size
+// of its input.
 void CheckSizes(const JobConfig& config) {
-  NumParameters(config.model);
+  constexpr int64_t kBytesOfElement = 8;
+  constexpr int64_t kTensorsOfLayer = 64;
+  CheckedProduct("the size of weights and their gradients in bytes",
+                 {NumParameters(config.model), 2, kBytesOfElement});
   const int64_t positions =
       CheckedSum("prefix_len + seq_len", config.prefix_len, config.model.seq_len);
   CheckedProduct("the size of the activations in bytes",
                  {positions, config.batch_size, config.model.hidden_size, config.model.num_layers,
-                  16, SizeOf(StorageDType(config.precision))});
+                  kTensorsOfLayer, kBytesOfElement});
 }
 
 }  // namespace

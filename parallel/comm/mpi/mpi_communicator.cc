@@ -527,6 +527,8 @@ int RunMpiRank(const CommOptions& options, const std::function<void(Communicator
   }
 }
 
+int MpiRank() { return internal::GetLaunchedRank().rank; }
+
 int MpiWorldSize() { return internal::GetLaunchedRank().world_size; }
 
 int MpiLocalWorldSize() { return internal::GetLaunchedRank().num_local; }

@@ -23,8 +23,9 @@ namespace sluice {
 // (rank_monitor.h).
 int RunMpiRank(const CommOptions& options, const std::function<void(Communicator&)>& run_rank);
 
-// Ranks that the launcher has started, of all hosts and of this one; may be asked before
-// RunMpiRank. Throws Error when no launcher started the process.
+// This process's rank, and how many the launcher has started, on all hosts and on this one; may be
+// asked before RunMpiRank.  Throws Error when no launcher started the process.
+int MpiRank();
 int MpiWorldSize();
 int MpiLocalWorldSize();
 

@@ -1,0 +1,165 @@
+// What a person can get wrong is refused: exit code 2, one line that names it, within a second, and
+// nothing is written.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/cli/run_program.h"
+
+namespace sluice {
+namespace {
+
+constexpr double kMaxElapsedMs = 1000;
+
+struct Case {
+  std::string program;
+  std::vector<std::string> flags;
+  std::vector<std::string> message;  // parts of it
+};
+
+void ExpectRefused(const Case& bad) {
+  std::vector<std::string> arguments = {"correctness/" + bad.program};
+  arguments.insert(arguments.end(), bad.flags.begin(), bad.flags.end());
+  const ProgramResult result = RunProgram(arguments);
+  std::string line;
+  for (const std::string& argument : arguments) line += argument + " ";
+  SCOPED_TRACE(line + "\n" + result.stderr_text);
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.stdout_text, "");
+  EXPECT_EQ(std::count(result.stderr_text.begin(), result.stderr_text.end(), '\n'), 1);
+  EXPECT_LT(result.elapsed_ms, kMaxElapsedMs);
+  for (const std::string& part : bad.message) {
+    EXPECT_NE(result.stderr_text.find(part), std::string::npos) << part;
+  }
+}
+
+class BadInput : public testing::Test {
+ protected:
+  BadInput() { std::filesystem::create_directories(folder_); }
+  ~BadInput() override {
+    EXPECT_TRUE(std::filesystem::is_empty(folder_));
+    std::filesystem::remove_all(folder_);
+  }
+
+  // A check with these flags, of a file that is not there: the flags are wrong before it is opened.
+  void ExpectCheckRefuses(std::vector<std::string> flags, std::vector<std::string> message) {
+    flags.push_back("--checkpoint_path=" + Path("missing"));
+    ExpectRefused({"check", std::move(flags), std::move(message)});
+  }
+  void ExpectSaveRefuses(std::vector<std::string> flags, std::vector<std::string> message) {
+    flags.push_back("--checkpoint_path=" + Path("out"));
+    ExpectRefused({"save_reference", std::move(flags), std::move(message)});
+  }
+
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+
+  const std::string folder_ = testing::TempDir() + "/bad_input";
+};
+
+TEST_F(BadInput, UnknownNames) {
+  ExpectCheckRefuses({"--model=tests"}, {"'tests'", "did you mean 'test'?", "gpt3-175b"});
+  ExpectCheckRefuses({"--scheme=seqpip"}, {"'seqpip'", "did you mean 'seqpipe'?", "zero_bubble_v"});
+  ExpectCheckRefuses({"--plan=megatrom"}, {"did you mean 'megatron'?"});
+  ExpectCheckRefuses({"--loss=sum"}, {"'sum'", "mean, projection"});
+}
+
+TEST_F(BadInput, HeadsAndFeaturesThatDoNotDivide) {
+  ExpectSaveRefuses({"--hidden_size=100", "--num_heads=7"},
+                    {"hidden_size 100", "num_heads 7", "valid: 1, 2, 4, 5, 10, 20, 25, 50, 100"});
+  ExpectCheckRefuses({"--model=gpt2-1b", "--scheme=megatron", "--world_size=2"},
+                     {"num_heads 25", "tensor_parallel_size 2", "valid: 1, 5, 25"});
+}
+
+TEST_F(BadInput, FewerLayersThanStages) {
+  ExpectCheckRefuses({"--scheme=gpipe", "--world_size=4", "--num_layers=3"}, {"3", "4"});
+}
+
+TEST_F(BadInput, WorldSizes) {
+  ExpectCheckRefuses({"--scheme=gpipe", "--world_size=4", "--pipeline_parallel_size=3"},
+                     {"world_size 4 is not the product 3", "pipeline_parallel_size 3"});
+  for (const std::string size : {"0", "-1", "1000000000"}) {
+    ExpectCheckRefuses({"--scheme=gpipe", "--world_size=" + size},
+                       {"--world_size", size, "from 1"});
+  }
+}
+
+TEST_F(BadInput, SlicesAndMicroBatches) {
+  ExpectCheckRefuses({"--scheme=seqpipe", "--n_slices=129"}, {"n_slices 129", "seq_len 128"});
+  ExpectCheckRefuses({"--scheme=seqpipe", "--n_slices=0"}, {"--n_slices", "'0'"});
+  ExpectCheckRefuses({"--scheme=seqpipe", "--slices=100,27"}, {"127", "128"});
+  ExpectCheckRefuses({"--scheme=seqpipe", "--slices=128,0"}, {"'0'"});
+  ExpectCheckRefuses({"--scheme=gpipe", "--batch_size=6", "--num_micro_batches=4"},
+                     {"batch_size 6", "4"});
+  ExpectCheckRefuses({"--scheme=gpipe", "--n_slices=2"}, {"n_slices 2", "gpipe"});
+}
+
+TEST_F(BadInput, Numbers) {
+  for (const std::string number :
+       {"0", "-3", "9223372036854775808", "4.5", "0x10", " 8", "8 ", "1e3", "+8"}) {
+    ExpectSaveRefuses({"--batch_size=" + number}, {"--batch_size", "'" + number + "'"});
+  }
+  ExpectSaveRefuses({"--batch_size="}, {"--batch_size"});
+  ExpectSaveRefuses({"--batch_size=1", "--batch_size=2"}, {"--batch_size", "twice"});
+}
+
+TEST_F(BadInput, SizesThatOverflowOrExceedMemory) {
+  ExpectSaveRefuses({"--hidden_size=1073741824", "--num_heads=1"}, {"parameters"});
+  ExpectSaveRefuses({"--model=gpt3-175b"}, {"out of memory", "TiB, have", "gpt3-175b"});
+  ExpectSaveRefuses({"--batch_size=1000000"}, {"out of memory", "have"});
+  ExpectSaveRefuses({"--batch_size=1000000000", "--seq_len=1000000000"}, {"overflows 64 bits"});
+}
+
+TEST_F(BadInput, UnknownAndConflictingFlags) {
+  ExpectCheckRefuses({"--n_slice=4"}, {"--n_slice", "did you mean '--n_slices'?"});
+  ExpectSaveRefuses({"--scheme=single"}, {"unknown flag '--scheme'"});
+  ExpectCheckRefuses({"--n_slices=2", "--slices=64,64"}, {"--n_slices", "--slices", "together"});
+  ExpectCheckRefuses({"extra"}, {"'extra'"});
+  ExpectCheckRefuses({"--scheme=gpipe", "--comm=mpi"}, {"mpirun"});
+  ExpectCheckRefuses({"--prefix_len=4"}, {"--prefix_len 4"});
+}
+
+TEST_F(BadInput, PrecisionsThatADeviceLacks) {
+  ExpectSaveRefuses({"--dtype=bf16"}, {"bf16", "cpu", "f32, f64"});
+  ExpectCheckRefuses({"--dtype=f16"}, {"'f16'", "did you mean"});
+}
+
+TEST_F(BadInput, OutputPaths) {
+  ExpectRefused({"save_reference", {}, {"--checkpoint_path is missing"}});
+  ExpectRefused({"save_reference", {"--checkpoint_path=" + folder_}, {folder_}});
+  ExpectRefused(
+      {"save_reference", {"--checkpoint_path=" + Path("no/such/folder/out")}, {"no/such/folder"}});
+  ExpectRefused({"save_reference",
+                 {"--checkpoint_path=" + Path("a\nb/\x1b[31mout")},
+                 {"a\\nb", "\\x1b[31m"}});
+}
+
+TEST_F(BadInput, CheckpointsThatAreNone) {
+  ExpectCheckRefuses({}, {"missing"});
+  ExpectRefused({"check", {"--checkpoint_path=" + folder_}, {folder_}});
+  const std::string path = Path("truncated");
+  std::ofstream(path) << "1234567";
+  ExpectRefused({"check", {"--checkpoint_path=" + path}, {path, "7 bytes"}});
+  std::filesystem::remove(path);
+}
+
+TEST_F(BadInput, ACheckpointOfAnotherModel) {
+  const std::string path = Path("reference");
+  ASSERT_EQ(RunProgram({"correctness/save_reference", "--num_layers=1", "--hidden_size=8",
+                        "--seq_len=4", "--checkpoint_path=" + path})
+                .exit_code,
+            0);
+  ExpectRefused({"check",
+                 {"--num_layers=2", "--hidden_size=8", "--seq_len=4", "--seed=1", "--scheme=gpipe",
+                  "--checkpoint_path=" + path},
+                 {path, "num_layers is '1', expected '2'", "seed is '0', expected '1'",
+                  "first 5 of", "layers.1.attn_ln.weight is missing"}});
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,119 @@
+// Saves reference checkpoints and checks schemes against them, as a user would.
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/cli/run_program.h"
+
+namespace sluice {
+namespace {
+
+using Flags = std::vector<std::string>;
+
+ProgramResult RunTool(const std::string& program, const Flags& flags) {
+  Flags arguments = {"correctness/" + program};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  return RunProgram(arguments);
+}
+
+std::string NewPath(const std::string& name) {
+  const std::string folder =
+      testing::TempDir() + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::filesystem::create_directories(folder);
+  return folder + "/" + name;
+}
+
+Flags With(Flags flags, const Flags& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+const Flags kSmall = {"--model=test",  "--num_layers=5", "--hidden_size=40", "--seq_len=18",
+                      "--num_heads=4", "--batch_size=4", "--seed=3",         "--loss=projection"};
+
+void ExpectSaved(const std::string& path, const Flags& flags) {
+  const ProgramResult saved = RunTool("save_reference", With(flags, {"--checkpoint_path=" + path}));
+  ASSERT_EQ(saved.exit_code, 0) << saved.stderr_text;
+}
+
+TEST(Check, PassesForEverySchemeInBothPrecisions) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  const std::vector<Flags> schemes = {
+      {"--scheme=single"},
+      {"--scheme=gpipe", "--world_size=2", "--num_micro_batches=4"},
+      {"--scheme=one_f_one_b", "--world_size=4", "--num_micro_batches=4"},
+      {"--scheme=interleaved_one_f_one_b", "--world_size=2", "--num_chunks=2",
+       "--num_micro_batches=2"},
+      {"--scheme=seqpipe", "--world_size=3", "--n_slices=5"},
+      {"--scheme=seq_one_f_one_b", "--world_size=2", "--slices=9,6,3"},
+      {"--scheme=seq_interleaved", "--world_size=2", "--num_chunks=2", "--n_slices=4"},
+      {"--scheme=zero_bubble_h1", "--world_size=2", "--num_micro_batches=4"},
+      {"--scheme=zero_bubble_h2", "--world_size=2", "--num_micro_batches=4"},
+      {"--scheme=zero_bubble_v", "--world_size=2", "--num_micro_batches=4"},
+      {"--scheme=megatron", "--world_size=4"},
+      {"--scheme=megatron", "--world_size=2", "--plan=megatron_sequence_parallel"},
+      {"--scheme=seqpipe", "--pipeline_parallel_size=2", "--tensor_parallel_size=2",
+       "--data_parallel_size=2", "--n_slices=3"},
+  };
+  for (const Flags& scheme : schemes) {
+    for (const std::string dtype : {"f64", "f32"}) {
+      const ProgramResult result = RunTool(
+          "check", With(With(kSmall, scheme), {"--checkpoint_path=" + path, "--dtype=" + dtype}));
+      EXPECT_EQ(result.exit_code, 0) << result.stdout_text << result.stderr_text;
+      EXPECT_NE(result.stdout_text.find("PASS: scheme:"), std::string::npos);
+      EXPECT_NE(result.stdout_text.find("63 of 63 tensors"), std::string::npos);
+    }
+  }
+}
+
+TEST(Check, PassesAgainstAReferenceInFloat32) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, With(kSmall, {"--dtype=f32"}));
+  const ProgramResult result =
+      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--scheme=seqpipe",
+                                     "--world_size=2", "--n_slices=4"}));
+  EXPECT_EQ(result.exit_code, 0) << result.stdout_text;
+}
+
+TEST(Check, FailsWhereAByteOfTheReferenceIsOther) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  // The last tensor is grad.input; this is an exponent of its last element.
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-1, std::ios::end);
+  file.put(0x41);
+  file.close();
+  const ProgramResult result =
+      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--world_size=1"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.stdout_text.find("FAIL: scheme:single"), std::string::npos);
+  EXPECT_NE(result.stdout_text.find("62 of 63 tensors"), std::string::npos);
+}
+
+TEST(SaveReference, WritesTheSameFileTwice) {
+  const std::string a = NewPath("a"), b = NewPath("b");
+  ExpectSaved(a, kSmall);
+  ExpectSaved(b, kSmall);
+  const auto contents = [](const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_EQ(contents(a), contents(b));
+}
+
+TEST(SaveReference, TakesARelativePathFromWhereBazelWasCalled) {
+  const std::string path = NewPath("reference.safetensors");
+  setenv("BUILD_WORKING_DIRECTORY", std::filesystem::path(path).parent_path().c_str(), 1);
+  ExpectSaved("reference.safetensors", kSmall);
+  EXPECT_TRUE(std::filesystem::exists(path));
+  unsetenv("BUILD_WORKING_DIRECTORY");
+}
+
+}  // namespace
+}  // namespace sluice

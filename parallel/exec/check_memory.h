@@ -1,0 +1,21 @@
+// Refuses a job that cannot fit into memory, before anything of it is allocated.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+// Bytes that an executor of this rank allocates: its RankMemory and the workspace of its kernels.
+int64_t ExecutorBytes(const JobPlan& plan, int rank, const Kernels& kernels);
+
+// Throws Error with the bytes that all of `ranks` need and those there are, unless they fit into
+// the memory of `backend`'s device, which they share (the ranks of one host on the cpu, one rank on
+// cuda).  `extra_bytes` of each rank are what it needs besides its executor.
+void CheckMemory(const JobPlan& plan, const std::vector<int>& ranks, const Backend& backend,
+                 int64_t extra_bytes);
+
+}  // namespace sluice

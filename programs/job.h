@@ -1,0 +1,27 @@
+// A job and where it runs: what a program makes of its flags, and RunRanks runs.
+#pragma once
+
+#include <string>
+
+#include "core/backend/backend.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+// How ranks are made and meet: threads of this process, or processes that tools/launch starts.
+enum class CommKind { kThread, kMpi };
+
+// Everything that a run is given, before PlanJob(config) judges it.
+struct Job {
+  std::string scheme;  // as it was given; `megatron` too, which is no schedule (see below)
+  JobConfig config;
+  CommKind comm = CommKind::kThread;
+  DeviceKind device = DeviceKind::kCpu;
+  int threads = 1;  // of each rank, on the cpu
+  double timeout_s = 300;
+
+  // What rank `rank` computes on.
+  BackendOptions BackendOf(int rank) const;
+};
+
+}  // namespace sluice
