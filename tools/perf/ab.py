@@ -2,8 +2,10 @@
 
     probe     each target once per side, not counted: contexts are checked, failures found, caches warmed
     screen    every target, num_screen_pairs pairs
-    confirm   fresh pairs for what the screen did not show to be SAME: suspects get num_confirm_pairs, the undecided as
-              many as would decide; suspects first, while the budget lasts
+    confirm   more pairs for what the screen did not show to be SAME: suspects first, while the budget lasts
+
+A suspect is judged on num_confirm_pairs fresh pairs alone, because the screen chose it for being slow (or fast).  The
+undecided were not chosen so: they get as many pairs as would decide, judged together with those of the screen.
 """
 
 import dataclasses
@@ -17,6 +19,8 @@ from tools.perf.measure import SIDES, Interleaver, Target
 from tools.perf.result_file import UnreadableResult
 
 SCHEMA = 1
+
+_SCREENED, _FRESH = ("screen",), ("confirm",)
 
 # The plan to confirm rests on the time of one pair; where that was too short, this ends it.
 _MAX_BUDGET_OVERRUN = 1.25
@@ -56,8 +60,8 @@ class Comparer:
             if target.problem:
                 self._add_row(target.label, "", target.problem_verdict, target.problem, target=target)
 
-    def _add_row(self, label, benchmark, verdict, note, target=None, compared=None, phase=""):
-        row = {"target": label, "benchmark": benchmark, "verdict": verdict, "note": note, "phase": phase}
+    def _add_row(self, label, benchmark, verdict, note, target=None, compared=None, phases=()):
+        row = {"target": label, "benchmark": benchmark, "verdict": verdict, "note": note, "phases": list(phases)}
         if compared:
             row.update(dataclasses.asdict(compared))
         if target:
@@ -128,41 +132,42 @@ class Comparer:
 
     # Confirming.
 
-    def _compare(self, phase, target, benchmark):
-        if len(target.samples.get(phase, {}).get(benchmark, {}).get("cand", [])) < 2:
-            return None
-        return compare(*(target.values(phase, benchmark, side) for side in SIDES))
+    def _compare(self, phases, target, benchmark):
+        base, cand = (target.values(phases, benchmark, side) for side in SIDES)
+        return compare(base, cand) if len(cand) >= 2 else None
 
     def _confirm(self, targets):
         """Adds the rows of all targets that can still be measured."""
         screened = {
-            (target, name): self._compare("screen", target, name) for target in targets for name in target.benchmarks
+            (target, name): self._compare(_SCREENED, target, name) for target in targets for name in target.benchmarks
         }
         wanted = self._plan_confirmation(screened)
         self._interleaver.measure("confirm", wanted, _MAX_BUDGET_OVERRUN * self._budget_s)
-        compared = {
-            (target, name): self._compare("confirm", target, name)
-            for target in wanted if not target.problem for name in target.benchmarks
-        }
-        compared = {key: value for key, value in compared.items() if value}
+        compared = {}
+        for (target, name), first in screened.items():
+            if target in wanted and not target.problem:
+                second = self._compare(_judged_phases(first, self._rules), target, name)
+                if second and "confirm" in target.samples:
+                    compared[target, name] = second
         confirmed = judge.confirm_all(compared, self._rules)
         for (target, name), first in screened.items():
             if target.problem:
                 continue
             if (target, name) in confirmed:
-                self._add_confirmed(target, name, confirmed[target, name], compared[target, name])
+                phases = _judged_phases(first, self._rules)
+                self._add_confirmed(target, name, confirmed[target, name], compared[target, name], phases)
             elif first is None:
                 note = "the budget ended before there were two pairs; raise --budget"
                 self._add_row(target.label, name, verdicts.UNSURE, note, target)
             elif judge.screen(first, self._rules) != verdicts.SAME:
                 note = f"the budget had no room to confirm; {judge.unsure_note(first, self._rules)}; raise --budget"
-                self._add_row(target.label, name, verdicts.UNSURE, note, target, first, "screen")
+                self._add_row(target.label, name, verdicts.UNSURE, note, target, first, _SCREENED)
             else:
-                self._add_row(target.label, name, verdicts.SAME, "", target, first, "screen")
+                self._add_row(target.label, name, verdicts.SAME, "", target, first, _SCREENED)
 
-    def _add_confirmed(self, target, name, verdict, compared):
+    def _add_confirmed(self, target, name, verdict, compared, phases):
         note = judge.unsure_note(compared, self._rules) if verdict == verdicts.UNSURE else ""
-        self._add_row(target.label, name, verdict, note, target, compared, "confirm")
+        self._add_row(target.label, name, verdict, note, target, compared, phases)
 
     def _plan_confirmation(self, screened):
         """Returns the pairs that each target gets that needs some and finds room."""
@@ -173,7 +178,7 @@ class Comparer:
                 continue
             pairs = self._rules.num_confirm_pairs
             if state == verdicts.UNSURE:
-                pairs = min(pairs, max(self._rules.num_screen_pairs, judge.pairs_to_decide(compared, self._rules)))
+                pairs = judge.more_pairs(compared, self._rules)
             is_undecided, most = needs.get(target, (True, 0))
             needs[target] = (is_undecided and state == verdicts.UNSURE, max(most, pairs))
         remaining_s = self._budget_s - self._interleaver.elapsed_s()
@@ -186,10 +191,17 @@ class Comparer:
         return wanted
 
 
+def _judged_phases(screened, rules):
+    """The phases whose samples decide a confirmed benchmark."""
+    return _FRESH if screened and judge.screen(screened, rules) == judge.SUSPECT else _SCREENED + _FRESH
+
+
 def print_progress(phase, round_index, num_rounds, num_targets):
-    end = "\n" if round_index == num_rounds else ""
-    print(f"\rperf: {phase}: round {round_index} of {num_rounds}, {num_targets} targets ", end=end, file=sys.stderr,
-          flush=True)
+    """One line that counts up on a terminal; in a log, one line a phase."""
+    is_last = round_index == num_rounds
+    if is_last or sys.stderr.isatty():
+        line = f"\rperf: {phase}: round {round_index} of {num_rounds}, {num_targets} targets "
+        print(line, end="\n" if is_last else "", file=sys.stderr, flush=True)
 
 
 def document(sides, rows, rules, seed, fitness, machine_facts, wall_s, code):

@@ -57,7 +57,7 @@ def record(flags):
         meter = machine.StealMeter()
         recorder = record_module.Recorder(Runner(flags.timeout), random.Random(seed), time.monotonic)
         collected, failures = recorder.measure(side, flags.processes)
-    run = record_module.RecordedRun(machine.facts(), seed, meter.share())
+    run = record_module.RecordedRun(side, machine.facts(), seed, meter.share())
     records = record_module.records_of(collected, run)
     history_module.append(flags.history_dir, records)
     print("\n".join(record_module.summary_lines(records)))

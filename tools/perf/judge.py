@@ -17,8 +17,12 @@ class Rules:
     num_confirm_pairs: int = 30
 
 
+# What the screen makes of a target that may have changed; no verdict.
+SUSPECT = "SUSPECT"
+
 # An answer beyond this many pairs is no plan.
 MAX_PAIRS_NAMED = 1000
+_FEWEST_MORE_PAIRS = 4
 
 
 def screen(compared, rules):
@@ -26,7 +30,7 @@ def screen(compared, rules):
     if _is_same(compared, rules):
         return verdicts.SAME
     if min(compared.p_slower, compared.p_faster) < rules.screen_alpha:
-        return "SUSPECT"
+        return SUSPECT
     return verdicts.UNSURE
 
 
@@ -62,6 +66,12 @@ def pairs_to_decide(compared, rules):
         # The interval must leave zero out, at the stricter one-sided alpha.
         ratio = 1.2 * half_width / shift
     return max(2, math.ceil(min(1e9, compared.num_cand * max(1.0, ratio) ** 2)))
+
+
+def more_pairs(compared, rules):
+    """How many pairs to add to an undecided screen: a third more than seem to decide, for the estimate is rough."""
+    wanted = math.ceil(4 / 3 * pairs_to_decide(compared, rules)) - compared.num_cand
+    return min(rules.num_confirm_pairs, max(_FEWEST_MORE_PAIRS, wanted))
 
 
 def unsure_note(compared, rules):

@@ -16,8 +16,8 @@ _RULES = judge.Rules()
 class JudgeTest(unittest.TestCase):
     def test_screen(self):
         self.assertEqual(judge.screen(_compared(0.001, -0.01, 0.01), _RULES), verdicts.SAME)
-        self.assertEqual(judge.screen(_compared(0.03, -0.01, 0.06, p_slower=0.09), _RULES), "SUSPECT")
-        self.assertEqual(judge.screen(_compared(-0.03, -0.06, 0.01, p_faster=0.09), _RULES), "SUSPECT")
+        self.assertEqual(judge.screen(_compared(0.03, -0.01, 0.06, p_slower=0.09), _RULES), judge.SUSPECT)
+        self.assertEqual(judge.screen(_compared(-0.03, -0.06, 0.01, p_faster=0.09), _RULES), judge.SUSPECT)
         self.assertEqual(judge.screen(_compared(0.001, -0.03, 0.03), _RULES), verdicts.UNSURE)
 
     def test_slower_needs_both_the_p_value_and_the_effect(self):
@@ -43,6 +43,12 @@ class JudgeTest(unittest.TestCase):
         # Half the width needs a quarter of the pairs: 12 pairs at 4 % are 48 at 2 %.
         self.assertAlmostEqual(wide, 48, delta=3)
         self.assertLess(judge.pairs_to_decide(_compared(0.0, -0.021, 0.021), _RULES), 15)
+
+    def test_more_pairs_are_between_few_and_those_of_a_suspect(self):
+        # 13 and 25 pairs would decide; a third more, less the 12 there are.
+        self.assertEqual(judge.more_pairs(_compared(0.0, -0.0201, 0.0201), _RULES), 6)
+        self.assertEqual(judge.more_pairs(_compared(0.0, -0.028, 0.028), _RULES), 22)
+        self.assertEqual(judge.more_pairs(_compared(0.0, -0.1, 0.1), _RULES), 30)
 
     def test_a_shift_at_the_limit_is_told_as_hopeless(self):
         self.assertIn("more than 1000", judge.unsure_note(_compared(0.0199999, -0.03, 0.07), _RULES))

@@ -33,8 +33,9 @@ class Target:
     def fail(self, verdict, problem):
         self.problem_verdict, self.problem = verdict, problem
 
-    def values(self, phase, benchmark, side):
-        return [sample.value for sample in self.samples[phase][benchmark][side]]
+    def values(self, phases, benchmark, side):
+        kept = [self.samples[phase][benchmark][side] for phase in phases if benchmark in self.samples.get(phase, {})]
+        return [sample.value for samples in kept for sample in samples]
 
     def num_pairs(self, benchmark):
         return sum(len(by_name[benchmark]["cand"]) for by_name in self.samples.values() if benchmark in by_name)

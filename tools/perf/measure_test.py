@@ -66,7 +66,7 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(collections.Counter(self.runner.calls),
                          {"a.base": 2, "a.cand": 2, "b.base": 5, "b.cand": 5})
         self.assertEqual(self.targets[1].num_pairs("BM"), 5)
-        self.assertEqual(self.targets[1].values("screen", "BM", "cand"), [2.0] * 5)
+        self.assertEqual(self.targets[1].values(["screen"], "BM", "cand"), [2.0] * 5)
 
     def test_a_failure_ends_its_target_only(self):
         self.runner.failures = {
@@ -78,7 +78,7 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(self.runner.calls.count("a.cand"), 3)
         self.assertEqual(self.runner.calls.count("c.cand"), 6)
         # Pairs are whole: the half of the third is not kept.
-        self.assertEqual(len(self.targets[0].values("screen", "BM", "base")), 2)
+        self.assertEqual(len(self.targets[0].values(["screen"], "BM", "base")), 2)
 
     def test_a_deadline_leaves_whole_rounds(self):
         self.assertFalse(self.measure([50, 50, 50], deadline_s=60))

@@ -18,7 +18,8 @@ _BUILD_KEYS = ("build_mode", "ndebug", "compiler", "compiler_flags")
 class RecordedRun:
     """The conditions of one run, the same for every record that it makes."""
 
-    def __init__(self, machine_facts, order_seed, steal_share):
+    def __init__(self, side, machine_facts, order_seed, steal_share):
+        self._side = side
         self._machine = machine_facts
         self._run = {
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -38,8 +39,7 @@ class RecordedRun:
             "config": contexts.config(context),
             "config_hash": contexts.config_hash(context),
             "built": {key: context_number(context, key) for key in _BUILT_KEYS if key in context},
-            "commit": str(context.get("commit", "unknown")),
-            "dirty": str(context.get("dirty", "unknown")),
+            **self._built_from(context),
             "build": {key: context.get(key) for key in _BUILD_KEYS},
             "machine": self._machine,
             "machine_class": machine.machine_class(self._machine),
@@ -48,6 +48,13 @@ class RecordedRun:
             "counters": counters,
             "verdict": verdict,
         }
+
+    def _built_from(self, context):
+        """Commit and dirty: what was checked out, or, for a folder of binaries, what they say themselves."""
+        if self._side.commit:
+            commit = self._side.commit.removesuffix("-dirty")
+            return {"commit": commit, "dirty": commit != self._side.commit}
+        return {"commit": str(context.get("commit", "unknown")), "dirty": context.get("dirty", "unknown")}
 
 
 class Recorder:

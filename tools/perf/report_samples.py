@@ -22,7 +22,7 @@ def _row(rng, target, shift, verdict):
     compared = compare(*([sample["value"] for sample in samples[side]] for side in ("base", "cand")))
     note = "about 25 more pairs would decide" if verdict == verdicts.UNSURE else ""
     return {
-        "target": target, "benchmark": "BM/model:test", "verdict": verdict, "note": note, "phase": "confirm",
+        "target": target, "benchmark": "BM/model:test", "verdict": verdict, "note": note, "phases": ["confirm"],
         "num_pairs": 42, "samples": {"confirm": samples}, "counters": {"base": {}, "cand": {}}, "context": {},
         **dataclasses.asdict(compared),
     }
@@ -32,7 +32,7 @@ def document():
     rng = random.Random(3)
     rows = [
         {"target": "//bench:gone", "benchmark": "", "verdict": verdicts.MISSING, "note": "cand has no such target",
-         "phase": ""},
+         "phases": []},
         _row(rng, HOSTILE, 0.05, verdicts.SLOWER),
         _row(rng, "//bench:wide", 0.012, verdicts.UNSURE),
         _row(rng, "//bench:better", -0.08, verdicts.FASTER),

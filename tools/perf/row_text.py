@@ -29,7 +29,8 @@ def name(row):
 
 def samples(row, side):
     """The samples that the verdict rests on."""
-    return row.get("samples", {}).get(row["phase"], {}).get(side, [])
+    by_phase = row.get("samples", {})
+    return [sample for phase in row["phases"] for sample in by_phase.get(phase, {}).get(side, [])]
 
 
 def median_time(row, side):

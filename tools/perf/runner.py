@@ -18,7 +18,9 @@ class Runner:
         self._timeout_s = timeout_s
 
     def run(self, program, cpus, arguments=()):
-        """Starts `program`, a list of words; returns the Result.  Raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
+        """Starts `program`, a list of words, and returns the Result.
+
+        Raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
         with tempfile.TemporaryDirectory(prefix="perf_run_") as folder:
             out = os.path.join(folder, "result.json")
             command = [*program, f"--json_out={out}", *arguments]

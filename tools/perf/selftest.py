@@ -32,7 +32,7 @@ def run_trial(program, pct, rules, seed, cpus):
     row, = comparer.rows
     return {
         "seed": seed, "pct": pct, "verdict": row["verdict"], "note": row["note"], "pairs": row["num_pairs"],
-        "shift": row.get("shift"), "p_slower": row.get("p_slower"), "phase": row["phase"],
+        "shift": row.get("shift"), "p_slower": row.get("p_slower"), "phases": row["phases"],
         # [time_ns, calibration_ns] of every process, in order.
         "samples": {
             phase: {side: [[round(s["time_ns"]), round(s["calibration_ns"])] for s in samples]
