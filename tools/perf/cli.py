@@ -72,17 +72,20 @@ def _make_parser():
     return parser, commands
 
 
-def _add_sides(parser):
+def _add_sides(parser, has_steps=True):
     parser.add_argument("--base", required=True, metavar="REF|DIR", help="git ref, checkout, or folder of binaries")
     parser.add_argument("--cand", required=True, metavar="REF|DIR", help="likewise, the candidate")
-    _add_selection(parser)
+    _add_selection(parser, has_steps)
 
 
-def _add_selection(parser):
+def _add_selection(parser, has_steps=True):
     parser.add_argument("--targets", type=_pattern, metavar="RE",
                         help="programs under //bench whose label matches; default: those tagged perf_target")
     parser.add_argument("--timeout", type=_duration, default=300.0, metavar="TIME",
                         help="of one benchmark process (default 5m)")
+    if has_steps:
+        parser.add_argument("--n-steps", type=_count(1), metavar="N",
+                            help="timed passes of each process (default: the program's own)")
     parser.add_argument("--bazel-flags", type=str.split, default=[], metavar="FLAGS",
                         help="given to every bazel build, the same on both sides")
 
@@ -142,7 +145,7 @@ def _add_history(parser):
 
 def _add_ir(parser):
     """Compares instructions per step under valgrind's callgrind; CPU targets of one rank only."""
-    _add_sides(parser)
+    _add_sides(parser, has_steps=False)
     parser.add_argument("--repeats", type=_count(1), default=2, metavar="N", help="runs per side (default %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="the counts")
 

@@ -29,8 +29,9 @@ def ab(flags):
         if fitness.is_noisy and not flags.allow_noisy:
             return verdicts.EXIT_UNDECIDED
         seed = _seed(flags)
+        runner = Runner(flags.timeout, flags.n_steps)
         comparer = ab_module.Comparer(
-            _rules(flags), Runner(flags.timeout), seed, flags.budget, flags.allow_change, ab_module.print_progress)
+            _rules(flags), runner, seed, flags.budget, flags.allow_change, ab_module.print_progress)
         started = time.monotonic()
         rows = comparer.run(base, cand)
     code = verdicts.exit_code((row["verdict"] for row in rows), flags.allow_unsure)
@@ -55,7 +56,7 @@ def record(flags):
             return verdicts.EXIT_UNDECIDED
         seed = _seed(flags)
         meter = machine.StealMeter()
-        recorder = record_module.Recorder(Runner(flags.timeout), random.Random(seed), time.monotonic)
+        recorder = record_module.Recorder(Runner(flags.timeout, flags.n_steps), random.Random(seed), time.monotonic)
         collected, failures = recorder.measure(side, flags.processes)
     run = record_module.RecordedRun(side, machine.facts(), seed, meter.share())
     records = record_module.records_of(collected, run)

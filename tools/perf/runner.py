@@ -14,8 +14,10 @@ class BenchmarkFailure(Exception):
 class Runner:
     """Runs benchmark binaries pinned; each run is a fresh process that writes its result to a fresh file."""
 
-    def __init__(self, timeout_s):
+    def __init__(self, timeout_s, num_steps=None):
+        """num_steps: timed passes of every benchmark; None leaves it to the program."""
         self._timeout_s = timeout_s
+        self._arguments = [] if num_steps is None else [f"--n_steps={num_steps}"]
 
     def run(self, program, cpus, arguments=()):
         """Starts `program`, a list of words, and returns the Result.
@@ -23,7 +25,7 @@ class Runner:
         Raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
         with tempfile.TemporaryDirectory(prefix="perf_run_") as folder:
             out = os.path.join(folder, "result.json")
-            command = [*program, f"--json_out={out}", *arguments]
+            command = [*program, f"--json_out={out}", *self._arguments, *arguments]
             self._start(machine.pinned(command, cpus))
             try:
                 with open(out, encoding="utf-8", errors="replace") as file:
