@@ -153,6 +153,12 @@ Job JobFromFlags() {
                 .sizes = ResolveSizes(job.scheme, requested, DefaultWorldSize(job)),
                 .plan = ParsePlan(FLAGS_plan)};
   CheckWorldSize(job);
+  if (job.device == DeviceKind::kCuda && job.config.sizes.world_size() > 1) {
+    throw Error(
+        fmt::format("world_size {} on cuda is not allowed: this build has no communicator between "
+                    "GPUs; valid: 1",
+                    job.config.sizes.world_size()));
+  }
   job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : DefaultThreads(job);
   return job;
 }

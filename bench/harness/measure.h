@@ -42,6 +42,7 @@ struct Measurement {
 
   // The schedule simulated with each op's measured median duration and free transfers, and the
   // measured pass.
+  bool has_prediction = false;
   double simulated_s = 0;
   double simulated_bubble_fraction = 0;
   double measured_bubble_fraction = 0;

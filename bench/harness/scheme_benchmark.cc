@@ -46,9 +46,9 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
              fmt::format("{:.0f}", m.tokens / m.median_s),
              fmt::format("{:.1f}", m.flops / m.median_s / world_size * 1e-9),
              fmt::format("{:.1f} %", 100 * ShareOfCeiling(m, world_size)),
-             fmt::format("{:.3f}", m.simulated_s * 1e3),
-             fmt::format("{:.1f} %", 100 * m.simulated_bubble_fraction),
-             fmt::format("{:.1f} %", 100 * m.measured_bubble_fraction),
+             m.has_prediction ? fmt::format("{:.3f}", m.simulated_s * 1e3) : "-",
+             m.has_prediction ? fmt::format("{:.1f} %", 100 * m.simulated_bubble_fraction) : "-",
+             m.has_prediction ? fmt::format("{:.1f} %", 100 * m.measured_bubble_fraction) : "-",
              FormatBytes(m.activation_bytes));
   std::fflush(stdout);
 }
@@ -56,7 +56,7 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
 // All that is not a string in the table or the name.
 void AddCounters(const SchemeBenchmark& benchmark, const Measurement& m, benchmark::State& state) {
   const int world_size = benchmark.plan.config.sizes.world_size();
-  const std::map<std::string, double> counters = {
+  std::map<std::string, double> counters = {
       {"tokens_per_s", m.tokens / m.median_s},
       {"flops_per_s_per_rank", m.flops / m.median_s / world_size},
       {"matmul_flops_per_s_per_rank", m.matmul_flops_per_s},
@@ -64,10 +64,6 @@ void AddCounters(const SchemeBenchmark& benchmark, const Measurement& m, benchma
       {"median_ms", m.median_s * 1e3},
       {"min_ms", m.min_s * 1e3},
       {"max_ms", m.max_s * 1e3},
-      {"simulated_ms", m.simulated_s * 1e3},
-      {"simulated_bubble_fraction", m.simulated_bubble_fraction},
-      {"measured_bubble_fraction", m.measured_bubble_fraction},
-      {"simulated_activation_bytes", static_cast<double>(m.simulated_activation_bytes)},
       {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
       {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
@@ -76,6 +72,12 @@ void AddCounters(const SchemeBenchmark& benchmark, const Measurement& m, benchma
       {"timed_allocations", static_cast<double>(m.num_allocations)},
       {"loss", m.loss},
   };
+  if (m.has_prediction) {
+    counters["simulated_ms"] = m.simulated_s * 1e3;
+    counters["simulated_bubble_fraction"] = m.simulated_bubble_fraction;
+    counters["measured_bubble_fraction"] = m.measured_bubble_fraction;
+    counters["simulated_activation_bytes"] = static_cast<double>(m.simulated_activation_bytes);
+  }
   for (const auto& [name, value] : counters) state.counters[name] = value;
 }
 

@@ -64,19 +64,20 @@ const LayerRange& Executor::LayersOf(const Unit& unit) const {
   return plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
 }
 
-void Executor::RunStep() {
-  RunOps();
+void Executor::EnqueueStep() { graph_ != nullptr ? graph_->Launch() : EnqueueOps(); }
+
+void Executor::FinishStep() {
   pipeline_->Drain();
   backend_.stream->Synchronize();
   ++step_;
 }
 
-void Executor::EnqueueStep() {
-  SLUICE_CHECK_EQ(plan_.config.sizes.world_size(), 1);
-  RunOps();
+void Executor::Capture() {
+  SLUICE_CHECK(can_capture());
+  graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
 }
 
-void Executor::RunOps() {
+void Executor::EnqueueOps() {
   std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);
   std::fill(linear_is_written_.begin(), linear_is_written_.end(), 0);
   loss_mode_ = WriteMode::kOverwrite;

@@ -49,11 +49,20 @@ class Executor {
   // ranks construct theirs together: it splits `world`.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world);
 
-  void RunStep();
+  // One pass.  Enqueues it, and waits until its results are there.
+  void RunStep() {
+    EnqueueStep();
+    FinishStep();
+  }
 
-  // Enqueues a step without waiting for it: what a graph captures.  For a world of one rank, which
-  // waits for no other.
+  // The two halves of RunStep, for whoever times the stream between them.
   void EnqueueStep();
+  void FinishStep();
+
+  // Records the pass as a graph, which EnqueueStep then launches with one call instead of one per
+  // kernel.  After the first pass, and only where no rank meets another: `can_capture`.
+  bool can_capture() const { return plan_.config.sizes.world_size() == 1; }
+  void Capture();
 
   // The loss of the last step over the whole batch; on every rank.  A collective.
   double loss();
@@ -71,7 +80,7 @@ class Executor {
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
-  void RunOps();
+  void EnqueueOps();
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);
   void RunBackward(const Op& op);
@@ -96,6 +105,7 @@ class Executor {
   std::unique_ptr<TensorParallel> tensor_parallel_;
   RankMemory memory_;
   const Observer* observer_ = nullptr;
+  std::unique_ptr<StreamGraph> graph_;
 
   std::vector<OpRecord> records_;
   std::vector<Transfer> pending_[4];                       // by kind of transfer and unit

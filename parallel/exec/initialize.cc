@@ -1,9 +1,12 @@
 #include "parallel/exec/initialize.h"
 
+#include <algorithm>
 #include <span>
 #include <string>
 
 #include "core/base/rng.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/device/cpu/thread_pool.h"
 #include "core/model/initial_values.h"
 #include "core/tensor/convert.h"
 
@@ -74,12 +77,22 @@ std::vector<double> DrawBlock(const BatchBlock& block, int64_t batch_size, int64
 void InitializeWeights(const JobPlan& plan, ShardIndex shard, const RankMemory& memory,
                        Device& device) {
   const std::vector<ParameterSpec> specs = LayerParameters(plan.config.model);
+  // Ranks that are threads of one process draw at the same time, each with its share of the cores.
+  ThreadPool pool(std::max(1, NumCores() / plan.config.sizes.world_size()));
   std::vector<double> values;
   for (const int64_t layer : memory.layers()) {
     for (size_t i = 0; i < specs.size(); ++i) {
       const Block block = ShardBlock(specs[i], shard);
       values.resize(static_cast<size_t>(block.num_elements()));
-      FillParameter<double>({plan.config.seed, layer}, specs[i], block, values);
+      pool.ParallelFor(block.num_rows, 1, [&](int64_t begin, int64_t end) {
+        Block rows = block;
+        rows.row_begin += begin;
+        rows.num_rows = end - begin;
+        FillParameter<double>(
+            {plan.config.seed, layer}, specs[i], rows,
+            std::span<double>(values).subspan(static_cast<size_t>(begin * block.num_columns),
+                                              static_cast<size_t>(rows.num_elements())));
+      });
       WriteTensor(device, memory.Weights(layer)[i], values);
     }
   }
