@@ -16,6 +16,15 @@ TEST(RandomStream, IsAFunctionOfSeedNameAndElement) {
   EXPECT_NE(a.Uniform(7), RandomStream(1, "fc2.weight").Uniform(7));
 }
 
+// Derived by another program from docs/model.md; the uniform ones to the last bit.
+TEST(RandomStream, GivesTheDocumentedValues) {
+  EXPECT_EQ(RandomStream(0, "layers.0.fc1.weight").Uniform(0), 0.008172807427635043);
+  EXPECT_EQ(RandomStream(0, "layers.0.fc1.weight").Uniform(1), 0.41172445468846064);
+  EXPECT_EQ(RandomStream(0, "layers.0.attn_ln.bias").Uniform(0), -0.6244848624445054);
+  EXPECT_NEAR(RandomStream(0, "input").Normal(0), 2.03172796805787, 1e-14);
+  EXPECT_NEAR(RandomStream(0, "input").Normal(1), -0.50977984327159, 1e-14);
+}
+
 TEST(RandomStream, FillsWithTheSameBitsAsElementByElement) {
   const RandomStream stream(0x123456789abcdefu, "attn.in_proj.weight");
   // The second range passes an element number of 2^32.
