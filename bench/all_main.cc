@@ -1,7 +1,9 @@
 // The main job, //bench: every scheme side by side on this machine, in under a minute.
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
@@ -10,8 +12,6 @@
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
 SLUICE_INT_FLAG(num_layers, 24, 4, 1 << 20, "layers of model `test`");
-SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
-SLUICE_TEXT_FLAG(filter, ".", "only benchmarks whose name matches this regular expression");
 
 namespace sluice {
 namespace {
@@ -70,7 +70,7 @@ int Run() {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }
   }
-  return RunSchemeBenchmarks(benchmarks, {.filter = FLAGS_filter, .json_out = FLAGS_json_out});
+  return RunSchemeBenchmarks(benchmarks, {.result = ResultOptionsFromFlags()});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
@@ -16,9 +17,6 @@ SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "b
                    "the forward alone, forward and backward, or one after the other");
 SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed passes");
 SLUICE_INT_FLAG(n_warmup_steps, 1, 1, 1'000'000, "passes before them that are not timed");
-SLUICE_INT_FLAG(calibration_runs, 3, 0, 1000, "runs of the frozen calibration kernel");
-SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
-SLUICE_TEXT_FLAG(filter, ".", "only benchmarks whose name matches this regular expression");
 
 namespace sluice {
 namespace {
@@ -41,9 +39,7 @@ int Run() {
     job.config.pass = pass;
     benchmarks.push_back({job.scheme, PlanJob(job.config), measure});
   }
-  SchemeRunOptions options = {.filter = FLAGS_filter,
-                              .json_out = FLAGS_json_out,
-                              .num_calibration_runs = FLAGS_calibration_runs};
+  SchemeRunOptions options = {.result = ResultOptionsFromFlags()};
   if (job.comm == CommKind::kThread) return RunSchemeBenchmarks(benchmarks, options);
   int exit_code = 0;
   const int rank_exit_code = RunMpiRank(measure.comm, [&](Communicator& world) {

@@ -44,7 +44,7 @@ int64_t CausalAttentionForwardFlops(const AttentionSize& size, const Slice& slic
 }
 
 int64_t CausalAttentionBackwardFlops(const AttentionSize& size, const Slice& slice) {
-  return CausalAttentionFlops(size, slice, 5);
+  return CausalAttentionFlops(size, slice, 4);
 }
 
 int64_t ForwardFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice) {

@@ -6,9 +6,10 @@
 // them, are not.  Counts are exact, for any slice behind any prefix, so that the slices of a
 // sequence add up to the sequence.
 //
-// In the backward, attention is five products where the forward has two: the scores are computed
-// again, since no [T, T] matrix is kept (Dao et al., 2205.14135, count the same).  Any other
-// recomputation, such as of activations that a scheme chose not to keep, is never counted.
+// Counted is what the mathematics needs, not what a kernel does.  The backward of attention is four
+// products where the forward has two, so a backward is twice its forward; that a kernel computes
+// the scores again, since it keeps no [T, T] matrix, is not counted (2205.14135 counts it, as a
+// fifth product), nor is any activation that a scheme chose not to keep.
 //
 // All functions throw Error when a count does not fit 64 bits.
 #pragma once
@@ -40,7 +41,8 @@ struct AttentionSize {
   int64_t head_dim = 0;
 };
 
-// Two products in the forward, scores and values; five in the backward.
+// Two products in the forward, scores and values; four in the backward, the gradients of
+// probabilities, values, queries and keys.
 int64_t CausalAttentionForwardFlops(const AttentionSize& size, const Slice& slice);
 int64_t CausalAttentionBackwardFlops(const AttentionSize& size, const Slice& slice);
 

@@ -13,9 +13,9 @@ TEST(Flops, OneTokenByHand) {
   const ModelConfig config = {"", /*num_layers=*/1, /*hidden_size=*/2, /*seq_len=*/1, 1};
   const int64_t linear = 2 * (12 + 4 + 16 + 16);
   EXPECT_EQ(ForwardFlops(config, 1, {0, 1}), linear + 2 * 2 * 2);
-  EXPECT_EQ(BackwardInputFlops(config, 1, {0, 1}), linear + 5 * 2 * 2);
+  EXPECT_EQ(BackwardInputFlops(config, 1, {0, 1}), linear + 4 * 2 * 2);
   EXPECT_EQ(BackwardWeightFlops(config, 1, {0, 1}), linear);
-  EXPECT_EQ(BackwardFlops(config, 1, {0, 1}), 2 * linear + 5 * 2 * 2);
+  EXPECT_EQ(BackwardFlops(config, 1, {0, 1}), 2 * linear + 4 * 2 * 2);
 }
 
 TEST(Flops, VisiblePairsAreThoseOfALoop) {
@@ -36,7 +36,14 @@ TEST(Flops, ClosedFormOfTheWholeSequence) {
   EXPECT_EQ(ForwardFlops(config, batch_size, {0, t}),
             config.num_layers * (linear + 4 * batch_size * h * pairs));
   EXPECT_EQ(BackwardFlops(config, batch_size, {0, t}),
-            config.num_layers * (2 * linear + 10 * batch_size * h * pairs));
+            config.num_layers * (2 * linear + 8 * batch_size * h * pairs));
+}
+
+TEST(Flops, BackwardIsTwiceTheForward) {
+  for (const Slice& slice : {Slice{0, 1}, Slice{0, 100}, Slice{28, 3}}) {
+    const ModelConfig config = FindModel("test");
+    EXPECT_EQ(BackwardFlops(config, 3, slice), 2 * ForwardFlops(config, 3, slice));
+  }
 }
 
 TEST(Flops, SlicesAddUpToTheSequence) {

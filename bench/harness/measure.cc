@@ -2,17 +2,16 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <memory>
-#include <numeric>
 
 #include "bench/harness/ceiling.h"
+#include "bench/harness/cpu_time.h"
 #include "bench/harness/flops.h"
+#include "bench/harness/median.h"
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -27,13 +26,6 @@
 
 namespace sluice {
 namespace {
-
-double Median(std::vector<double> values) {
-  SLUICE_CHECK(!values.empty());
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 // The pass's operations: what the whole model needs for the whole batch.
 double PassFlops(const JobPlan& plan) {
@@ -93,12 +85,6 @@ struct RankTimes {
   std::vector<std::vector<double>> op_s;  // [ops][n_steps]
 };
 
-double ProcessCpuSeconds() {
-  timespec time = {};
-  SLUICE_CHECK_EQ(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time), 0);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
 RankTimes TimeSteps(Executor& executor, Stream& stream, Communicator& world, int64_t n_steps) {
   const std::unique_ptr<StreamTimer> timer = stream.MakeTimer();
   RankTimes times;
@@ -122,21 +108,19 @@ RankTimes TimeSteps(Executor& executor, Stream& stream, Communicator& world, int
   return times;
 }
 
-// Every rank's value, by rank.
-std::vector<double> GatherOfRanks(Communicator& world, double value) {
-  std::vector<double> values(static_cast<size_t>(world.world_size()));
-  world.AllGather(ConstPayload{&value, 1, DType::kFloat64}, values.data());
-  return values;
-}
-
-double MaxOverRanks(Communicator& world, double value) {
-  world.AllReduce({&value, 1, DType::kFloat64}, ReduceOp::kMax);
+double SumOverRanks(Communicator& world, double value) {
+  world.AllReduce({&value, 1, DType::kFloat64}, ReduceOp::kSum);
   return value;
 }
 
-double SumOverRanks(Communicator& world, double value) {
-  const std::vector<double> values = GatherOfRanks(world, value);
-  return std::accumulate(values.begin(), values.end(), 0.0);
+int64_t SumOverRanks(Communicator& world, int64_t value) {
+  world.AllReduce({&value, 1, ControlType::kInt64}, ReduceOp::kSum);
+  return value;
+}
+
+int64_t MaxOverRanks(Communicator& world, int64_t value) {
+  world.AllReduce({&value, 1, ControlType::kInt64}, ReduceOp::kMax);
+  return value;
 }
 
 // Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
@@ -160,7 +144,7 @@ std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicat
   return medians;
 }
 
-Simulation SimulateMeasured(const JobPlan& plan, const Executor& executor,
+Simulation SimulateMeasured(const JobPlan& plan,
                             const std::vector<std::vector<double>>& op_medians_s) {
   std::map<std::pair<int, int>, double> compute_s;  // by kind and unit
   for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
@@ -171,29 +155,51 @@ Simulation SimulateMeasured(const JobPlan& plan, const Executor& executor,
     }
   }
   return Simulate(
-      plan.schedule,
-      {.compute_s =
-           [&](const Op& op) {
-             return compute_s.at({static_cast<int>(op.kind), UnitIndex(plan.schedule, op.unit)});
-           },
-       .activation_bytes =
-           [&](const Unit& unit) { return executor.memory().UnitActivationBytes(unit); }});
+      plan.schedule, {.compute_s = [&](const Op& op) {
+        return compute_s.at({static_cast<int>(op.kind), UnitIndex(plan.schedule, op.unit)});
+      }});
 }
 
-void AddPrediction(const JobPlan& plan, const Executor& executor, Communicator& world,
-                   const RankTimes& times, Measurement* m) {
-  const std::vector<std::vector<double>> medians = GatherOpMedians(plan, world, times);
-  const Simulation simulation = SimulateMeasured(plan, executor, medians);
-  m->simulated_s = simulation.makespan_s;
-  m->simulated_bubble_fraction = simulation.bubble_fraction;
+// Of one pass: the share of all ranks' time in which no compute op ran.  Both come from the same
+// pass, so that a rank is never busy for longer than the pass took.
+double MeasuredBubbleFraction(const Executor& executor, Communicator& world, const RankTimes& times,
+                              double pass_s, size_t pass) {
   double busy_s = 0;
-  for (const RankUsage& rank : simulation.ranks) {
-    busy_s += rank.busy_s;
-    m->simulated_activation_bytes =
-        std::max(m->simulated_activation_bytes, rank.peak_activation_bytes);
+  for (size_t op = 0; op < times.op_s.size(); ++op) {
+    if (IsCompute(executor.ops()[op].kind)) busy_s += times.op_s[op][pass];
   }
-  m->measured_bubble_fraction =
-      1 - busy_s / (static_cast<double>(simulation.ranks.size()) * m->median_s);
+  return 1 - SumOverRanks(world, busy_s) / (world.world_size() * pass_s);
+}
+
+// Simulated and measured, side by side.
+Prediction ComparePrediction(const JobPlan& plan, const Executor& executor, Communicator& world,
+                             const RankTimes& times, const std::vector<double>& step_s) {
+  const std::vector<std::vector<double>> medians = GatherOpMedians(plan, world, times);
+  const Simulation simulation = SimulateMeasured(plan, medians);
+  const size_t median_pass = MedianIndex(step_s);
+  return {.simulated_s = simulation.makespan_s,
+          .simulated_bubble_fraction = simulation.bubble_fraction,
+          .measured_bubble_fraction =
+              MeasuredBubbleFraction(executor, world, times, step_s[median_pass], median_pass)};
+}
+
+// The most activation bytes of this rank, by the order of its ops alone.
+int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) {
+  const Simulation simulation =
+      Simulate(plan.schedule,
+               {.compute_s = [](const Op&) { return 1.0; },
+                .activation_bytes =
+                    [&](const Unit& unit) { return executor.memory().UnitActivationBytes(unit); }});
+  return simulation.ranks[static_cast<size_t>(executor.rank().pipeline)].peak_activation_bytes;
+}
+
+void AddMemory(const JobPlan& plan, const MeasureOptions& options, const Executor& executor,
+               const Device& device, Communicator& world, Measurement* m) {
+  m->simulated_activation_bytes = MaxOverRanks(world, SimulatedActivationBytes(plan, executor));
+  m->activation_bytes = MaxOverRanks(world, executor.memory().bytes().activations);
+  m->predicted_bytes = PredictedBytes(plan, options);
+  m->allocated_bytes = SumOverRanks(world, device.allocated_bytes());
+  m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }
 
 BackendOptions OptionsOf(const JobPlan& plan, const MeasureOptions& options) {
@@ -221,7 +227,8 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Comm
   Backend backend = MakeBackend(OptionsOf(plan, options));
   Measurement m;
   world.Barrier();
-  m.matmul_flops_per_s = MeasureMatmulRate(backend, plan.config.precision);
+  const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
+  m.matmul_flops_per_s = SumOverRanks(world, own_matmul_rate) / world.world_size();
   Executor executor(plan, backend, world);
   executor.RunStep();
   if (executor.can_capture()) executor.Capture();
@@ -233,27 +240,20 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Comm
   RankTimes times = TimeSteps(executor, *backend.stream, world, options.n_steps);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
 
-  world.AllReduce({times.step_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.step_s = times.step_s;
+  world.AllReduce({m.step_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.step_cpu_s = times.step_cpu_s;
   m.median_s = Median(m.step_s);
   m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
   m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());
   m.flops = PassFlops(plan);
   m.tokens = static_cast<double>(plan.config.batch_size * plan.config.model.seq_len);
-  m.matmul_flops_per_s = SumOverRanks(world, m.matmul_flops_per_s) / world.world_size();
-  m.sent_bytes =
-      static_cast<int64_t>(SumOverRanks(world, static_cast<double>(executor.sent_bytes())));
-  m.num_allocations =
-      static_cast<int64_t>(SumOverRanks(world, static_cast<double>(num_allocations)));
-  m.activation_bytes = static_cast<int64_t>(
-      MaxOverRanks(world, static_cast<double>(executor.memory().bytes().activations)));
-  const double rank_bytes = static_cast<double>(backend.device->allocated_bytes());
-  m.rank_bytes = static_cast<int64_t>(MaxOverRanks(world, rank_bytes));
-  m.predicted_bytes = static_cast<int64_t>(SumOverRanks(world, rank_bytes));
-  // On cuda the host's clock sees ops being enqueued, not run: there is nothing to simulate with.
-  m.has_prediction = backend.device->kind() == DeviceKind::kCpu;
-  if (m.has_prediction) AddPrediction(plan, executor, world, times, &m);
+  m.sent_bytes = SumOverRanks(world, executor.sent_bytes());
+  m.num_allocations = SumOverRanks(world, num_allocations);
+  AddMemory(plan, options, executor, *backend.device, world, &m);
+  if (options.device == DeviceKind::kCpu) {
+    m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
+  }
   return m;
 }
 

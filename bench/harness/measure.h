@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/backend/backend.h"
@@ -28,31 +29,37 @@ struct MeasureOptions {
   CommOptions comm;
 };
 
+// The schedule simulated with each op's measured median duration and free transfers, beside the
+// measured pass.
+struct Prediction {
+  double simulated_s = 0;
+  double simulated_bubble_fraction = 0;
+  double measured_bubble_fraction = 0;  // of the pass whose time is the median
+};
+
 struct Measurement {
   std::vector<double> step_s;      // [n_steps], maximum over ranks
-  std::vector<double> step_cpu_s;  // [n_steps], CPU time of the host process: its ranks and threads
+  std::vector<double> step_cpu_s;  // [n_steps], of this process: its ranks and threads
   double median_s = 0;
   double min_s = 0;
   double max_s = 0;
 
   double flops = 0;   // of one pass, all ranks
   double tokens = 0;  // of one pass
-  double matmul_flops_per_s =
-      0;  // one rank's share of the machine's own rate, while all ranks measure it
 
-  // The schedule simulated with each op's measured median duration and free transfers, and the
-  // measured pass.
-  bool has_prediction = false;
-  double simulated_s = 0;
-  double simulated_bubble_fraction = 0;
-  double measured_bubble_fraction = 0;
+  // The mean over ranks of each rank's own rate of matrix products, while all measure it.
+  double matmul_flops_per_s = 0;
 
-  // Of the rank with the most.
+  // Absent on cuda, where the host's clock says when an op was enqueued and not when it ran.
+  std::optional<Prediction> prediction;
+
+  // Of the rank with the most: by the schedule, and by what was allocated.
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
-  // Of the rank with the most, and of all ranks.
-  int64_t rank_bytes = 0;
-  int64_t predicted_bytes = 0;
+
+  int64_t predicted_bytes = 0;      // PredictedBytes
+  int64_t allocated_bytes = 0;      // held during the timed passes, all ranks
+  int64_t rank_bytes = 0;           // the same of the rank with the most
   int64_t peak_resident_bytes = 0;  // of the host process; 0 where ranks are processes of their own
 
   int64_t sent_bytes = 0;       // between stages, all ranks, one pass

@@ -1,15 +1,15 @@
 #include "bench/harness/run_benchmarks.h"
 
+#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <regex>
 #include <sstream>
 
 #include "bench/harness/calibration.h"
 #include "core/base/atomic_file.h"
+#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/cli/build_info.h"
 #include "core/kernels/cpu/blas.h"
@@ -17,54 +17,99 @@
 namespace sluice {
 namespace {
 
-// Hands every run to the display and to the JSON writer, and counts the failed ones.
+using GoogleRun = benchmark::BenchmarkReporter::Run;
+
+// A benchmark that measures when its first repetition is asked for; each repetition then reports
+// one sample.
+class Measured {
+ public:
+  explicit Measured(const Benchmark& benchmark) : benchmark_(benchmark) {}
+
+  void Report(benchmark::State& state) {
+    if (next_repetition_ == 0) Measure();
+    if (!error_.empty()) {
+      state.SkipWithError(error_.c_str());
+      return;
+    }
+    for ([[maybe_unused]] auto _ : state) {
+      state.SetIterationTime(samples_.elapsed_s[next_repetition_]);
+    }
+    ++next_repetition_;
+    for (const auto& [name, value] : samples_.counters) state.counters[name] = value;
+  }
+
+  // Google Benchmark clocked only the handing over of a time that had been measured before: puts
+  // the repetition's CPU time in place, and drops "/manual_time" from the name.
+  void Edit(GoogleRun& run) const {
+    run.cpu_accumulated_time = samples_.cpu_s[static_cast<size_t>(run.repetition_index)];
+    run.run_name.time_type.clear();
+    run.run_name.iterations.clear();
+    run.run_name.repetitions.clear();
+  }
+
+ private:
+  void Measure() {
+    if (!error_.empty()) return;
+    try {
+      samples_ = benchmark_.measure();
+    } catch (const Error& error) {
+      error_ = error.what();
+      return;
+    }
+    SLUICE_CHECK_EQ(static_cast<int64_t>(samples_.elapsed_s.size()), benchmark_.num_repetitions);
+    SLUICE_CHECK_EQ(samples_.cpu_s.size(), samples_.elapsed_s.size());
+    for (const auto& [name, value] : samples_.counters) {
+      if (!std::isfinite(value)) error_ = fmt::format("{} is not finite", name);  // JSON has no NaN
+    }
+  }
+
+  const Benchmark& benchmark_;
+  Samples samples_;
+  std::string error_;
+  size_t next_repetition_ = 0;
+};
+
+using MeasuredByName = std::map<std::string, Measured>;
+
+// Hands every repetition to the JSON writer, and prints and counts the failed ones.
 class StrictReporter : public benchmark::BenchmarkReporter {
  public:
-  StrictReporter(const BenchmarkRunOptions& options, benchmark::BenchmarkReporter& display)
-      : options_(options), display_(display) {
+  StrictReporter(const MeasuredByName& measured, int rank) : measured_(measured), rank_(rank) {
     json_.SetOutputStream(&json_text_);
     json_.SetErrorStream(&json_text_);
   }
 
-  bool ReportContext(const Context& context) override {
-    json_.ReportContext(context);
-    return display_.ReportContext(context);
-  }
+  bool ReportContext(const Context& context) override { return json_.ReportContext(context); }
 
   void ReportRuns(const std::vector<Run>& runs) override {
     // Means over repetitions say little (docs/metrics.md): readers get the repetitions.
-    std::vector<Run> edited;
-    std::copy_if(runs.begin(), runs.end(), std::back_inserter(edited),
-                 [](const Run& run) { return run.run_type == Run::RT_Iteration; });
-    if (edited.empty()) return;
-    for (Run& run : edited) {
-      if (options_.edit_run && !run.error_occurred) options_.edit_run(run);
-      RefuseWhatJsonCannotHold(run);
-      num_failed_ += run.error_occurred ? 1 : 0;
+    std::vector<Run> repetitions;
+    for (const Run& run : runs) {
+      if (run.run_type != Run::RT_Iteration) continue;
+      repetitions.push_back(run);
+      if (run.error_occurred) {
+        ++num_failed_;
+        Print(run);
+      } else {
+        measured_.at(run.run_name.function_name).Edit(repetitions.back());
+      }
     }
-    display_.ReportRuns(edited);
-    json_.ReportRuns(edited);
+    if (!repetitions.empty()) json_.ReportRuns(repetitions);
   }
 
-  void Finalize() override {
-    json_.Finalize();
-    display_.Finalize();
-  }
+  void Finalize() override { json_.Finalize(); }
 
   int num_failed() const { return num_failed_; }
   std::string json_text() const { return json_text_.str(); }
 
  private:
-  static void RefuseWhatJsonCannotHold(Run& run) {
-    for (const auto& [name, counter] : run.counters) {
-      if (std::isfinite(counter.value)) continue;
-      run.error_occurred = true;
-      run.error_message = fmt::format("{} is not finite", name);
-    }
+  void Print(const Run& run) const {
+    if (rank_ != 0 || run.repetition_index > 0) return;
+    fmt::print(stderr, "error: {}: {}\n", run.run_name.function_name, run.error_message);
   }
 
-  const BenchmarkRunOptions& options_;
-  benchmark::BenchmarkReporter& display_;
+  const MeasuredByName& measured_;
+  int rank_;
   benchmark::JSONReporter json_;
   std::ostringstream json_text_;
   int num_failed_ = 0;
@@ -96,19 +141,34 @@ BenchmarkContext BuildContext() {
           {"sanitizer", info.sanitizer}, {"blas", cpu::BlasDescription()}};
 }
 
-int RunBenchmarks(const BenchmarkRunOptions& options, benchmark::BenchmarkReporter& display) {
-  CheckFilter(options.filter);
+int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options) {
+  CheckFilter(options.result.filter);
+  MeasuredByName measured_by_name;
+  for (const Benchmark& benchmark : benchmarks) {
+    const auto [entry, is_new] = measured_by_name.try_emplace(benchmark.name, benchmark);
+    if (!is_new) throw Error(fmt::format("'{}' is asked for twice", benchmark.name));
+    Measured& measured = entry->second;
+    benchmark::RegisterBenchmark(benchmark.name.c_str(),
+                                 [&measured](benchmark::State& state) { measured.Report(state); })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Repetitions(static_cast<int>(benchmark.num_repetitions))
+        ->Unit(benchmark::kMillisecond);
+  }
   for (const BenchmarkContext& context :
-       {BuildContext(), options.context, CalibrationContext(options.num_calibration_runs)}) {
+       {BuildContext(), options.context, CalibrationContext(options.result.num_calibration_runs)}) {
     for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   }
-  StrictReporter reporter(options, display);
-  const std::string filter = options.filter.empty() ? "." : options.filter;
-  if (benchmark::RunSpecifiedBenchmarks(&reporter, filter) == 0) {
-    throw Error(fmt::format("--filter '{}' matches no benchmark", options.filter));
+  StrictReporter reporter(measured_by_name, options.rank);
+  const size_t num_run = benchmark::RunSpecifiedBenchmarks(&reporter, options.result.filter);
+  benchmark::ClearRegisteredBenchmarks();
+  if (num_run == 0) {
+    throw Error(fmt::format("--filter '{}' matches no benchmark", options.result.filter));
   }
   if (reporter.num_failed() > 0) return 1;
-  if (!options.json_out.empty()) WriteFileAtomically(options.json_out, reporter.json_text());
+  if (options.rank == 0 && !options.result.json_out.empty()) {
+    WriteFileAtomically(options.result.json_out, reporter.json_text());
+  }
   return 0;
 }
 

@@ -1,38 +1,64 @@
-// Runs the benchmarks registered with Google Benchmark, strictly.
+// Runs benchmarks, strictly, and writes their results.
 //
-// Google Benchmark exits 0 after a benchmark's error and when a filter matches nothing; here the
-// first makes the result 1, and the second is an Error.  The result file is Google Benchmark's own
-// JSON with our context keys (docs/metrics.md), written whole or not at all, and not at all when a
-// benchmark failed.
+//   return RunBenchmarks({{.name = "scheme:gpipe/...", .num_repetitions = 10, .measure = ...}},
+//                        {.result = ResultOptionsFromFlags(), .context = {{"device", "cpu"}}});
+//
+// A benchmark measures all its repetitions in one call, since ranks, warm-up and checks are made
+// once, and prints its own line for people.  The result file is Google Benchmark's own JSON, with a
+// row for each repetition and our context keys (docs/metrics.md), written whole or not at all, and
+// not at all when a benchmark failed.  Google Benchmark exits 0 after a benchmark's error and when
+// a filter matches nothing; here the first makes the result 1, and the second is an Error.
 #pragma once
 
-#include <benchmark/benchmark.h>
-
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace sluice {
 
+// What one benchmark measured.
+struct Samples {
+  // [num_repetitions] each: real_time and cpu_time of the rows.
+  std::vector<double> elapsed_s;
+  std::vector<double> cpu_s;  // of this process, all its threads
+
+  // Numbers about all repetitions together, by name: the same in each row.
+  std::map<std::string, double> counters;
+};
+
+struct Benchmark {
+  std::string name;  // unique in a program: "scheme:gpipe/model:test/..."
+  int64_t num_repetitions = 1;
+
+  // Throws Error where there is nothing to time: the benchmark has then failed.
+  std::function<Samples()> measure;
+};
+
+// Which benchmarks run and where their results go; of flags, result_flags.h.
+struct ResultOptions {
+  std::string filter = ".";  // a regular expression over the benchmarks' names
+  std::string json_out;      // the path of the result file; empty: none
+  int64_t num_calibration_runs = 3;
+};
+
 // Key and value, in the order of printing.
 using BenchmarkContext = std::vector<std::pair<std::string, std::string>>;
 
 struct BenchmarkRunOptions {
-  std::string filter;    // a regular expression over the benchmarks' names; empty: all
-  std::string json_out;  // the path of the result file; empty: none
-  int64_t num_calibration_runs = 3;
+  ResultOptions result;
   BenchmarkContext context;  // beside the keys of BuildContext
-
-  // May correct a run before it is shown and written; null: as it is.
-  std::function<void(benchmark::BenchmarkReporter::Run&)> edit_run;
+  int rank = 0;              // of this process; rank 0 alone reports and writes
 };
 
 // Of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer, blas.
 BenchmarkContext BuildContext();
 
-// Shows the runs on `display`; returns the exit code.  Throws Error where the filter matches
-// nothing.
-int RunBenchmarks(const BenchmarkRunOptions& options, benchmark::BenchmarkReporter& display);
+// Runs those that the filter selects, in order; returns the exit code.  Throws Error where the
+// filter is not a regular expression or matches nothing, and where two benchmarks have one name.
+// Once in a process.
+int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options);
 
 }  // namespace sluice

@@ -8,7 +8,6 @@
 #include <map>
 
 #include "core/base/checked_math.h"
-#include "core/base/error.h"
 
 namespace sluice {
 namespace {
@@ -38,23 +37,29 @@ std::string Label(const SchemeBenchmark& benchmark) {
   return label;
 }
 
+std::string Milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
+std::string Percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+
 void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   const int world_size = benchmark.plan.config.sizes.world_size();
+  std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
+  if (m.prediction.has_value()) {
+    simulated = Milliseconds(m.prediction->simulated_s);
+    simulated_bubble = Percent(m.prediction->simulated_bubble_fraction);
+    measured_bubble = Percent(m.prediction->measured_bubble_fraction);
+  }
   fmt::print(kHeader, Label(benchmark), PassName(benchmark.plan.config.pass), world_size,
-             fmt::format("{:.3f}", m.median_s * 1e3), fmt::format("{:.3f}", m.min_s * 1e3),
-             fmt::format("{:.1f} %", 100 * (m.max_s - m.min_s) / m.median_s),
+             Milliseconds(m.median_s), Milliseconds(m.min_s),
+             Percent((m.max_s - m.min_s) / m.median_s),
              fmt::format("{:.0f}", m.tokens / m.median_s),
              fmt::format("{:.1f}", m.flops / m.median_s / world_size * 1e-9),
-             fmt::format("{:.1f} %", 100 * ShareOfCeiling(m, world_size)),
-             m.has_prediction ? fmt::format("{:.3f}", m.simulated_s * 1e3) : "-",
-             m.has_prediction ? fmt::format("{:.1f} %", 100 * m.simulated_bubble_fraction) : "-",
-             m.has_prediction ? fmt::format("{:.1f} %", 100 * m.measured_bubble_fraction) : "-",
+             Percent(ShareOfCeiling(m, world_size)), simulated, simulated_bubble, measured_bubble,
              FormatBytes(m.activation_bytes));
   std::fflush(stdout);
 }
 
 // All that is not a string in the table or the name.
-void AddCounters(const SchemeBenchmark& benchmark, const Measurement& m, benchmark::State& state) {
+std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   std::map<std::string, double> counters = {
       {"tokens_per_s", m.tokens / m.median_s},
@@ -64,85 +69,34 @@ void AddCounters(const SchemeBenchmark& benchmark, const Measurement& m, benchma
       {"median_ms", m.median_s * 1e3},
       {"min_ms", m.min_s * 1e3},
       {"max_ms", m.max_s * 1e3},
+      {"simulated_activation_bytes", static_cast<double>(m.simulated_activation_bytes)},
       {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
-      {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
+      {"allocated_bytes", static_cast<double>(m.allocated_bytes)},
+      {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
       {"sent_bytes", static_cast<double>(m.sent_bytes)},
       {"timed_allocations", static_cast<double>(m.num_allocations)},
       {"loss", m.loss},
   };
-  if (m.has_prediction) {
-    counters["simulated_ms"] = m.simulated_s * 1e3;
-    counters["simulated_bubble_fraction"] = m.simulated_bubble_fraction;
-    counters["measured_bubble_fraction"] = m.measured_bubble_fraction;
-    counters["simulated_activation_bytes"] = static_cast<double>(m.simulated_activation_bytes);
+  if (m.prediction.has_value()) {
+    counters["simulated_ms"] = m.prediction->simulated_s * 1e3;
+    counters["simulated_bubble_fraction"] = m.prediction->simulated_bubble_fraction;
+    counters["measured_bubble_fraction"] = m.prediction->measured_bubble_fraction;
   }
-  for (const auto& [name, value] : counters) state.counters[name] = value;
+  return counters;
 }
 
-// Keeps Google Benchmark's own output off the screen: the table is printed as measurements end.
-class SilentReporter : public benchmark::BenchmarkReporter {
- public:
-  explicit SilentReporter(bool shows_errors) : shows_errors_(shows_errors) {}
-  bool ReportContext(const Context&) override { return true; }
-  void ReportRuns(const std::vector<Run>& runs) override {
-    for (const Run& run : runs) {
-      if (!run.error_occurred || !shows_errors_) continue;
-      fmt::print(stderr, "error: {}: {}\n", run.run_name.function_name, run.error_message);
-    }
-  }
-
- private:
-  bool shows_errors_;
-};
-
-// One benchmark: measured when its first repetition is asked for; each repetition is one pass.
-class MeasuredJob {
- public:
-  MeasuredJob(const SchemeBenchmark& benchmark, const SchemeRunOptions& options)
-      : benchmark_(benchmark), world_(options.world) {}
-
-  void Run(benchmark::State& state) {
-    try {
-      if (next_pass_ == 0) Measure();
-    } catch (const Error& error) {
-      state.SkipWithError(error.what());
-      return;
-    }
-    for (auto _ : state) state.SetIterationTime(measurement_.step_s.at(next_pass_));
-    ++next_pass_;
-    AddCounters(benchmark_, measurement_, state);
-  }
-
-  // Google Benchmark clocked only the handing over of a time that had been measured before: puts
-  // the pass's CPU time in place, and drops "/manual_time" from the name.
-  void Edit(benchmark::BenchmarkReporter::Run& run) const {
-    run.cpu_accumulated_time =
-        measurement_.step_cpu_s.at(static_cast<size_t>(run.repetition_index));
-    run.run_name.time_type.clear();
-    run.run_name.iterations.clear();
-    run.run_name.repetitions.clear();
-  }
-
- private:
-  bool is_shown() const { return world_ == nullptr || world_->rank() == 0; }
-
-  void Measure() {
-    if (is_shown() && isatty(STDERR_FILENO)) {
-      fmt::print(stderr, "measuring {} ...\r", NameOf(benchmark_));
-    }
-    measurement_ = world_ == nullptr ? MeasureOnThreads(benchmark_.plan, benchmark_.options)
-                                     : MeasureRank(benchmark_.plan, benchmark_.options, *world_);
-    if (is_shown() && isatty(STDERR_FILENO)) fmt::print(stderr, "\033[2K");
-    if (is_shown()) PrintRow(benchmark_, measurement_);
-  }
-
-  const SchemeBenchmark& benchmark_;
-  Communicator* world_;
-  Measurement measurement_;
-  size_t next_pass_ = 0;
-};
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, Communicator* world) {
+  const bool is_shown = world == nullptr || world->rank() == 0;
+  const bool is_terminal = is_shown && isatty(STDERR_FILENO);
+  if (is_terminal) fmt::print(stderr, "measuring {} ...\r", NameOf(benchmark));
+  const Measurement m = world == nullptr ? MeasureOnThreads(benchmark.plan, benchmark.options)
+                                         : MeasureRank(benchmark.plan, benchmark.options, *world);
+  if (is_terminal) fmt::print(stderr, "\033[2K");
+  if (is_shown) PrintRow(benchmark, m);
+  return {.elapsed_s = m.step_s, .cpu_s = m.step_cpu_s, .counters = Counters(benchmark, m)};
+}
 
 // The values of a context key over all benchmarks, once each.
 template <typename ValueOf>
@@ -221,27 +175,17 @@ std::string NameOf(const SchemeBenchmark& benchmark) {
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
                         const SchemeRunOptions& options) {
-  const bool is_shown = options.world == nullptr || options.world->rank() == 0;
-  std::map<std::string, MeasuredJob> jobs;
+  std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
-    const std::string name = NameOf(benchmark);
-    MeasuredJob& job = jobs.try_emplace(name, benchmark, options).first->second;
-    benchmark::RegisterBenchmark(name.c_str(), [&job](benchmark::State& state) { job.Run(state); })
-        ->UseManualTime()
-        ->Iterations(1)
-        ->Repetitions(static_cast<int>(benchmark.options.n_steps))
-        ->Unit(benchmark::kMillisecond);
+    runs.push_back({.name = NameOf(benchmark),
+                    .num_repetitions = benchmark.options.n_steps,
+                    .measure = [&] { return MeasureAndPrint(benchmark, options.world); }});
   }
-  BenchmarkRunOptions run = {.filter = options.filter,
-                             .json_out = is_shown ? options.json_out : "",
-                             .num_calibration_runs = options.num_calibration_runs,
-                             .context = ContextOf(benchmarks),
-                             .edit_run = [&](benchmark::BenchmarkReporter::Run& r) {
-                               jobs.at(r.run_name.function_name).Edit(r);
-                             }};
-  if (is_shown) PrintConditions(benchmarks, run.context);
-  SilentReporter display(is_shown);
-  return RunBenchmarks(run, display);
+  const BenchmarkRunOptions run = {.result = options.result,
+                                   .context = ContextOf(benchmarks),
+                                   .rank = options.world == nullptr ? 0 : options.world->rank()};
+  if (run.rank == 0) PrintConditions(benchmarks, run.context);
+  return RunBenchmarks(runs, run);
 }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// Jobs as benchmarks: each is measured once, its passes become the repetitions of one Google
-// Benchmark, and one line of a table that a person reads.
+// Jobs as benchmarks: the passes of each are the repetitions of one benchmark, and one line of a
+// table that a person reads.
 #pragma once
 
 #include <string>
@@ -23,9 +23,7 @@ struct SchemeBenchmark {
 std::string NameOf(const SchemeBenchmark& benchmark);
 
 struct SchemeRunOptions {
-  std::string filter;
-  std::string json_out;
-  int64_t num_calibration_runs = 3;
+  ResultOptions result;
   // This process as one rank, where ranks are processes; null: ranks are threads.
   Communicator* world = nullptr;
 };

@@ -1,16 +1,16 @@
-// Times one kernel call beside the machine's own ceiling, measured in the same process a moment
-// before through the same kernels and threads.
+// Times one kernel call beside the machine's own ceiling, measured in the same process through the
+// same kernels and threads.
 //
 // A benchmark names its call, the operations or bytes that it needs, and how to make its operands:
 //
-//   RegisterKernelBenchmark(options, {
+//   TimeKernel(timing, {
 //       .name = "linear_forward/m:1024/n:768/k:768",
 //       .limits = {...},
 //       .ceiling = Ceiling::kMatMulRate,
 //       .work = LinearFlops({1024, 768, 768}),
 //       .prepare = [](Operands& operands) {
 //         const LinearForwardArgs args = {.x = operands.Activation({1024, 768}), ...};
-//         return KernelCall{[=](Kernels& kernels) { kernels.LinearForward(args); }, args.out};
+//         return KernelCall{[=](Kernels& kernels) { kernels.LinearForward(args); }, {args.out}};
 //       }});
 //
 // Before timing the call runs twice and its result is checked: an element that is not finite, or a
@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/harness/run_benchmarks.h"
 #include "core/backend/backend.h"
 
 namespace sluice {
@@ -51,7 +52,7 @@ struct KernelCall {
 
 // What a kernel is held against.
 enum class Ceiling : uint8_t {
-  kMatMulRate,  // operations per second of a large square LinearForward
+  kMatMulRate,  // operations per second of a large square LinearForward (bench/harness/ceiling.h)
   kCopyRate,    // bytes per second of a scaled copy that moves as many bytes as the kernel
 };
 
@@ -65,13 +66,14 @@ struct KernelBenchmark {
 
 struct KernelTiming {
   BackendOptions backend;
-  int64_t n_steps = 10;  // timed calls
+  int64_t n_steps = 20;  // timed calls
+
+  // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
+  double matmul_flops_per_s = 0;
 };
 
-// Registers the benchmark with Google Benchmark; it makes its backend when it runs, and adds 1 to
-// *num_timed once it was timed.  (Google Benchmark itself reports a benchmark that failed and then
-// ends well.)
-void RegisterKernelBenchmark(const KernelTiming& timing, const KernelBenchmark& benchmark,
-                             int64_t* num_timed);
+// Makes a backend and operands and times the call n_steps times; the counters are those of
+// docs/metrics.md.  Throws Error when the result is not finite or zeros only.
+Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark);
 
 }  // namespace sluice

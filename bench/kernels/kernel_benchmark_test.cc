@@ -1,14 +1,19 @@
 #include "bench/kernels/kernel_benchmark.h"
 
-#include <benchmark/benchmark.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
+#include <thread>
+
+#include "core/base/error.h"
 
 namespace sluice {
 namespace {
+
+using testing::SizeIs;
 
 // A benchmark whose call writes `value` into its result.
 KernelBenchmark Constant(float value) {
@@ -24,14 +29,33 @@ KernelBenchmark Constant(float value) {
 }
 
 TEST(KernelBenchmark, TimesOnlyWhatHasAResult) {
-  const float values[] = {1, 0, std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity(), -2};
-  int64_t num_timed[5] = {};
-  for (int i = 0; i < 5; ++i) {
-    RegisterKernelBenchmark({.n_steps = 3}, Constant(values[i]), &num_timed[i]);
+  for (const float value :
+       {0.f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    EXPECT_THROW(TimeKernel({.n_steps = 3}, Constant(value)), Error) << value;
   }
-  benchmark::RunSpecifiedBenchmarks();
-  EXPECT_THAT(num_timed, testing::ElementsAre(1, 0, 0, 0, 1));
+  const Samples samples = TimeKernel({.n_steps = 3}, Constant(-2));
+  EXPECT_THAT(samples.elapsed_s, SizeIs(3));
+  EXPECT_THAT(samples.cpu_s, SizeIs(3));
+  EXPECT_EQ(samples.counters.at("checksum"), -16);
+}
+
+// A call that sleeps takes time but no CPU time.
+TEST(KernelBenchmark, CpuTimeIsNotElapsedTime) {
+  KernelBenchmark sleeper = Constant(1);
+  const auto constant = sleeper.prepare;
+  sleeper.prepare = [constant](Operands& operands) {
+    KernelCall call = constant(operands);
+    call.run = [run = call.run](Kernels& kernels) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      run(kernels);
+    };
+    return call;
+  };
+  const Samples samples = TimeKernel({.n_steps = 2}, sleeper);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_GE(samples.elapsed_s[i], 0.03);
+    EXPECT_LT(samples.cpu_s[i], 0.02);
+  }
 }
 
 TEST(KernelBenchmark, OperandsDifferAndRepeat) {

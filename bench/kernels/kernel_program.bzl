@@ -15,6 +15,7 @@ def kernel_program(name, srcs, deps = []):
     sluice_cc_binary(
         name = name,
         srcs = srcs,
+        tags = ["perf_target"],
         visibility = ["//tools/perf:__subpackages__"],
         deps = deps + [":kernel_program"],
     )
@@ -27,6 +28,6 @@ def kernel_program(name, srcs, deps = []):
             "--slice_lens=5,128",
             "--prefix_lens=0,3",
             "--n_steps=2",
-            "--num_threads=2",
+            "--threads=2",
         ],
     )

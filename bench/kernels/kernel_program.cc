@@ -1,13 +1,15 @@
 #include "bench/kernels/kernel_program.h"
 
-#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <map>
+
+#include "bench/harness/ceiling.h"
+#include "bench/harness/result_flags.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/parse.h"
 #include "core/cli/flags.h"
-#include "core/device/cpu/cpu_device.h"
 
 namespace sluice {
 namespace {
@@ -21,16 +23,15 @@ std::vector<std::string> ModelNames() {
 }  // namespace
 }  // namespace sluice
 
-SLUICE_CHOICE_FLAG(model, "gpt2-1hm", sluice::ModelNames(),
-                   "the named model whose sizes are timed");
+SLUICE_CHOICE_FLAG(model, "test", sluice::ModelNames(), "the named model whose sizes are timed");
 SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences");
 SLUICE_INT_LIST_FLAG(slice_lens, 1, 1 << 20, "tokens in a slice; default: the model's seq_len");
 SLUICE_INT_LIST_FLAG(prefix_lens, 0, 1 << 20, "cached positions before it; default: 0");
 SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "where kernels run");
 SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
                    "what they compute in");
-SLUICE_OPTIONAL_INT_FLAG(num_threads, 1, 1024, "threads on the cpu; default: all cores");
-SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed calls of each kernel");
+SLUICE_INT_FLAG(threads, 1, 1, 4096, "threads on the cpu");
+SLUICE_INT_FLAG(n_steps, 20, 1, 1'000'000, "timed calls of each kernel");
 
 namespace sluice {
 namespace {
@@ -54,26 +55,75 @@ KernelSizes SizesFromFlags() {
 
 KernelTiming TimingFromFlags(Precision precision) {
   const bool is_cpu = FLAGS_device == "cpu";
-  if (!is_cpu && WasGiven("num_threads")) throw Error("--num_threads is for --device=cpu only");
-  const int64_t num_threads = WasGiven("num_threads") ? FLAGS_num_threads : NumCores();
+  if (!is_cpu && WasGiven("threads")) throw Error("--threads is for --device=cpu only");
   return {.backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
                       .precision = precision,
-                      .num_threads = static_cast<int>(num_threads)},
+                      .num_threads = static_cast<int>(FLAGS_threads)},
           .n_steps = FLAGS_n_steps};
+}
+
+BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
+                           const Device& device) {
+  return {{"device", std::string(Name(device.kind()))},
+          {"device_name", device.description()},
+          {"model", sizes.model.name},
+          {"batch_size", std::to_string(sizes.batch_size)},
+          {"world_size", "1"},
+          {"num_threads", std::to_string(timing.backend.num_threads)},
+          {"dtype", std::string(Name(sizes.precision))}};
+}
+
+constexpr const char* kRow = "{:<72} {:>10} {:>10} {:>9} {:>13} {:>13} {:>8}\n";
+
+void PrintHeader(const KernelTiming& timing, const Device& device) {
+  fmt::print("{} ({}), {} thread(s), {}\n", Name(device.kind()), device.description(),
+             timing.backend.num_threads, Name(timing.backend.precision));
+  if (timing.matmul_flops_per_s > 0) {
+    fmt::print("products of large square matrices: {:.1f} GFLOP/s\n",
+               timing.matmul_flops_per_s * 1e-9);
+  }
+  fmt::print("\n");
+  fmt::print(kRow, "kernel", "ms median", "ms min", "spread", "rate", "ceiling", "reached");
+}
+
+void PrintRow(const KernelBenchmark& benchmark, std::map<std::string, double> counters) {
+  const bool is_matmul = benchmark.ceiling == Ceiling::kMatMulRate;
+  const auto rate = [&](const std::string& prefix) {
+    return is_matmul ? fmt::format("{:.1f} GFLOP/s", counters[prefix + "flops_per_s"] * 1e-9)
+                     : fmt::format("{:.2f} GB/s", counters[prefix + "bytes_per_s"] * 1e-9);
+  };
+  const double spread = (counters["max_ms"] - counters["min_ms"]) / counters["median_ms"];
+  fmt::print(kRow, benchmark.name, fmt::format("{:.4f}", counters["median_ms"]),
+             fmt::format("{:.4f}", counters["min_ms"]), fmt::format("{:.1f} %", 100 * spread),
+             rate(""), rate("ceiling_"),
+             fmt::format("{:.1f} %", 100 * counters["share_of_ceiling"]));
+  std::fflush(stdout);
 }
 
 int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
   const KernelSizes sizes = SizesFromFlags();
-  const KernelTiming timing = TimingFromFlags(sizes.precision);
-  MakeBackend(timing.backend);  // refuses what the device lacks before anything is timed
-  const std::vector<KernelBenchmark> benchmarks = make(sizes);
-  if (benchmarks.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
-  int64_t num_timed = 0;
-  for (const KernelBenchmark& benchmark : benchmarks) {
-    RegisterKernelBenchmark(timing, benchmark, &num_timed);
+  KernelTiming timing = TimingFromFlags(sizes.precision);
+  // Refuses what the device lacks before anything is timed.
+  Backend backend = MakeBackend(timing.backend);
+  const std::vector<KernelBenchmark> kernels = make(sizes);
+  if (kernels.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
+  if (kernels.front().ceiling == Ceiling::kMatMulRate) {
+    timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
   }
-  benchmark::RunSpecifiedBenchmarks();
-  return num_timed == static_cast<int64_t>(benchmarks.size()) ? 0 : 1;
+  PrintHeader(timing, *backend.device);
+  std::vector<Benchmark> benchmarks;
+  for (const KernelBenchmark& kernel : kernels) {
+    benchmarks.push_back({.name = fmt::format("kernel:{}/device:{}/dtype:{}", kernel.name,
+                                              FLAGS_device, FLAGS_dtype),
+                          .num_repetitions = timing.n_steps,
+                          .measure = [&] {
+                            Samples samples = TimeKernel(timing, kernel);
+                            PrintRow(kernel, samples.counters);
+                            return samples;
+                          }});
+  }
+  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
+                                    .context = ContextOf(sizes, timing, *backend.device)});
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 //   }
 //
 // Sizes are a named model's: --model, --batch_size, --slice_lens and --prefix_lens; the rest says
-// where and how often: --device, --dtype, --num_threads, --n_steps.
+// where and how often: --device, --dtype, --threads, --n_steps, and where results go
+// (bench/harness/result_flags.h).  Without flags a program takes about a second and one thread, so
+// that tools/perf can watch it.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +34,8 @@ struct KernelSizes {
 // "slice_len:128/prefix_len:896".
 std::string NameOf(const Slice& slice);
 
-// Runs the benchmarks that `make` gives for the sizes; returns the exit code of sluice::Main.
+// Runs the benchmarks that `make` gives for the sizes, all with one kind of ceiling; returns the
+// exit code of sluice::Main.
 int KernelProgram(int argc, char** argv, const ProgramInfo& program,
                   std::vector<KernelBenchmark> (*make)(const KernelSizes&));
 

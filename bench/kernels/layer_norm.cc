@@ -70,6 +70,6 @@ int main(int argc, char** argv) {
   return sluice::KernelProgram(
       argc, argv,
       {.purpose = "Times the layer norm of a model, forward and backward.",
-       .example = "bazel run //bench/kernels:layer_norm -- --model=gpt2-1hm --num_threads=2"},
+       .example = "bazel run //bench/kernels:layer_norm -- --model=gpt2-1hm --threads=2"},
       sluice::Benchmarks);
 }

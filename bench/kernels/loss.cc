@@ -73,6 +73,6 @@ int main(int argc, char** argv) {
   return sluice::KernelProgram(
       argc, argv,
       {.purpose = "Times the losses over a model's output, forward and backward.",
-       .example = "bazel run //bench/kernels:loss -- --model=gpt2-1hm --num_threads=2"},
+       .example = "bazel run //bench/kernels:loss -- --model=gpt2-1hm --threads=2"},
       sluice::Benchmarks);
 }

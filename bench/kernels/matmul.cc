@@ -74,6 +74,6 @@ int main(int argc, char** argv) {
   return sluice::KernelProgram(
       argc, argv,
       {.purpose = "Times the linear layers of a model, forward and both backwards.",
-       .example = "bazel run //bench/kernels:matmul -- --model=gpt2-1hm --num_threads=2"},
+       .example = "bazel run //bench/kernels:matmul -- --model=gpt2-1hm --threads=2"},
       sluice::Benchmarks);
 }

@@ -1,0 +1,64 @@
+#include "bench/harness/measure.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace sluice {
+namespace {
+
+using testing::AllOf;
+using testing::Ge;
+using testing::Gt;
+using testing::Lt;
+using testing::SizeIs;
+
+JobConfig Pipeline(Pass pass) {
+  JobConfig config;
+  config.model = FindModel("test");
+  config.model.num_layers = 6;
+  config.model.seq_len = 24;
+  config.scheme = "seqpipe";
+  config.pass = pass;
+  config.slices = UniformSlices(config.model.seq_len, 3);
+  config.sizes = {.pipeline = 3};
+  return config;
+}
+
+class MeasureTest : public testing::TestWithParam<Pass> {};
+
+TEST_P(MeasureTest, NumbersBelongTogether) {
+  const JobPlan plan = PlanJob(Pipeline(GetParam()));
+  const MeasureOptions options = {.n_steps = 6};
+  const Measurement m = MeasureOnThreads(plan, options);
+
+  ASSERT_THAT(m.step_s, SizeIs(6));
+  ASSERT_THAT(m.step_cpu_s, SizeIs(6));
+  EXPECT_EQ(m.min_s, *std::min_element(m.step_s.begin(), m.step_s.end()));
+  EXPECT_THAT(m.median_s, AllOf(Ge(m.min_s), testing::Le(m.max_s)));
+  EXPECT_THAT(m.matmul_flops_per_s, Gt(0));
+  EXPECT_EQ(m.tokens, 24);
+
+  // Two boundaries, once in a forward and there and back in a step: [24, 1, 256] float32 each.
+  const int num_crossings = GetParam() == Pass::kForward ? 2 : 4;
+  EXPECT_EQ(m.sent_bytes, num_crossings * 24 * 256 * 4);
+  EXPECT_EQ(m.num_allocations, 0);
+  EXPECT_EQ(m.allocated_bytes, PredictedBytes(plan, options));
+  EXPECT_EQ(m.predicted_bytes, m.allocated_bytes);
+  EXPECT_THAT(m.rank_bytes, AllOf(Lt(m.allocated_bytes), Gt(m.allocated_bytes / 4)));
+  EXPECT_THAT(m.activation_bytes, AllOf(Gt(0), Lt(m.rank_bytes)));
+}
+
+TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
+  const Measurement m = MeasureOnThreads(PlanJob(Pipeline(GetParam())), {.n_steps = 2});
+  ASSERT_TRUE(m.prediction.has_value());
+  EXPECT_THAT(m.prediction->simulated_s, Gt(0));
+  EXPECT_THAT(m.prediction->simulated_bubble_fraction, AllOf(Ge(0), Lt(1)));
+  EXPECT_THAT(m.prediction->measured_bubble_fraction, AllOf(Ge(0), Lt(1)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Passes, MeasureTest, testing::Values(Pass::kForward, Pass::kStep));
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,14 @@
+// The flags that say which benchmarks run and where their results go; every program of bench has
+// them.
+//
+//   --json_out --filter --calibration_runs
+#pragma once
+
+#include "bench/harness/run_benchmarks.h"
+
+namespace sluice {
+
+// The flags after Main has parsed them.
+ResultOptions ResultOptionsFromFlags();
+
+}  // namespace sluice
