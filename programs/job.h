@@ -5,11 +5,9 @@
 
 #include "core/backend/backend.h"
 #include "parallel/exec/job.h"
+#include "programs/comm_kind.h"
 
 namespace sluice {
-
-// How ranks are made and meet: threads of this process, or processes that tools/launch starts.
-enum class CommKind { kThread, kMpi };
 
 // Everything that a run is given, before PlanJob(config) judges it.
 struct Job {

@@ -9,6 +9,7 @@
 #include "core/cli/flags.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/schemes/schemes.h"
+#include "programs/comm_flags.h"
 #include "programs/workload_flags.h"
 
 namespace sluice {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr std::string_view kMegatron = "megatron";
 constexpr std::string_view kSingle = "single";
-constexpr int64_t kMaxRanks = 65536;
 constexpr int64_t kMaxCount = 1 << 22;
 
 }  // namespace
@@ -24,9 +24,6 @@ constexpr int64_t kMaxCount = 1 << 22;
 
 SLUICE_CHOICE_FLAG(scheme, "single", sluice::SchemeNames(),
                    "which rank computes what and when; megatron: single, with tensor parallelism");
-SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
-                         "all ranks; default: the product of the sizes below, or if none is given "
-                         "one rank a core (cpu) or GPU, or those started by mpirun");
 SLUICE_OPTIONAL_INT_FLAG(pipeline_parallel_size, 1, sluice::kMaxRanks,
                          "ranks that the layers are divided over");
 SLUICE_OPTIONAL_INT_FLAG(tensor_parallel_size, 1, sluice::kMaxRanks,
@@ -42,13 +39,10 @@ SLUICE_INT_FLAG(num_micro_batches, 1, 1, sluice::kMaxCount,
 SLUICE_INT_FLAG(num_chunks, 1, 1, sluice::kMaxCount,
                 "stages on each rank, for interleaved schemes");
 SLUICE_INT_FLAG(prefix_len, 0, 0, 1 << 30, "cached positions before the sequence");
-SLUICE_CHOICE_FLAG(comm, "thread", (std::vector<std::string>{"thread", "mpi"}),
-                   "ranks as threads of this process, or as processes (tools/launch)");
 SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}),
                    "what the ranks compute on");
 SLUICE_OPTIONAL_INT_FLAG(threads, 1, 4096,
                          "threads of each rank on the cpu; default: the cores, divided");
-SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6, "seconds that a rank waits for another");
 
 namespace sluice {
 namespace {
@@ -129,14 +123,15 @@ ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& reques
 
 Job JobFromFlags() {
   const Workload workload = WorkloadFromFlags(Precision::kFloat32);
+  const CommRequest comm = CommFromFlags();
   Job job;
   job.scheme = FLAGS_scheme;
-  job.comm = FLAGS_comm == "mpi" ? CommKind::kMpi : CommKind::kThread;
+  job.comm = comm.kind;
   job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
-  job.timeout_s = FLAGS_timeout_s;
+  job.timeout_s = comm.options.timeout_s;
   CheckSupported(job.device, workload.precision);
   const RequestedSizes requested = {
-      .world_size = Given("world_size", FLAGS_world_size),
+      .world_size = comm.world_size,
       .pipeline = Given("pipeline_parallel_size", FLAGS_pipeline_parallel_size),
       .tensor = Given("tensor_parallel_size", FLAGS_tensor_parallel_size),
       .data = Given("data_parallel_size", FLAGS_data_parallel_size)};

@@ -2,8 +2,8 @@
 // which they complete each other.  Programs of bench and correctness share them.
 //
 //   --scheme --n_slices --slices --num_micro_batches --num_chunks --prefix_len --plan
-//   --world_size --pipeline_parallel_size --tensor_parallel_size --data_parallel_size
-//   --comm --device --threads --timeout_s        and those of workload_flags.h
+//   --pipeline_parallel_size --tensor_parallel_size --data_parallel_size --device --threads
+//   and those of comm_flags.h and workload_flags.h
 #pragma once
 
 #include <optional>

@@ -1,0 +1,21 @@
+#include "bench/comm/barrier.h"
+
+namespace sluice {
+namespace {
+
+// Leaves nothing behind that could be wrong; that no rank leaves early is for the conformance
+// suite.
+Exchange Barrier(Communicator& comm, int64_t) {
+  return {.size_bytes = 0,
+          .fill = [] {},
+          .run = [&comm] { comm.Barrier(); },
+          .num_wrong = [] { return int64_t{0}; }};
+}
+
+}  // namespace
+
+std::vector<Primitive> BarrierPrimitives() {
+  return {{.name = "barrier", .prepare = Barrier, .bus_factor = [](int) { return 0.0; }}};
+}
+
+}  // namespace sluice

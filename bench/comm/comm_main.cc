@@ -1,0 +1,194 @@
+// The program //bench/comm: latency and bandwidth of every primitive that schemes are made of.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bench/comm/barrier.h"
+#include "bench/comm/copies.h"
+#include "bench/comm/measure_primitive.h"
+#include "bench/comm/point_to_point.h"
+#include "bench/comm/reductions.h"
+#include "bench/harness/median.h"
+#include "bench/harness/result_flags.h"
+#include "core/backend/backend.h"
+#include "core/base/error.h"
+#include "core/base/parse.h"
+#include "core/cli/build_info.h"
+#include "core/cli/flags.h"
+#include "core/cli/main.h"
+#include "parallel/comm/fingerprint.h"
+#include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "programs/comm_flags.h"
+
+namespace sluice {
+namespace {
+
+constexpr int64_t kMaxBytes = int64_t{1} << 34;
+
+}  // namespace
+}  // namespace sluice
+
+SLUICE_INT_LIST_FLAG(bytes, 1, sluice::kMaxBytes,
+                     "sizes; default: 8,1024,32768,1048576,8388608,67108864");
+SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed repetitions of each primitive and size");
+
+namespace sluice {
+namespace {
+
+struct CommBenchmark {
+  std::string name;
+  Primitive primitive;
+  PrimitiveOptions options;
+};
+
+std::vector<int64_t> SizesFromFlags() {
+  if (FLAGS_bytes.empty()) return {8, 1 << 10, 1 << 15, 1 << 20, 1 << 23, 1 << 26};
+  return ParseIntegerList("--bytes", FLAGS_bytes, {1, kMaxBytes});
+}
+
+int WorldSizeFrom(const CommRequest& request) {
+  int world_size = std::max(2, NumDevices(DeviceKind::kCpu));
+  if (request.kind == CommKind::kMpi) world_size = MpiWorldSize();
+  if (request.world_size.value_or(world_size) != world_size && request.kind == CommKind::kMpi) {
+    throw Error(fmt::format("world_size {} is not the number of processes started, {}",
+                            *request.world_size, world_size));
+  }
+  world_size = request.world_size.value_or(world_size);
+  if (world_size < 2) throw Error("world_size 1: at least 2 ranks are needed to communicate");
+  return world_size;
+}
+
+std::vector<CommBenchmark> MakeBenchmarks(int world_size, CommKind kind) {
+  std::vector<CommBenchmark> benchmarks;
+  const auto add = [&](const Primitive& primitive, int64_t bytes) {
+    const std::string name =
+        fmt::format("comm:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32", primitive.name, bytes,
+                    world_size, kind == CommKind::kMpi ? "mpi" : "thread");
+    benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
+  };
+  for (const Primitive& primitive : BarrierPrimitives()) add(primitive, 0);
+  for (const auto& group : {PointToPointPrimitives(), ReductionPrimitives(), CopyPrimitives()}) {
+    for (const Primitive& primitive : group) {
+      for (const int64_t bytes : SizesFromFlags()) add(primitive, bytes);
+    }
+  }
+  return benchmarks;
+}
+
+constexpr const char* kRow = "{:<15} {:>10} {:>6} {:>12} {:>12} {:>9} {:>10} {:>9} {:>10} {:>7}\n";
+
+void PrintHeader(int world_size, std::string_view comm) {
+  fmt::print("{} ranks, --comm={}, float32\n\n", world_size, comm);
+  fmt::print(kRow, "primitive", "bytes", "calls", "us median", "us min", "spread", "algorithm",
+             "bus", "of memcpy", "#wrong");
+  fmt::print(kRow, "", "", "", "", "", "", "GB/s", "GB/s", "", "");
+}
+
+using Counters = std::map<std::string, double>;
+
+Counters CountersOf(const Primitive& primitive, const PrimitiveMeasurement& m, int world_size) {
+  const double median_s = Median(m.elapsed_s);
+  const auto [min, max] = std::minmax_element(m.elapsed_s.begin(), m.elapsed_s.end());
+  Counters counters = {{"size_bytes", static_cast<double>(m.size_bytes)},
+                       {"calls_per_repetition", static_cast<double>(m.num_calls)},
+                       {"median_us", median_s * 1e6},
+                       {"min_us", *min * 1e6},
+                       {"max_us", *max * 1e6},
+                       {"num_wrong", static_cast<double>(m.num_wrong)}};
+  if (m.size_bytes == 0) return counters;
+  const double rate = static_cast<double>(m.size_bytes) / median_s;
+  counters["algorithm_bytes_per_s"] = rate;
+  counters["bus_bytes_per_s"] = rate * primitive.bus_factor(world_size);
+  if (m.memcpy_s > 0) {
+    counters["memcpy_bytes_per_s"] = static_cast<double>(m.size_bytes) / m.memcpy_s;
+    counters["share_of_memcpy"] = m.memcpy_s / median_s;
+  }
+  return counters;
+}
+
+void PrintRow(const Primitive& primitive, const Counters& counters) {
+  const auto shown = [&](const std::string& name, double unit, const char* format) {
+    const auto counter = counters.find(name);
+    return counter == counters.end() ? "-"
+                                     : fmt::format(fmt::runtime(format), counter->second / unit);
+  };
+  const double spread = (counters.at("max_us") - counters.at("min_us")) / counters.at("median_us");
+  fmt::print(kRow, primitive.name, shown("size_bytes", 1, "{:.0f}"),
+             shown("calls_per_repetition", 1, "{:.0f}"), shown("median_us", 1, "{:.2f}"),
+             shown("min_us", 1, "{:.2f}"), fmt::format("{:.1f} %", 100 * spread),
+             shown("algorithm_bytes_per_s", 1e9, "{:.3f}"), shown("bus_bytes_per_s", 1e9, "{:.3f}"),
+             shown("share_of_memcpy", 0.01, "{:.1f} %"), shown("num_wrong", 1, "{:.0f}"));
+  std::fflush(stdout);
+}
+
+PrimitiveMeasurement MeasureOnThreads(const CommBenchmark& benchmark, int world_size,
+                                      const CommOptions& options) {
+  PrimitiveMeasurement measurement;
+  RunThreadRanks({.world_size = world_size, .comm = options}, [&](Communicator& comm) {
+    const PrimitiveMeasurement m = MeasurePrimitive(benchmark.primitive, benchmark.options, comm);
+    if (comm.rank() == 0) measurement = m;
+  });
+  return measurement;
+}
+
+// `world`: this process as one rank; null: ranks are threads.
+int RunAll(const CommRequest& request, int world_size, Communicator* world) {
+  const std::string comm = request.kind == CommKind::kMpi ? "mpi" : "thread";
+  const int rank = world == nullptr ? 0 : world->rank();
+  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
+  std::vector<Benchmark> benchmarks;
+  for (const CommBenchmark& benchmark : all) {
+    const auto measure = [&, world_size] {
+      const PrimitiveMeasurement m =
+          world == nullptr ? MeasureOnThreads(benchmark, world_size, request.options)
+                           : MeasurePrimitive(benchmark.primitive, benchmark.options, *world);
+      const Counters counters = CountersOf(benchmark.primitive, m, world_size);
+      if (rank == 0) PrintRow(benchmark.primitive, counters);
+      if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
+      return Samples{.elapsed_s = m.elapsed_s, .cpu_s = m.cpu_s, .counters = counters};
+    };
+    benchmarks.push_back(
+        {.name = benchmark.name, .num_repetitions = FLAGS_n_steps, .measure = measure});
+  }
+  if (rank == 0) PrintHeader(world_size, comm);
+  const Backend backend = MakeBackend({});
+  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
+                                    .context = {{"device", "cpu"},
+                                                {"device_name", backend.device->description()},
+                                                {"comm", comm},
+                                                {"world_size", std::to_string(world_size)},
+                                                {"num_threads", "1"},
+                                                {"dtype", "f32"}},
+                                    .rank = rank});
+}
+
+int Run() {
+  const CommRequest request = CommFromFlags();
+  const int world_size = WorldSizeFrom(request);
+  if (request.kind == CommKind::kThread) return RunAll(request, world_size, nullptr);
+  int exit_code = 0;
+  const int rank_exit_code = RunMpiRank(request.options, [&](Communicator& world) {
+    CheckFingerprint(world,
+                     std::vector<FingerprintField>{{"commit", GetBuildInfo().commit},
+                                                   {"bytes", FLAGS_bytes},
+                                                   {"filter", ResultOptionsFromFlags().filter},
+                                                   {"n_steps", std::to_string(FLAGS_n_steps)}});
+    exit_code = RunAll(request, world_size, &world);
+  });
+  return rank_exit_code != 0 ? rank_exit_code : exit_code;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  return sluice::Main(
+      argc, argv,
+      {.purpose = "Times every way in which ranks exchange bytes, and checks what arrives.",
+       .example = "bazel run //bench/comm -- --world_size=2 --bytes=8,1048576"},
+      sluice::Run);
+}

@@ -1,0 +1,78 @@
+#include "bench/comm/measure_primitive.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bench/harness/cpu_time.h"
+#include "bench/harness/median.h"
+#include "core/base/check.h"
+#include "parallel/comm/rank_status.h"
+
+namespace sluice {
+namespace {
+
+// Short calls are repeated until a repetition is long beside the clock and the barrier before it.
+int64_t NumCalls(int64_t size_bytes) {
+  constexpr int64_t kRepetitionBytes = 1 << 22;
+  return std::clamp<int64_t>(kRepetitionBytes / std::max<int64_t>(size_bytes, 1), 1, 64);
+}
+
+// The number of wrong elements on all ranks after one run.
+int64_t CheckedRun(const Exchange& exchange, Communicator& comm) {
+  exchange.fill();
+  exchange.run();
+  int64_t num_wrong = exchange.num_wrong();
+  comm.AllReduce({&num_wrong, 1, ControlType::kInt64}, ReduceOp::kSum);
+  return num_wrong;
+}
+
+double MedianMemcpySeconds(int64_t size_bytes, const PrimitiveOptions& options) {
+  const auto size = static_cast<size_t>(size_bytes);
+  std::vector<char> from(size, 1), to(size, 2);
+  const int64_t num_calls = NumCalls(size_bytes);
+  std::vector<double> elapsed_s;
+  for (int64_t step = -1; step < options.n_steps; ++step) {
+    const int64_t begin_ns = MonotonicNs();
+    for (int64_t i = 0; i < num_calls; ++i) {
+      // As a transfer back and forth does.
+      std::memcpy(i % 2 == 0 ? to.data() : from.data(), i % 2 == 0 ? from.data() : to.data(), size);
+      asm volatile("" : : "r"(from.data()), "r"(to.data()) : "memory");  // each copy is made
+    }
+    const bool is_warm_up = step < 0;
+    if (is_warm_up) continue;
+    elapsed_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9 /
+                        static_cast<double>(num_calls));
+  }
+  return Median(elapsed_s);
+}
+
+}  // namespace
+
+PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const PrimitiveOptions& options,
+                                      Communicator& comm) {
+  SLUICE_CHECK_GE(comm.world_size(), 2);
+  const Exchange exchange = primitive.prepare(comm, options.min_bytes);
+  PrimitiveMeasurement m = {.size_bytes = exchange.size_bytes,
+                            .num_calls = NumCalls(exchange.size_bytes)};
+  m.num_wrong = CheckedRun(exchange, comm);
+  const auto num_transfers = static_cast<double>(m.num_calls * primitive.num_transfers);
+  for (int64_t step = 0; step < options.n_steps; ++step) {
+    exchange.fill();
+    comm.Barrier();
+    const double begin_cpu_s = ProcessCpuSeconds();
+    const int64_t begin_ns = MonotonicNs();
+    for (int64_t i = 0; i < m.num_calls; ++i) exchange.run();
+    m.elapsed_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9 / num_transfers);
+    m.cpu_s.push_back((ProcessCpuSeconds() - begin_cpu_s) / num_transfers);
+  }
+  comm.AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
+  m.num_wrong += CheckedRun(exchange, comm);
+  comm.Barrier();
+  if (comm.rank() == 0 && primitive.copies == Primitive::Copies::kOneToOne) {
+    m.memcpy_s = MedianMemcpySeconds(m.size_bytes, options);
+  }
+  comm.Barrier();
+  return m;
+}
+
+}  // namespace sluice

@@ -1,0 +1,39 @@
+// Times one primitive for one size on all ranks, and checks what arrives.
+//
+//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, comm);
+//
+// A repetition is num_calls runs back to back after a barrier; its time, divided by the number of
+// transfers, is the maximum over ranks.  One run before the timed ones and one after are checked to
+// the last bit, on every rank.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bench/comm/primitive.h"
+#include "parallel/comm/communicator.h"
+
+namespace sluice {
+
+struct PrimitiveOptions {
+  int64_t min_bytes = 0;  // the exchange may round up
+  int64_t n_steps = 10;   // repetitions
+};
+
+struct PrimitiveMeasurement {
+  int64_t size_bytes = 0;
+  int64_t num_calls = 0;          // runs in a repetition
+  std::vector<double> elapsed_s;  // [n_steps], of one transfer
+  std::vector<double> cpu_s;      // [n_steps], of one transfer: all threads of this process
+  int64_t num_wrong = 0;          // elements, all ranks, both checked runs
+
+  // Of std::memcpy of size_bytes by rank 0 while the others rest: the median.  0 where the
+  // primitive is not held against it.
+  double memcpy_s = 0;
+};
+
+// All ranks call it.  Every rank gets the same numbers, but memcpy_s, which is rank 0's.
+PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const PrimitiveOptions& options,
+                                      Communicator& comm);
+
+}  // namespace sluice

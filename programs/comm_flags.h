@@ -1,0 +1,25 @@
+// The flags that say how many ranks there are, how they are made and how long they wait for each
+// other.  Every program with ranks has them.
+//
+//   --world_size --comm --timeout_s
+#pragma once
+
+#include <optional>
+
+#include "parallel/comm/communicator.h"
+#include "programs/comm_kind.h"
+
+namespace sluice {
+
+constexpr int kMaxRanks = 65536;
+
+struct CommRequest {
+  CommKind kind = CommKind::kThread;
+  std::optional<int> world_size;  // where it was given: from 1 to kMaxRanks
+  CommOptions options;
+};
+
+// The flags after Main has parsed them.
+CommRequest CommFromFlags();
+
+}  // namespace sluice
