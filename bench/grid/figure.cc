@@ -1,0 +1,291 @@
+#include "bench/grid/figure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/base/check.h"
+
+namespace sluice {
+namespace {
+
+// Okabe and Ito's colours, which people with any colour vision tell apart.
+constexpr std::array<const char*, 8> kColors = {"#0072b2", "#e69f00", "#009e73", "#cc79a7",
+                                                "#56b4e9", "#d55e00", "#8c6d1f", "#4d4d4d"};
+constexpr const char* kReferenceColor = "#666666";
+
+constexpr double kLeft = 78, kRight = 16, kTop = 112, kBottom = 52, kGap = 14;
+constexpr double kLegendLeft = kLeft, kLegendY = 74;
+
+struct Range {
+  double min = std::numeric_limits<double>::infinity();
+  double max = -std::numeric_limits<double>::infinity();
+
+  void Add(double value) {
+    min = std::min(min, value);
+    max = std::max(max, value);
+  }
+};
+
+// Maps values to coordinates of the picture.
+class Scale {
+ public:
+  struct Span {
+    double begin, end;
+  };
+  Scale(AxisScale kind, Range range, Span span) : kind_(kind), range_(range), span_(span) {}
+
+  double operator()(double value) const {
+    const double position = (Transformed(value) - Transformed(range_.min)) /
+                            std::max(Transformed(range_.max) - Transformed(range_.min), 1e-300);
+    return span_.begin + position * (span_.end - span_.begin);
+  }
+
+  AxisScale kind() const { return kind_; }
+  const Range& range() const { return range_; }
+
+ private:
+  double Transformed(double value) const {
+    return kind_ == AxisScale::kLog ? std::log(value) : value;
+  }
+
+  AxisScale kind_;
+  Range range_;
+  Span span_;
+};
+
+std::string Escaped(const std::string& text) {
+  static const std::map<char, std::string> kEntities = {
+      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&quot;"}};
+  std::string escaped;
+  for (const char c : text) {
+    const auto entity = kEntities.find(c);
+    const bool is_control = static_cast<unsigned char>(c) < 0x20;
+    escaped += entity != kEntities.end() ? entity->second : std::string(1, is_control ? ' ' : c);
+  }
+  return escaped;
+}
+
+std::string Text(double x, double y, const std::string& attributes, const std::string& text) {
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes,
+                     Escaped(text));
+}
+
+std::string Line(double x1, double y1, double x2, double y2, const std::string& attributes) {
+  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1,
+                     x2, y2, attributes);
+}
+
+// Room around the data, so that no line runs along the frame.
+Range Padded(AxisScale scale, Range range) {
+  SLUICE_CHECK_GT(range.min, 0);
+  if (scale == AxisScale::kLinearFromZero) return {0, 1.08 * range.max};
+  const double margin = range.min == range.max ? std::sqrt(2.0) : 1.12;
+  return {range.min / margin, range.max * margin};
+}
+
+bool HasPoints(const FigureRow& row) {
+  for (const FigurePanel& panel : row.panels) {
+    for (const FigureSeries& series : panel.series) {
+      if (!series.points.empty()) return true;
+    }
+  }
+  return false;
+}
+
+class Drawing {
+ public:
+  explicit Drawing(const Figure& figure) : figure_(figure) {
+    SLUICE_CHECK(!figure.rows.empty() && !figure.rows.front().panels.empty());
+    num_columns_ = figure.rows.front().panels.size();
+    const double width = num_columns_ > 2 ? 1180 : 900;
+    panel_width_ = (width - kLeft - kRight) / static_cast<double>(num_columns_) - kGap;
+    panel_height_ = figure.rows.size() > 2 ? 150 : 260;
+    width_ = width;
+    height_ = kTop + static_cast<double>(figure.rows.size()) * (panel_height_ + kGap) + kBottom;
+    for (const FigureRow& row : figure.rows) AddRanges(row);
+  }
+
+  std::string Svg() {
+    svg_ = fmt::format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
+        "width=\"{0:.0f}\" height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"11\" "
+        "fill=\"#222222\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
+        width_, height_);
+    svg_ += Text(kLeft, 28, "font-size=\"18\" font-weight=\"bold\"", figure_.title);
+    svg_ += Text(kLeft, 48, "fill=\"#555555\"", figure_.subtitle);
+    DrawLegend();
+    for (size_t row = 0; row < figure_.rows.size(); ++row) {
+      for (size_t column = 0; column < num_columns_; ++column) DrawPanel(row, column);
+    }
+    DrawTitles();
+    return svg_ + "</svg>\n";
+  }
+
+ private:
+  void AddRanges(const FigureRow& row) {
+    Range& y = y_ranges_[row.y_title];
+    for (const FigurePanel& panel : row.panels) {
+      for (const FigureSeries& series : panel.series) {
+        if (series.style == LineStyle::kData && !colors_.contains(series.label)) {
+          const size_t index = labels_.size();
+          colors_[series.label] = kColors[index % kColors.size()];
+        }
+        if (std::find(labels_.begin(), labels_.end(), series.label) == labels_.end()) {
+          labels_.push_back(series.label);
+        }
+        for (const FigurePoint& point : series.points) {
+          x_range_.Add(point.x);
+          y.Add(point.y);
+        }
+      }
+    }
+  }
+
+  double Left(size_t column) const {
+    return kLeft + static_cast<double>(column) * (panel_width_ + kGap);
+  }
+  double Top(size_t row) const { return kTop + static_cast<double>(row) * (panel_height_ + kGap); }
+
+  std::string LineAttributes(const std::string& label) const {
+    const auto color = colors_.find(label);
+    if (color == colors_.end()) {
+      return fmt::format("stroke=\"{}\" stroke-dasharray=\"6 4\"", kReferenceColor);
+    }
+    return fmt::format("stroke=\"{}\"", color->second);
+  }
+
+  void DrawLegend() {
+    double x = kLegendLeft;
+    for (const std::string& label : labels_) {
+      svg_ += Line(x, kLegendY, x + 22, kLegendY, LineAttributes(label) + " stroke-width=\"2.5\"");
+      svg_ += Text(x + 28, kLegendY + 4, "", label);
+      x += 28 + 6.6 * static_cast<double>(label.size()) + 24;
+    }
+  }
+
+  void DrawTitles() {
+    for (size_t column = 0; column < figure_.column_titles.size(); ++column) {
+      svg_ += Text(Left(column) + panel_width_ / 2, kTop - 8,
+                   "text-anchor=\"middle\" font-weight=\"bold\"", figure_.column_titles[column]);
+    }
+    svg_ += Text(kLeft + (width_ - kLeft - kRight) / 2, height_ - 12,
+                 "text-anchor=\"middle\" font-size=\"13\"", figure_.x_title);
+    // One y title beside each run of rows that share it.
+    for (size_t begin = 0, end = 0; begin < figure_.rows.size(); begin = end) {
+      while (end < figure_.rows.size() &&
+             figure_.rows[end].y_title == figure_.rows[begin].y_title) {
+        ++end;
+      }
+      const double y = (Top(begin) + Top(end) - kGap) / 2;
+      svg_ += Text(20, y,
+                   fmt::format("text-anchor=\"middle\" font-size=\"13\" "
+                               "transform=\"rotate(-90 20 {:.1f})\"",
+                               y),
+                   figure_.rows[begin].y_title);
+    }
+  }
+
+  void DrawPanel(size_t row_index, size_t column) {
+    const FigureRow& row = figure_.rows[row_index];
+    const FigurePanel& panel = row.panels[column];
+    const double left = Left(column), top = Top(row_index);
+    const double right = left + panel_width_, bottom = top + panel_height_;
+    svg_ += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#fafafa\" "
+        "stroke=\"#bbbbbb\"/>\n",
+        left, top, panel_width_, panel_height_);
+    if (HasPoints(row)) {
+      const Scale x(AxisScale::kLog, Padded(AxisScale::kLog, x_range_), {left, right});
+      const Scale y(row.y_scale, Padded(row.y_scale, y_ranges_.at(row.y_title)), {bottom, top});
+      DrawAxes(row_index, column, x, y);
+      for (const FigureSeries& series : panel.series) DrawSeries(series, x, y);
+    }
+    svg_ += Text(left + 7, top + 15, "font-weight=\"bold\" fill=\"#555555\"", row.label);
+    svg_ += Text(right - 6, bottom - 6, "text-anchor=\"end\" fill=\"#aa3311\"", panel.note);
+  }
+
+  void DrawAxes(size_t row, size_t column, const Scale& x, const Scale& y) {
+    constexpr const char* kGrid = "stroke=\"#e3e3e3\"";
+    const double left = Left(column), bottom = Top(row) + panel_height_;
+    for (const double tick : XTicks(x.range())) {
+      svg_ += Line(x(tick), Top(row), x(tick), bottom, kGrid);
+      if (row + 1 < figure_.rows.size()) continue;
+      svg_ += Text(x(tick), bottom + 15, "text-anchor=\"middle\"", fmt::format("{:g}", tick));
+    }
+    for (const double tick : Ticks(y.kind(), y.range().min, y.range().max)) {
+      svg_ += Line(left, y(tick), left + panel_width_, y(tick), kGrid);
+      if (column > 0) continue;
+      svg_ += Text(left - 6, y(tick) + 4, "text-anchor=\"end\"", fmt::format("{:g}", tick));
+    }
+  }
+
+  // Powers of two, thinned until their labels have room.
+  std::vector<double> XTicks(const Range& range) const {
+    const int first = static_cast<int>(std::ceil(std::log2(range.min)));
+    const int last = static_cast<int>(std::floor(std::log2(range.max)));
+    const int most = std::max(2, static_cast<int>(panel_width_ / 38));
+    const int stride = (last - first) / most + 1;
+    std::vector<double> ticks;
+    for (int power = last; power >= first; power -= stride) ticks.push_back(std::exp2(power));
+    return ticks;
+  }
+
+  void DrawSeries(const FigureSeries& series, const Scale& x, const Scale& y) {
+    const std::string attributes = LineAttributes(series.label);
+    std::string path;
+    for (const FigurePoint& point : series.points) {
+      path += fmt::format("{:.1f},{:.1f} ", x(point.x), y(point.y));
+    }
+    svg_ += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke-width=\"1.8\" {}/>\n", path,
+                        attributes);
+    // Dots of a dense sweep would be a second, thicker line.
+    if (series.style == LineStyle::kReference || series.points.size() > 40) return;
+    for (const FigurePoint& point : series.points) {
+      svg_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\" fill=\"{}\"/>\n",
+                          x(point.x), y(point.y), colors_.at(series.label));
+    }
+  }
+
+  const Figure& figure_;
+  size_t num_columns_ = 0;
+  double width_ = 0, height_ = 0, panel_width_ = 0, panel_height_ = 0;
+  Range x_range_;
+  std::map<std::string, Range> y_ranges_;  // by y title
+  std::vector<std::string> labels_;        // in the order of their first series
+  std::map<std::string, const char*> colors_;
+  std::string svg_;
+};
+
+}  // namespace
+
+std::vector<double> Ticks(AxisScale scale, double min, double max) {
+  std::vector<double> ticks;
+  if (scale == AxisScale::kLinearFromZero) {
+    const double raw = (max - min) / 6;
+    const double power = std::pow(10, std::floor(std::log10(raw)));
+    double step = 10 * power;
+    for (const double factor : {5.0, 2.0, 1.0}) {
+      if (factor * power >= raw) step = factor * power;
+    }
+    for (double i = std::ceil(min / step); i * step <= max; ++i) ticks.push_back(i * step);
+    return ticks;
+  }
+  const double decades = std::log10(max / min);
+  const double stride = std::max(1.0, std::ceil(decades / 6));
+  for (double power = std::floor(std::log10(min)); std::pow(10, power) <= max; power += stride) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      const double tick = factor * std::pow(10, power);
+      if ((factor == 1 || decades < 2) && tick >= min && tick <= max) ticks.push_back(tick);
+    }
+  }
+  return ticks;
+}
+
+std::string FigureSvg(const Figure& figure) { return Drawing(figure).Svg(); }
+
+}  // namespace sluice

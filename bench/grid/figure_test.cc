@@ -1,0 +1,73 @@
+#include "bench/grid/figure.h"
+
+#include <gtest/gtest.h>
+
+#include <regex>
+
+namespace sluice {
+namespace {
+
+using Values = std::vector<double>;
+
+Figure TwoPanels() {
+  Figure figure = {.title = "a < b & \"c\"", .subtitle = "s", .x_title = "seq_len (tokens)"};
+  figure.column_titles = {"left", "right"};
+  figure.rows.push_back({.label = "3 layers", .y_title = "time (ms)"});
+  figure.rows.back().panels = {
+      {.series = {{.label = "p 0", .points = {{1, 10}, {4, 40}}},
+                  {.label = "limit", .style = LineStyle::kReference, .points = {{1, 5}, {4, 5}}}}},
+      {.series = {{.label = "p 0", .points = {{1, 20}}}}, .note = "1 point"}};
+  return figure;
+}
+
+size_t Count(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(FigureSvg, DrawsEveryPointAndText) {
+  const std::string svg = FigureSvg(TwoPanels());
+  EXPECT_EQ(Count(svg, "<circle"), 3u);
+  EXPECT_EQ(Count(svg, "<polyline"), 3u);
+  EXPECT_EQ(Count(svg, ">p 0<"), 1u);  // one line of the legend for both panels
+  for (const char* text : {">time (ms)<", ">seq_len (tokens)<", ">left<", ">right<", ">1 point<",
+                           ">limit<", "a &lt; b &amp; &quot;c&quot;"}) {
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  }
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg.find("inf"), std::string::npos);
+}
+
+// Larger values stand higher and further right, and the same value at the same height in both
+// panels.
+TEST(FigureSvg, PutsValuesInOrder) {
+  Figure figure = TwoPanels();
+  figure.rows[0].panels[1].series[0].points = {{1, 40}};
+  const std::string svg = FigureSvg(figure);
+  const std::regex circle("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"");
+  std::vector<FigurePoint> places;
+  for (std::sregex_iterator it(svg.begin(), svg.end(), circle), end; it != end; ++it) {
+    places.push_back({std::stod((*it)[1]), std::stod((*it)[2])});
+  }
+  ASSERT_EQ(places.size(), 3u);
+  EXPECT_LT(places[0].x, places[1].x);
+  EXPECT_GT(places[0].y, places[1].y);
+  EXPECT_EQ(places[1].y, places[2].y);
+}
+
+TEST(FigureSvg, TakesAPanelWithoutPoints) {
+  Figure figure = TwoPanels();
+  for (FigurePanel& panel : figure.rows[0].panels) panel.series.clear();
+  EXPECT_NE(FigureSvg(figure).find("3 layers"), std::string::npos);
+}
+
+TEST(Ticks, AreRoundNumbers) {
+  EXPECT_EQ(Ticks(AxisScale::kLinearFromZero, 0, 180), Values({0, 50, 100, 150}));
+  EXPECT_EQ(Ticks(AxisScale::kLinearFromZero, 0, 1), Values({0, 0.2, 0.4, 0.2 * 3, 0.8, 1}));
+  EXPECT_EQ(Ticks(AxisScale::kLog, 0.9, 11), Values({1, 2, 5, 10}));
+  EXPECT_EQ(Ticks(AxisScale::kLog, 0.5, 20000), Values({1, 10, 100, 1000, 10000}));
+}
+
+}  // namespace
+}  // namespace sluice

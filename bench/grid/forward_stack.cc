@@ -1,0 +1,229 @@
+#include "bench/grid/forward_stack.h"
+
+#include <algorithm>
+#include <functional>
+#include <span>
+#include <thread>
+
+#include "core/base/check.h"
+#include "core/base/checked_math.h"
+#include "core/base/rng.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/model/initial_values.h"
+#include "core/tensor/convert.h"
+
+namespace sluice {
+namespace {
+
+constexpr const char* kBytes = "the memory of a point in bytes";
+constexpr int64_t kNumTurns = 2;  // a layer reads one hidden tensor and writes the other
+
+// Draws the rows of `tensor` in host memory on all cores, a block of rows at a time.
+void DrawRows(const Tensor& tensor,
+              const std::function<void(int64_t row_begin, std::span<double> rows)>& fill) {
+  constexpr int64_t kBlockElements = 1 << 16;
+  const int64_t row_size = tensor.row_size();
+  const int64_t block_rows = std::max<int64_t>(1, kBlockElements / row_size);
+  const int64_t num_blocks = CeilDiv(tensor.num_rows(), block_rows);
+  const int64_t num_threads = std::min<int64_t>(NumCores(), num_blocks);
+  std::vector<std::thread> threads;
+  for (int64_t t = 0; t < num_threads; ++t) {
+    threads.emplace_back([&, t] {
+      std::vector<double> values;
+      for (int64_t block = t; block < num_blocks; block += num_threads) {
+        const int64_t begin = block * block_rows;
+        const int64_t num_rows = std::min(block_rows, tensor.num_rows() - begin);
+        values.resize(static_cast<size_t>(num_rows * row_size));
+        fill(begin, values);
+        ConvertFrom(tensor.Rows(begin, num_rows), std::span<const double>(values));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+int64_t NumCaches(const JobConfig& config) {
+  return config.prefix_len > 0 ? config.model.num_layers : 1;
+}
+
+int64_t WeightBytes(const UnitLayout& layout) {
+  return layout.SizeOfTaken([&](Carver& carver) { layout.Weights(carver); });
+}
+
+int64_t CacheBytes(const UnitLayout& layout) {
+  return layout.SizeOfTaken([&](Carver& carver) { layout.Qkv(carver); });
+}
+
+int64_t ActivationBytes(const UnitLayout& layout) {
+  return layout.SizeOfTaken([&](Carver& carver) {
+    layout.Kept(carver, 0);
+    layout.Scratch(carver, 0);
+    for (int64_t i = 0; i < 1 + kNumTurns; ++i) layout.OwnHidden(carver, 0);
+  });
+}
+
+// Host memory for drawn values is counted where the host is the device.
+int64_t PrefixBytes(const JobConfig& config) {
+  return CheckedProduct(kBytes, {config.prefix_len, config.batch_size, 3, config.model.hidden_size,
+                                 SizeOf(StorageDType(config.precision))});
+}
+
+}  // namespace
+
+ForwardStack::ForwardStack(Backend& backend, const ForwardStackOptions& options)
+    : backend_(backend), options_(options) {}
+
+JobPlan ForwardStack::PlanOf(const GridPoint& point, const ForwardStackOptions& options) {
+  JobConfig config;
+  config.model = {.name = "grid",
+                  .num_layers = point.num_layers,
+                  .hidden_size = point.hidden_size,
+                  .seq_len = point.seq_len,
+                  .num_heads = point.hidden_size / options.head_dim};
+  config.batch_size = options.batch_size;
+  config.prefix_len = point.prefix_len;
+  config.seed = options.seed;
+  config.precision = options.precision;
+  config.pass = Pass::kForward;
+  return PlanJob(config);
+}
+
+int64_t ForwardStack::NeededBytes(const GridPoint& point) const {
+  const JobPlan plan = PlanOf(point, options_);
+  const UnitLayout layout(plan, {});
+  const bool is_cpu = backend_.device->kind() == DeviceKind::kCpu;
+  int64_t bytes = CheckedProduct(kBytes, {point.num_layers, WeightBytes(layout)});
+  for (const int64_t part :
+       {CheckedProduct(kBytes, {NumCaches(plan.config), CacheBytes(layout)}),
+        ActivationBytes(layout), backend_.kernels->WorkspaceBytes(layout.Limits()),
+        is_cpu ? PrefixBytes(plan.config) : 0}) {
+    bytes = CheckedSum(kBytes, bytes, part);
+  }
+  return bytes;
+}
+
+int64_t ForwardStack::AvailableBytes() const {
+  return backend_.device->available_bytes() + backend_.device->allocated_bytes();
+}
+
+char* ForwardStack::Reuse(Buffer& buffer, int64_t size_bytes, std::string_view what) {
+  if (buffer.size_bytes() < size_bytes) {
+    buffer = Buffer();
+    buffer = backend_.device->Allocate(size_bytes, what);
+  }
+  return static_cast<char*>(buffer.data());
+}
+
+void ForwardStack::Prepare(const GridPoint& point) {
+  activations_.clear();
+  plan_ = std::make_unique<JobPlan>(PlanOf(point, options_));
+  layout_ = std::make_unique<UnitLayout>(*plan_, RankCoordinates{});
+  if (weights_hidden_size_ != point.hidden_size) {
+    weights_.clear();
+    weight_buffers_.clear();
+    prefix_.clear();
+    prefix_len_ = 0;
+    weights_hidden_size_ = point.hidden_size;
+  }
+  // What a smaller stack does not need may be what a longer cache does.
+  if (NeededBytes(point) > backend_.device->available_bytes()) {
+    const size_t num_kept =
+        std::min(weights_.size(), static_cast<size_t>(plan_->config.model.num_layers));
+    weights_.resize(num_kept);
+    weight_buffers_.resize(num_kept);
+    cache_buffer_ = Buffer();
+    activation_buffer_ = Buffer();
+  }
+  backend_.kernels->Reserve(layout_->Limits());
+  PrepareWeights();
+  CarveActivations();
+  PreparePrefix();
+  FillInputs();
+}
+
+void ForwardStack::PrepareWeights() {
+  const std::vector<ParameterSpec> specs = LayerParameters(plan_->config.model);
+  std::vector<char> host;
+  for (int64_t layer = static_cast<int64_t>(weights_.size());
+       layer < plan_->config.model.num_layers; ++layer) {
+    Buffer buffer = backend_.device->Allocate(WeightBytes(*layout_), "the weights of a layer");
+    Carver carver(static_cast<char*>(buffer.data()));
+    const LayerParameterTensors tensors = layout_->Weights(carver);
+    for (size_t i = 0; i < specs.size(); ++i) {
+      const Tensor& tensor = tensors[i];
+      host.resize(static_cast<size_t>(tensor.num_bytes()));
+      const Tensor drawn(host.data(), tensor.dtype(), tensor.shape());
+      DrawRows(drawn, [&](int64_t row_begin, std::span<double> rows) {
+        const int64_t num_rows = static_cast<int64_t>(rows.size()) / drawn.row_size();
+        FillParameter<double>(
+            {options_.seed, layer}, specs[i],
+            {.row_begin = row_begin, .num_rows = num_rows, .num_columns = drawn.row_size()}, rows);
+      });
+      backend_.device->CopyFromHost(tensor.data(), host.data(), tensor.num_bytes());
+    }
+    weights_.push_back(tensors);
+    weight_buffers_.push_back(std::move(buffer));
+  }
+}
+
+void ForwardStack::CarveActivations() {
+  const JobConfig& config = plan_->config;
+  const int64_t cache_bytes = CacheBytes(*layout_);
+  char* caches = Reuse(cache_buffer_, NumCaches(config) * cache_bytes, "keys and values");
+  Carver carver(Reuse(activation_buffer_, ActivationBytes(*layout_), "activations"));
+  const LayerActivations kept = layout_->Kept(carver, 0);
+  scratch_ = layout_->Scratch(carver, 0);
+  Tensor x = layout_->OwnHidden(carver, 0);
+  const Tensor turns[kNumTurns] = {layout_->OwnHidden(carver, 0), layout_->OwnHidden(carver, 0)};
+  for (int64_t layer = 0; layer < config.model.num_layers; ++layer) {
+    LayerActivations a = kept;
+    a.x = x;
+    a.z = turns[layer % kNumTurns];
+    Carver cache(caches + layer % NumCaches(config) * cache_bytes);
+    a.qkv = layout_->Qkv(cache);
+    activations_.push_back(a);
+    x = a.z;
+  }
+  output_ = x;
+}
+
+void ForwardStack::PreparePrefix() {
+  const JobConfig& config = plan_->config;
+  if (config.prefix_len == 0) return;
+  const Tensor rows = activations_.front().qkv.Rows(0, config.prefix_len);
+  if (prefix_len_ < config.prefix_len) {
+    prefix_.resize(static_cast<size_t>(rows.num_bytes()));
+    const RandomStream stream(options_.seed, ParameterName(0, "prefix"));
+    const Tensor all(prefix_.data(), rows.dtype(), rows.shape());
+    const int64_t num_drawn = prefix_len_;
+    DrawRows(all.Rows(num_drawn, config.prefix_len - num_drawn),
+             [&](int64_t row_begin, std::span<double> values) {
+               uint64_t element = static_cast<uint64_t>((num_drawn + row_begin) * rows.row_size());
+               for (double& value : values) value = stream.Normal(element++);
+             });
+    prefix_len_ = config.prefix_len;
+  }
+  for (const LayerActivations& a : activations_) {
+    backend_.device->CopyFromHost(a.qkv.data(), prefix_.data(), rows.num_bytes());
+  }
+}
+
+void ForwardStack::FillInputs() {
+  const Tensor& x = activations_.front().x;
+  std::vector<char> host(static_cast<size_t>(x.num_bytes()));
+  DrawRows(Tensor(host.data(), x.dtype(), x.shape()),
+           [&](int64_t row_begin, std::span<double> rows) {
+             FillInput<double>(options_.seed, row_begin * x.row_size(), rows);
+           });
+  backend_.device->CopyFromHost(x.data(), host.data(), x.num_bytes());
+}
+
+void ForwardStack::Run() {
+  SLUICE_CHECK(!activations_.empty());  // call Prepare first
+  const LayerContext context = {*backend_.kernels, no_tensor_parallel_};
+  for (size_t layer = 0; layer < activations_.size(); ++layer) {
+    LayerForward(context, weights_[layer], plan_->config.prefix_len, activations_[layer], scratch_);
+  }
+}
+
+}  // namespace sluice

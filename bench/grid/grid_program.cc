@@ -1,0 +1,113 @@
+#include "bench/grid/grid_program.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <vector>
+
+#include "bench/grid/axis.h"
+#include "bench/grid/figure.h"
+#include "bench/grid/grid_report.h"
+#include "bench/grid/grid_search.h"
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
+#include "core/cli/flags.h"
+
+namespace sluice {
+namespace {
+
+constexpr IntegerRange kExtent = {1, 1 << 20};
+constexpr IntegerRange kFactor = {0, 1 << 20};
+
+}  // namespace
+}  // namespace sluice
+
+SLUICE_TEXT_FLAG_OF(num_layers, "", sluice::AxisFlag(sluice::kExtent), "layers of the stack");
+SLUICE_TEXT_FLAG_OF(hidden_sizes, "", sluice::AxisFlag(sluice::kExtent), "features of a token");
+SLUICE_TEXT_FLAG_OF(seq_lens, "", sluice::AxisFlag(sluice::kExtent), "positions that are computed");
+SLUICE_TEXT_FLAG_OF(prefix_factors, "", sluice::AxisFlag(sluice::kFactor),
+                    "cached positions before them, as multiples of seq_len");
+SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "where it runs");
+SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
+                   "what is computed in");
+SLUICE_OPTIONAL_INT_FLAG(threads, 1, 1024, "threads on the cpu; default: all cores");
+SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences");
+SLUICE_INT_FLAG(head_dim, 64, 1, 1 << 20, "features of an attention head");
+SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "of all initial values");
+SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed forwards of each point, after one that is not");
+SLUICE_TEXT_FLAG(out, "",
+                 "name of the files written, NAME.jsonl and NAME.svg; default: the "
+                 "program's, in the working directory");
+SLUICE_BOOL_FLAG(resume, false, "go on with the results that NAME.jsonl holds");
+
+namespace sluice {
+namespace {
+
+GridAxes AxesFromFlags(const AxisTexts& defaults) {
+  const auto axis = [](const char* flag, const std::string& value, const std::string& otherwise,
+                       IntegerRange range) {
+    return ParseAxis(std::string("--") + flag, WasGiven(flag) ? value : otherwise, range);
+  };
+  return {.num_layers = axis("num_layers", FLAGS_num_layers, defaults.num_layers, kExtent),
+          .hidden_sizes = axis("hidden_sizes", FLAGS_hidden_sizes, defaults.hidden_sizes, kExtent),
+          .seq_lens = axis("seq_lens", FLAGS_seq_lens, defaults.seq_lens, kExtent),
+          .prefix_factors =
+              axis("prefix_factors", FLAGS_prefix_factors, defaults.prefix_factors, kFactor)};
+}
+
+BackendOptions BackendFromFlags(Precision precision) {
+  const bool is_cpu = FLAGS_device == "cpu";
+  if (!is_cpu && WasGiven("threads")) throw Error("--threads is for --device=cpu only");
+  BackendOptions backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
+                            .precision = precision};
+  CheckSupported(backend.kind, precision);
+  if (!is_cpu) return backend;
+  backend.num_threads =
+      WasGiven("threads") ? static_cast<int>(FLAGS_threads) : NumDevices(DeviceKind::kCpu);
+  return backend;
+}
+
+// `bazel run` starts programs in a folder of its own and says where the person is.
+std::string OutPath(const std::string& name) {
+  const char* working_directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  const std::filesystem::path folder = working_directory != nullptr ? working_directory : "";
+  return (folder / name).string();
+}
+
+int Run(const GridProgramInfo& info) {
+  const Precision precision = ParsePrecision(FLAGS_dtype);
+  const std::string out = OutPath(WasGiven("out") ? FLAGS_out : info.name);
+  const GridSearchOptions options = {
+      .program = info.name,
+      .backend = BackendFromFlags(precision),
+      .stack = {.precision = precision,
+                .batch_size = FLAGS_batch_size,
+                .head_dim = FLAGS_head_dim,
+                .seed = static_cast<uint64_t>(FLAGS_seed)},
+      .n_steps = FLAGS_n_steps,
+      .results_path = out + ".jsonl",
+      .open_mode = FLAGS_resume ? OpenMode::kResume : OpenMode::kNew};
+  const AxisTexts& defaults = FLAGS_device == "cpu" ? info.cpu : info.cuda;
+  const std::vector<GridPoint> points = PointsOf(AxesFromFlags(defaults), options.stack);
+  const std::string picture_path = out + ".svg";
+  CheckWritable(picture_path);
+
+  const GridConditions conditions = ConditionsOf(options);
+  fmt::print(stderr, "{}\n{} points; results go to {}\n", ConditionsText(conditions), points.size(),
+             options.results_path);
+  const std::vector<GridRecord> records = SearchGrid(points, options);
+  fmt::print("{}\n{}", ConditionsText(conditions), GridTable(records));
+  WriteFileAtomically(picture_path, FigureSvg(GridFigure(info.title, conditions, records)));
+  fmt::print("\nresults: {}\npicture: {}\n", options.results_path, picture_path);
+  return 0;
+}
+
+}  // namespace
+
+int GridProgram(int argc, char** argv, const GridProgramInfo& info) {
+  return Main(argc, argv, info.program, [&info] { return Run(info); });
+}
+
+}  // namespace sluice

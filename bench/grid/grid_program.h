@@ -1,0 +1,30 @@
+// The flags and the main function that the grid searches share.
+//
+//   --num_layers --hidden_sizes --seq_lens --prefix_factors      the axes (axis.h)
+//   --device --dtype --threads --batch_size --head_dim --seed --n_steps
+//   --out=NAME: NAME.jsonl and NAME.svg are written; --resume goes on with NAME.jsonl
+#pragma once
+
+#include <string>
+
+#include "core/cli/main.h"
+
+namespace sluice {
+
+// Axes as their flags take them.
+struct AxisTexts {
+  std::string num_layers, hidden_sizes, seq_lens, prefix_factors;
+};
+
+struct GridProgramInfo {
+  std::string name;   // of the program, and of its files where --out is not given
+  std::string title;  // of the picture
+  ProgramInfo program;
+  AxisTexts cpu;   // ends in two minutes on two cores
+  AxisTexts cuda;  // the whole grid
+};
+
+// Returns the exit code of sluice::Main.
+int GridProgram(int argc, char** argv, const GridProgramInfo& info);
+
+}  // namespace sluice
