@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <span>
-#include <thread>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
@@ -18,28 +17,20 @@ namespace {
 constexpr const char* kBytes = "the memory of a point in bytes";
 constexpr int64_t kNumTurns = 2;  // a layer reads one hidden tensor and writes the other
 
-// Draws the rows of `tensor` in host memory on all cores, a block of rows at a time.
-void DrawRows(const Tensor& tensor,
+// Draws the rows of `tensor` in host memory on all cores, some rows at a time.
+void DrawRows(ThreadPool& pool, const Tensor& tensor,
               const std::function<void(int64_t row_begin, std::span<double> rows)>& fill) {
   constexpr int64_t kBlockElements = 1 << 16;
-  const int64_t row_size = tensor.row_size();
-  const int64_t block_rows = std::max<int64_t>(1, kBlockElements / row_size);
-  const int64_t num_blocks = CeilDiv(tensor.num_rows(), block_rows);
-  const int64_t num_threads = std::min<int64_t>(NumCores(), num_blocks);
-  std::vector<std::thread> threads;
-  for (int64_t t = 0; t < num_threads; ++t) {
-    threads.emplace_back([&, t] {
-      std::vector<double> values;
-      for (int64_t block = t; block < num_blocks; block += num_threads) {
-        const int64_t begin = block * block_rows;
-        const int64_t num_rows = std::min(block_rows, tensor.num_rows() - begin);
-        values.resize(static_cast<size_t>(num_rows * row_size));
-        fill(begin, values);
-        ConvertFrom(tensor.Rows(begin, num_rows), std::span<const double>(values));
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
+  const int64_t block_rows = std::max<int64_t>(1, kBlockElements / tensor.row_size());
+  pool.ParallelFor(tensor.num_rows(), 1, [&](int64_t begin, int64_t end) {
+    std::vector<double> values;
+    for (int64_t row = begin; row < end; row += block_rows) {
+      const int64_t num_rows = std::min(block_rows, end - row);
+      values.resize(static_cast<size_t>(num_rows * tensor.row_size()));
+      fill(row, values);
+      ConvertFrom(tensor.Rows(row, num_rows), std::span<const double>(values));
+    }
+  });
 }
 
 int64_t NumCaches(const JobConfig& config) {
@@ -71,7 +62,7 @@ int64_t PrefixBytes(const JobConfig& config) {
 }  // namespace
 
 ForwardStack::ForwardStack(Backend& backend, const ForwardStackOptions& options)
-    : backend_(backend), options_(options) {}
+    : backend_(backend), options_(options), pool_(NumCores()) {}
 
 JobPlan ForwardStack::PlanOf(const GridPoint& point, const ForwardStackOptions& options) {
   JobConfig config;
@@ -153,7 +144,7 @@ void ForwardStack::PrepareWeights() {
       const Tensor& tensor = tensors[i];
       host.resize(static_cast<size_t>(tensor.num_bytes()));
       const Tensor drawn(host.data(), tensor.dtype(), tensor.shape());
-      DrawRows(drawn, [&](int64_t row_begin, std::span<double> rows) {
+      DrawRows(pool_, drawn, [&](int64_t row_begin, std::span<double> rows) {
         const int64_t num_rows = static_cast<int64_t>(rows.size()) / drawn.row_size();
         FillParameter<double>(
             {options_.seed, layer}, specs[i],
@@ -196,7 +187,7 @@ void ForwardStack::PreparePrefix() {
     const RandomStream stream(options_.seed, ParameterName(0, "prefix"));
     const Tensor all(prefix_.data(), rows.dtype(), rows.shape());
     const int64_t num_drawn = prefix_len_;
-    DrawRows(all.Rows(num_drawn, config.prefix_len - num_drawn),
+    DrawRows(pool_, all.Rows(num_drawn, config.prefix_len - num_drawn),
              [&](int64_t row_begin, std::span<double> values) {
                uint64_t element = static_cast<uint64_t>((num_drawn + row_begin) * rows.row_size());
                for (double& value : values) value = stream.Normal(element++);
@@ -211,7 +202,7 @@ void ForwardStack::PreparePrefix() {
 void ForwardStack::FillInputs() {
   const Tensor& x = activations_.front().x;
   std::vector<char> host(static_cast<size_t>(x.num_bytes()));
-  DrawRows(Tensor(host.data(), x.dtype(), x.shape()),
+  DrawRows(pool_, Tensor(host.data(), x.dtype(), x.shape()),
            [&](int64_t row_begin, std::span<double> rows) {
              FillInput<double>(options_.seed, row_begin * x.row_size(), rows);
            });

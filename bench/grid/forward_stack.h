@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/backend/backend.h"
+#include "core/device/cpu/thread_pool.h"
 #include "core/model/layer.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/unit_layout.h"
@@ -59,7 +60,7 @@ class ForwardStack {
   // is not there; the stack can then be prepared for another point.
   void Prepare(const GridPoint& point);
 
-  // Enqueues one forward on the backend's stream; allocates nothing.
+  // Enqueues one forward on the backend's stream; allocates nothing, and may be captured.
   void Run();
 
   // [seq_len, batch_size, hidden_size], once the stream is synchronised.
@@ -76,6 +77,7 @@ class ForwardStack {
   Backend& backend_;
   ForwardStackOptions options_;
   NoTensorParallel no_tensor_parallel_;
+  ThreadPool pool_;  // draws initial values
 
   std::unique_ptr<JobPlan> plan_;
   std::unique_ptr<UnitLayout> layout_;

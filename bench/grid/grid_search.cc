@@ -6,10 +6,12 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "bench/harness/ceiling.h"
 #include "bench/harness/flops.h"
+#include "bench/harness/median.h"
 #include "bench/harness/run_benchmarks.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -99,10 +101,12 @@ class Search {
       record.available_bytes = stack_.AvailableBytes();
       return record;
     }
-    for (int64_t i = 0; i < options_.num_warmup_steps; ++i) stack_.Run();
+    // As //bench times a step: run once, then captured, so that on cuda a forward is one launch.
+    stack_.Run();
     backend_.stream->Synchronize();
     CheckFinite(point);
-    Time(&record);
+    const std::unique_ptr<StreamGraph> forward = backend_.stream->Capture([this] { stack_.Run(); });
+    Time(*forward, &record);
     record.flops = FlopsOf(point, options_.stack);
     record.ceiling_flops_per_s = ceiling_flops_per_s_;
     return record;
@@ -126,19 +130,19 @@ class Search {
     }
   }
 
-  void Time(GridRecord* record) {
+  void Time(StreamGraph& forward, GridRecord* record) {
     const std::unique_ptr<StreamTimer> timer = backend_.stream->MakeTimer();
-    std::vector<int64_t> ns;
+    for (int64_t i = 0; i < options_.num_warmup_steps; ++i) forward.Launch();
+    std::vector<double> ns;
     for (int64_t i = 0; i < options_.n_steps; ++i) {
       timer->Begin();
-      stack_.Run();
+      forward.Launch();
       timer->End();
-      ns.push_back(timer->ElapsedNs());
+      ns.push_back(static_cast<double>(timer->ElapsedNs()));
     }
-    std::sort(ns.begin(), ns.end());
-    record->min_ns = ns.front();
-    record->median_ns = ns[ns.size() / 2];
-    record->max_ns = ns.back();
+    record->min_ns = std::llround(*std::min_element(ns.begin(), ns.end()));
+    record->median_ns = std::llround(Median(ns));
+    record->max_ns = std::llround(*std::max_element(ns.begin(), ns.end()));
   }
 
   const GridSearchOptions& options_;
