@@ -18,8 +18,13 @@ constexpr std::array<const char*, 8> kColors = {"#0072b2", "#e69f00", "#009e73",
                                                 "#56b4e9", "#d55e00", "#8c6d1f", "#4d4d4d"};
 constexpr const char* kReferenceColor = "#666666";
 
-constexpr double kLeft = 78, kRight = 16, kTop = 112, kBottom = 52, kGap = 14;
-constexpr double kLegendLeft = kLeft, kLegendY = 74;
+constexpr double kWidth = 1180, kLeft = 78, kRight = 16, kTop = 112, kBottom = 52, kGap = 14;
+constexpr double kLegendY = 74, kLegendLine = 18;
+
+// How wide a label of the legend is with its stroke; fonts differ, so this is generous.
+double LegendWidth(const std::string& label) {
+  return 28 + 6.0 * static_cast<double>(label.size()) + 20;
+}
 
 struct Range {
   double min = std::numeric_limits<double>::infinity();
@@ -83,7 +88,7 @@ std::string Line(double x1, double y1, double x2, double y2, const std::string& 
 // Room around the data, so that no line runs along the frame.
 Range Padded(AxisScale scale, Range range) {
   SLUICE_CHECK_GT(range.min, 0);
-  if (scale == AxisScale::kLinearFromZero) return {0, 1.08 * range.max};
+  if (scale == AxisScale::kLinearFromZero) return {0, 1.2 * range.max};
   const double margin = range.min == range.max ? std::sqrt(2.0) : 1.12;
   return {range.min / margin, range.max * margin};
 }
@@ -102,12 +107,11 @@ class Drawing {
   explicit Drawing(const Figure& figure) : figure_(figure) {
     SLUICE_CHECK(!figure.rows.empty() && !figure.rows.front().panels.empty());
     num_columns_ = figure.rows.front().panels.size();
-    const double width = num_columns_ > 2 ? 1180 : 900;
-    panel_width_ = (width - kLeft - kRight) / static_cast<double>(num_columns_) - kGap;
+    panel_width_ = (kWidth - kLeft - kRight) / static_cast<double>(num_columns_) - kGap;
     panel_height_ = figure.rows.size() > 2 ? 150 : 260;
-    width_ = width;
-    height_ = kTop + static_cast<double>(figure.rows.size()) * (panel_height_ + kGap) + kBottom;
     for (const FigureRow& row : figure.rows) AddRanges(row);
+    PlaceLegend();
+    height_ = top_ + static_cast<double>(figure.rows.size()) * (panel_height_ + kGap) + kBottom;
   }
 
   std::string Svg() {
@@ -115,7 +119,7 @@ class Drawing {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
         "width=\"{0:.0f}\" height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"11\" "
         "fill=\"#222222\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-        width_, height_);
+        kWidth, height_);
     svg_ += Text(kLeft, 28, "font-size=\"18\" font-weight=\"bold\"", figure_.title);
     svg_ += Text(kLeft, 48, "fill=\"#555555\"", figure_.subtitle);
     DrawLegend();
@@ -149,7 +153,7 @@ class Drawing {
   double Left(size_t column) const {
     return kLeft + static_cast<double>(column) * (panel_width_ + kGap);
   }
-  double Top(size_t row) const { return kTop + static_cast<double>(row) * (panel_height_ + kGap); }
+  double Top(size_t row) const { return top_ + static_cast<double>(row) * (panel_height_ + kGap); }
 
   std::string LineAttributes(const std::string& label) const {
     const auto color = colors_.find(label);
@@ -159,21 +163,33 @@ class Drawing {
     return fmt::format("stroke=\"{}\"", color->second);
   }
 
-  void DrawLegend() {
-    double x = kLegendLeft;
+  // Labels in lines as long as the picture is wide; the panels begin below the last.
+  void PlaceLegend() {
+    FigurePoint place = {kLeft, kLegendY};
     for (const std::string& label : labels_) {
-      svg_ += Line(x, kLegendY, x + 22, kLegendY, LineAttributes(label) + " stroke-width=\"2.5\"");
-      svg_ += Text(x + 28, kLegendY + 4, "", label);
-      x += 28 + 6.6 * static_cast<double>(label.size()) + 24;
+      if (place.x > kLeft && place.x + LegendWidth(label) > kWidth) {
+        place = {kLeft, place.y + kLegendLine};
+      }
+      legend_places_.push_back(place);
+      place.x += LegendWidth(label);
+    }
+    top_ = kTop + place.y - kLegendY;
+  }
+
+  void DrawLegend() {
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      const auto [x, y] = legend_places_[i];
+      svg_ += Line(x, y, x + 22, y, LineAttributes(labels_[i]) + " stroke-width=\"2.5\"");
+      svg_ += Text(x + 28, y + 4, "", labels_[i]);
     }
   }
 
   void DrawTitles() {
     for (size_t column = 0; column < figure_.column_titles.size(); ++column) {
-      svg_ += Text(Left(column) + panel_width_ / 2, kTop - 8,
+      svg_ += Text(Left(column) + panel_width_ / 2, top_ - 8,
                    "text-anchor=\"middle\" font-weight=\"bold\"", figure_.column_titles[column]);
     }
-    svg_ += Text(kLeft + (width_ - kLeft - kRight) / 2, height_ - 12,
+    svg_ += Text(kLeft + (kWidth - kLeft - kRight) / 2, height_ - 12,
                  "text-anchor=\"middle\" font-size=\"13\"", figure_.x_title);
     // One y title beside each run of rows that share it.
     for (size_t begin = 0, end = 0; begin < figure_.rows.size(); begin = end) {
@@ -253,10 +269,11 @@ class Drawing {
 
   const Figure& figure_;
   size_t num_columns_ = 0;
-  double width_ = 0, height_ = 0, panel_width_ = 0, panel_height_ = 0;
+  double height_ = 0, top_ = 0, panel_width_ = 0, panel_height_ = 0;
   Range x_range_;
   std::map<std::string, Range> y_ranges_;  // by y title
   std::vector<std::string> labels_;        // in the order of their first series
+  std::vector<FigurePoint> legend_places_;
   std::map<std::string, const char*> colors_;
   std::string svg_;
 };
