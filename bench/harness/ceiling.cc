@@ -28,6 +28,11 @@ Tensor RandomMatrix(Device& device, const Buffer& buffer, DType dtype, int64_t s
 
 int64_t CeilingMatmulSize(DeviceKind device) { return device == DeviceKind::kCpu ? 1024 : 8192; }
 
+int64_t CeilingMatmulBytes(DeviceKind device, Precision precision) {
+  const int64_t size = CeilingMatmulSize(device);
+  return 3 * size * size * SizeOf(StorageDType(precision));
+}
+
 double MeasureMatmulRate(Backend& backend, Precision precision) {
   const int64_t size = CeilingMatmulSize(backend.device->kind());
   const DType dtype = StorageDType(precision);

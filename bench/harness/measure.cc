@@ -19,6 +19,7 @@
 #include "parallel/comm/fingerprint.h"
 #include "parallel/comm/rank_status.h"
 #include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/initialize.h"
 #include "parallel/schedule/schedule_text.h"
@@ -214,10 +215,8 @@ int64_t PredictedBytes(const JobPlan& plan, const MeasureOptions& options) {
   const Backend backend = MakeBackend(OptionsOf(plan, options));
   int64_t bytes = 0;
   for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
-    const RankMemory memory(plan, CoordinatesOf(rank, plan.config.sizes));
-    bytes = CheckedSum(
-        "the job's memory in bytes", bytes,
-        memory.bytes().total() + backend.kernels->WorkspaceBytes(memory.layout().Limits()));
+    bytes =
+        CheckedSum("the job's memory in bytes", bytes, ExecutorBytes(plan, rank, *backend.kernels));
   }
   return bytes;
 }

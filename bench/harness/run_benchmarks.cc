@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <regex>
@@ -115,14 +116,6 @@ class StrictReporter : public benchmark::BenchmarkReporter {
   int num_failed_ = 0;
 };
 
-void CheckFilter(const std::string& filter) {
-  try {
-    std::regex(filter, std::regex::extended);
-  } catch (const std::regex_error& error) {
-    throw Error(fmt::format("--filter '{}' is not a regular expression: {}", filter, error.what()));
-  }
-}
-
 BenchmarkContext CalibrationContext(int64_t num_runs) {
   if (num_runs == 0) return {};
   Calibration calibration;
@@ -141,10 +134,31 @@ BenchmarkContext BuildContext() {
           {"sanitizer", info.sanitizer}, {"blas", cpu::BlasDescription()}};
 }
 
+std::vector<Benchmark> Selected(const std::vector<Benchmark>& benchmarks,
+                                const std::string& filter) {
+  std::vector<Benchmark> selected;
+  std::vector<std::string> names;
+  try {
+    const std::regex expression(filter, std::regex::extended);
+    for (const Benchmark& benchmark : benchmarks) {
+      names.push_back(benchmark.name);
+      if (std::regex_search(benchmark.name, expression)) selected.push_back(benchmark);
+    }
+  } catch (const std::regex_error& error) {
+    throw Error(fmt::format("--filter '{}' is not a regular expression: {}", filter, error.what()));
+  }
+  if (selected.empty()) {
+    throw Error(fmt::format("--filter '{}' matches no benchmark; there are: {}", filter,
+                            fmt::join(names, ", ")));
+  }
+  return selected;
+}
+
 int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options) {
-  CheckFilter(options.result.filter);
+  const std::vector<Benchmark> selected = Selected(benchmarks, options.result.filter);
+  if (options.before) options.before();
   MeasuredByName measured_by_name;
-  for (const Benchmark& benchmark : benchmarks) {
+  for (const Benchmark& benchmark : selected) {
     const auto [entry, is_new] = measured_by_name.try_emplace(benchmark.name, benchmark);
     if (!is_new) throw Error(fmt::format("'{}' is asked for twice", benchmark.name));
     Measured& measured = entry->second;
@@ -160,11 +174,8 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
     for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   }
   StrictReporter reporter(measured_by_name, options.rank);
-  const size_t num_run = benchmark::RunSpecifiedBenchmarks(&reporter, options.result.filter);
+  benchmark::RunSpecifiedBenchmarks(&reporter, ".");
   benchmark::ClearRegisteredBenchmarks();
-  if (num_run == 0) {
-    throw Error(fmt::format("--filter '{}' matches no benchmark", options.result.filter));
-  }
   if (reporter.num_failed() > 0) return 1;
   if (options.rank == 0 && !options.result.json_out.empty()) {
     WriteFileAtomically(options.result.json_out, reporter.json_text());

@@ -51,6 +51,8 @@ struct BenchmarkRunOptions {
   ResultOptions result;
   BenchmarkContext context;  // beside the keys of BuildContext
   int rank = 0;              // of this process; rank 0 alone reports and writes
+  // Called once the benchmarks are known to be right, before the first is measured; may be null.
+  std::function<void()> before;
 };
 
 // Of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer, blas.

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <map>
 
+#include "bench/harness/ceiling.h"
 #include "core/base/checked_math.h"
+#include "parallel/exec/check_memory.h"
 
 namespace sluice {
 namespace {
@@ -133,6 +135,18 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
   };
 }
 
+// Throws Error unless the ranks of this process fit into memory.
+void CheckProcessMemory(const SchemeBenchmark& benchmark, const Communicator* world) {
+  std::vector<int> ranks;
+  for (int rank = 0; rank < benchmark.plan.config.sizes.world_size(); ++rank) {
+    if (world == nullptr || rank == world->rank()) ranks.push_back(rank);
+  }
+  const Precision precision = benchmark.plan.config.precision;
+  const Backend backend = MakeBackend({.kind = benchmark.options.device, .precision = precision});
+  CheckMemory(benchmark.plan, ranks, backend,
+              CeilingMatmulBytes(benchmark.options.device, precision));
+}
+
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
                      const BenchmarkContext& context) {
   std::map<std::string, std::string> value(context.begin(), context.end());
@@ -181,11 +195,15 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
                     .num_repetitions = benchmark.options.n_steps,
                     .measure = [&] { return MeasureAndPrint(benchmark, options.world); }});
   }
-  const BenchmarkRunOptions run = {.result = options.result,
-                                   .context = ContextOf(benchmarks),
-                                   .rank = options.world == nullptr ? 0 : options.world->rank()};
-  if (run.rank == 0) PrintConditions(benchmarks, run.context);
-  return RunBenchmarks(runs, run);
+  const int rank = options.world == nullptr ? 0 : options.world->rank();
+  const BenchmarkContext context = ContextOf(benchmarks);
+  return RunBenchmarks(runs,
+                       {.result = options.result, .context = context, .rank = rank, .before = [&] {
+                          for (const SchemeBenchmark& benchmark : benchmarks) {
+                            CheckProcessMemory(benchmark, options.world);
+                          }
+                          if (rank == 0) PrintConditions(benchmarks, context);
+                        }});
 }
 
 }  // namespace sluice
