@@ -14,7 +14,7 @@ int64_t CeilingMatmulBytes(DeviceKind device, Precision precision);
 
 // Floating-point operations a second of that product, the best of several, as LinearForward without
 // bias on the backend's threads or GPU, in its precision.  Ranks that share a machine measure
-// together and so find their share.
+// together and so find their share.  The kernels' scratch memory is reserved for it: reserve anew.
 double MeasureMatmulRate(Backend& backend, Precision precision);
 
 }  // namespace sluice

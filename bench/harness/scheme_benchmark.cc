@@ -10,6 +10,7 @@
 #include "bench/harness/ceiling.h"
 #include "core/base/checked_math.h"
 #include "parallel/exec/check_memory.h"
+#include "parallel/exec/rank_memory.h"
 
 namespace sluice {
 namespace {
@@ -135,8 +136,8 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
   };
 }
 
-// Throws Error unless the ranks of this process fit into memory.
-void CheckProcessMemory(const SchemeBenchmark& benchmark, const Communicator* world) {
+// Throws Error unless the ranks of this process fit into memory, and there are kernels for them.
+void CheckCanRun(const SchemeBenchmark& benchmark, const Communicator* world) {
   std::vector<int> ranks;
   for (int rank = 0; rank < benchmark.plan.config.sizes.world_size(); ++rank) {
     if (world == nullptr || rank == world->rank()) ranks.push_back(rank);
@@ -145,6 +146,9 @@ void CheckProcessMemory(const SchemeBenchmark& benchmark, const Communicator* wo
   const Backend backend = MakeBackend({.kind = benchmark.options.device, .precision = precision});
   CheckMemory(benchmark.plan, ranks, backend,
               CeilingMatmulBytes(benchmark.options.device, precision));
+  const RankMemory memory(benchmark.plan,
+                          CoordinatesOf(ranks.front(), benchmark.plan.config.sizes));
+  backend.kernels->Reserve(memory.layout().Limits());
 }
 
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
@@ -200,7 +204,7 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
   return RunBenchmarks(runs,
                        {.result = options.result, .context = context, .rank = rank, .before = [&] {
                           for (const SchemeBenchmark& benchmark : benchmarks) {
-                            CheckProcessMemory(benchmark, options.world);
+                            CheckCanRun(benchmark, options.world);
                           }
                           if (rank == 0) PrintConditions(benchmarks, context);
                         }});

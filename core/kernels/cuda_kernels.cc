@@ -17,22 +17,34 @@ cuda::CausalAttentionImplementation AttentionFor(const Tensor& qkv) {
   return cuda::DefaultCausalAttention(qkv.dtype(), qkv.shape()[4]);
 }
 
-}  // namespace
-
-CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision)
-    : device_(device), stream_(stream), precision_(precision), matmul_(device, stream, precision) {
-  SLUICE_CHECK(precision != Precision::kFloat64);
+int64_t LayerNormScratchBytes(const KernelLimits& limits) {
+  return cuda::LayerNormScratchSize(limits.hidden_size) * SizeOf(DType::kFloat32);
 }
 
-int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
-  const int64_t layer_norm_bytes =
-      cuda::LayerNormScratchSize(limits.hidden_size) * SizeOf(DType::kFloat32);
+// Of any one operation.
+int64_t ScratchBytes(const KernelLimits& limits) {
   const int64_t attention_bytes = cuda::CausalAttentionWorkspaceBytes(
       {.max_slice_len = std::min(limits.max_seq_len, limits.max_tokens),
        .max_batch_size = limits.max_batch_size,
        .num_heads = limits.num_heads});
-  return std::max({cuda::LinearScratchBytes(limits.max_features), layer_norm_bytes,
+  return std::max({cuda::LinearScratchBytes(limits.max_features), LayerNormScratchBytes(limits),
                    cuda::LossScratchBytes(), attention_bytes});
+}
+
+}  // namespace
+
+CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision)
+    : device_(device),
+      stream_(stream),
+      precision_(precision),
+      weight_stream_(device.MakeCudaStream()),
+      matmul_(device, {&stream, weight_stream_.get()}, precision) {
+  SLUICE_CHECK(precision != Precision::kFloat64);
+}
+
+int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
+  return ScratchBytes(limits) + cuda::LinearScratchBytes(limits.max_features) +
+         2 * LayerNormScratchBytes(limits);
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {
@@ -40,8 +52,16 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
   const std::optional<std::string> error = cuda::FindCausalAttentionError(
       cuda::DefaultCausalAttention(dtype, limits.head_dim), dtype, limits.head_dim);
   if (error) throw Error(*error);
-  scratch_ = Buffer();
-  scratch_ = device_.Allocate(WorkspaceBytes(limits), "the scratch memory of the kernels");
+  const auto allocate = [&](Buffer& buffer, int64_t size_bytes, std::string_view what) {
+    buffer = Buffer();
+    buffer = device_.Allocate(size_bytes, what);
+  };
+  allocate(scratch_, ScratchBytes(limits), "the scratch memory of the kernels");
+  allocate(weight_scratch_, cuda::LinearScratchBytes(limits.max_features),
+           "the scratch memory of weight gradients");
+  for (Buffer& buffer : norm_scratch_) {
+    allocate(buffer, LayerNormScratchBytes(limits), "the scratch memory of layer norms");
+  }
 }
 
 void CudaKernels::LinearForward(const LinearForwardArgs& args) {
@@ -53,7 +73,28 @@ void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
 }
 
 void CudaKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
-  cuda::LinearBackwardWeight(args, linear_context());
+  if (overlap_ == Overlap::kOff) return cuda::LinearBackwardWeight(args, linear_context());
+  SLUICE_CHECK(weight_scratch_.data() != nullptr);  // call Reserve first
+  cuda::LinearBackwardWeight(
+      args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_.data()});
+}
+
+CudaStream& CudaKernels::ForkWeightStream() {
+  overlap_ = Overlap::kOnAndForked;
+  weight_stream_->WaitFor(stream_);
+  return *weight_stream_;
+}
+
+void CudaKernels::BeginWeightOverlap() {
+  SLUICE_CHECK(overlap_ == Overlap::kOff);
+  overlap_ = Overlap::kOn;
+  num_overlapped_norms_ = 0;
+}
+
+void CudaKernels::EndWeightOverlap() {
+  SLUICE_CHECK(overlap_ != Overlap::kOff);
+  if (overlap_ == Overlap::kOnAndForked) stream_.WaitFor(*weight_stream_);
+  overlap_ = Overlap::kOff;
 }
 
 void CudaKernels::LayerNormForward(const LayerNormForwardArgs& args) {
@@ -61,7 +102,14 @@ void CudaKernels::LayerNormForward(const LayerNormForwardArgs& args) {
 }
 
 void CudaKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
-  cuda::LayerNormBackward(args, static_cast<float*>(scratch()), stream_.handle());
+  if (overlap_ == Overlap::kOff) {
+    return cuda::LayerNormBackward(args, static_cast<float*>(scratch()), stream_.handle());
+  }
+  SLUICE_CHECK_LT(num_overlapped_norms_, 2);
+  auto* partials = static_cast<float*>(norm_scratch_[num_overlapped_norms_++].data());
+  SLUICE_CHECK(partials != nullptr);  // call Reserve first
+  cuda::LayerNormBackwardRows(args, partials, stream_.handle());
+  cuda::LayerNormBackwardSums(args, partials, ForkWeightStream().handle());
 }
 
 void CudaKernels::CausalAttentionForward(const CausalAttentionForwardArgs& args) {

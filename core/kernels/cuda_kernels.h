@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/device/cuda/cuda_device.h"
@@ -40,6 +41,8 @@ class CudaKernels : public Kernels {
   void LayerNormBackward(const LayerNormBackwardArgs& args) override;
   void CausalAttentionForward(const CausalAttentionForwardArgs& args) override;
   void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override;
+  void BeginWeightOverlap() override;
+  void EndWeightOverlap() override;
   void AddBiasResidual(const AddBiasResidualArgs& args) override;
   void LossForward(const LossForwardArgs& args) override;
   void LossBackward(const LossBackwardArgs& args) override;
@@ -47,15 +50,23 @@ class CudaKernels : public Kernels {
  private:
   cuda::LinearContext linear_context();
 
-  // The scratch memory of the operation in hand; one is enough, since operations run one after the
-  // other on the stream.
+  // The scratch memory of the operation in hand; one for each stream is enough, since operations
+  // run one after the other on it.
   void* scratch();
+
+  // Makes the weight stream wait for all that was enqueued before.
+  CudaStream& ForkWeightStream();
 
   CudaDevice& device_;
   CudaStream& stream_;
   Precision precision_;
+  std::unique_ptr<CudaStream> weight_stream_;  // of weight gradients that overlap
   cuda::CublasLtMatmul matmul_;
   Buffer scratch_;
+  Buffer weight_scratch_;   // of weight_stream_
+  Buffer norm_scratch_[2];  // of the layer norms whose gradients overlap
+  int num_overlapped_norms_ = 0;
+  enum class Overlap : uint8_t { kOff, kOn, kOnAndForked } overlap_ = Overlap::kOff;
 };
 
 }  // namespace sluice

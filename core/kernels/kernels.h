@@ -40,6 +40,12 @@ class Kernels {
   virtual void LayerNormBackward(const LayerNormBackwardArgs& args) = 0;
   virtual void CausalAttentionForward(const CausalAttentionForwardArgs& args) = 0;
   virtual void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) = 0;
+  // Between the two calls gradients of parameters may be made beside the operations that are called
+  // after theirs.  Until the second call nobody may write the operands of LinearBackwardWeight, or
+  // use gradients of parameters; and there are at most two layer norms.
+  virtual void BeginWeightOverlap() = 0;
+  virtual void EndWeightOverlap() = 0;
+
   virtual void AddBiasResidual(const AddBiasResidualArgs& args) = 0;
   virtual void LossForward(const LossForwardArgs& args) = 0;
   virtual void LossBackward(const LossBackwardArgs& args) = 0;

@@ -16,6 +16,31 @@ void RowParallelLinear(const LayerContext& context, const LinearForwardArgs& arg
                                    .out = args.out});
 }
 
+struct LinearParameters {
+  Parameter weight;
+  Parameter bias;
+};
+constexpr LinearParameters kInProj = {kInProjWeight, kInProjBias};
+constexpr LinearParameters kOutProj = {kOutProjWeight, kOutProjBias};
+constexpr LinearParameters kFc1 = {kFc1Weight, kFc1Bias};
+constexpr LinearParameters kFc2 = {kFc2Weight, kFc2Bias};
+
+// Makes the gradients of one linear layer's parameters, where a write mode is given.
+struct WeightGradients {
+  const LayerContext& context;
+  const LayerParameterTensors& gradients;
+  std::optional<WriteMode> write_mode;
+
+  void operator()(const LinearParameters& linear, const Tensor& dout, const Tensor& x) const {
+    if (!write_mode) return;
+    context.kernels.LinearBackwardWeight({.dout = dout,
+                                          .x = x,
+                                          .dweight = gradients[linear.weight],
+                                          .dbias = gradients[linear.bias],
+                                          .write_mode = *write_mode});
+  }
+};
+
 }  // namespace
 
 void LayerForward(const LayerContext& context, const LayerParameterTensors& weights,
@@ -66,15 +91,19 @@ void LayerForward(const LayerContext& context, const LayerParameterTensors& weig
 void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors& weights,
                         int64_t prefix_len, const LayerActivations& a, const LayerGradients& g,
                         const KeyValueGradients& key_value, const LayerScratch& scratch,
-                        const LayerParameterTensors& gradients, WriteMode write_mode,
+                        const LayerParameterTensors& gradients, const LayerWriteModes& write_modes,
                         const Tensor& dx) {
   Kernels& kernels = context.kernels;
   TensorParallel& group = context.tensor_parallel;
+  const WeightGradients weight_gradients = {context, gradients, write_modes.linears};
+  kernels.BeginWeightOverlap();
   group.GatherRows(g.dz);
+  weight_gradients(kFc2, g.dz, a.fc1_out);
   kernels.LinearBackwardInput(
       {.dout = g.dz, .weight = weights[kFc2Weight], .relu_out = a.fc1_out, .dx = g.dfc1});
   kernels.LinearBackwardInput(
       {.dout = g.dfc1, .weight = weights[kFc1Weight], .dx = scratch.dhidden});
+  weight_gradients(kFc1, g.dfc1, a.fc_ln_out);
   group.SumPartials(scratch.dhidden);
   kernels.LayerNormBackward({.dout = group.OwnRows(scratch.dhidden),
                              .x = a.y,
@@ -85,8 +114,9 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
                              .dx = group.OwnRows(g.dy),
                              .dweight = gradients[kFcLnWeight],
                              .dbias = gradients[kFcLnBias],
-                             .write_mode = write_mode});
+                             .write_mode = write_modes.norms});
   group.GatherRows(g.dy);
+  weight_gradients(kOutProj, g.dy, a.attn_out);
   kernels.LinearBackwardInput(
       {.dout = g.dy, .weight = weights[kOutProjWeight], .dx = scratch.dattn});
   kernels.CausalAttentionBackward({.qkv = a.qkv,
@@ -97,6 +127,7 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
                                    .dqkv = g.dqkv,
                                    .dkv_accumulator = key_value.dkv_accumulator,
                                    .write_mode = key_value.write_mode});
+  weight_gradients(kInProj, g.dqkv, a.attn_ln_out);
   kernels.LinearBackwardInput(
       {.dout = g.dqkv, .weight = weights[kInProjWeight], .dx = scratch.dhidden});
   group.SumPartials(scratch.dhidden);
@@ -109,23 +140,18 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
                              .dx = dx,
                              .dweight = gradients[kAttnLnWeight],
                              .dbias = gradients[kAttnLnBias],
-                             .write_mode = write_mode});
+                             .write_mode = write_modes.norms});
+  kernels.EndWeightOverlap();
 }
 
 void LayerBackwardWeight(const LayerContext& context, const LayerActivations& a,
                          const LayerGradients& g, const LayerParameterTensors& gradients,
                          WriteMode write_mode) {
-  const auto backward = [&](const Tensor& dout, const Tensor& x, Parameter weight, Parameter bias) {
-    context.kernels.LinearBackwardWeight({.dout = dout,
-                                          .x = x,
-                                          .dweight = gradients[weight],
-                                          .dbias = gradients[bias],
-                                          .write_mode = write_mode});
-  };
-  backward(g.dz, a.fc1_out, kFc2Weight, kFc2Bias);
-  backward(g.dfc1, a.fc_ln_out, kFc1Weight, kFc1Bias);
-  backward(g.dy, a.attn_out, kOutProjWeight, kOutProjBias);
-  backward(g.dqkv, a.attn_ln_out, kInProjWeight, kInProjBias);
+  const WeightGradients backward = {context, gradients, write_mode};
+  backward(kFc2, g.dz, a.fc1_out);
+  backward(kFc1, g.dfc1, a.fc_ln_out);
+  backward(kOutProj, g.dy, a.attn_out);
+  backward(kInProj, g.dqkv, a.attn_ln_out);
 }
 
 }  // namespace sluice

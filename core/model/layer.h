@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "core/kernels/kernels.h"
 #include "core/model/model_config.h"
@@ -86,11 +87,17 @@ struct KeyValueGradients {
 // of a.x.  Layer-norm parameters' gradients are made here: they fall out of the same pass over the
 // rows.
 //
-//   gradients  overwritten or accumulated, by write_mode: the four of the layer norms
+//   gradients  overwritten or accumulated, by write_modes: the four of the layer norms; and, where
+//              a mode is given for them, the eight of the linear layers, each as soon as its
+//              operands are there and beside what follows, in place of LayerBackwardWeight
+struct LayerWriteModes {
+  WriteMode norms = WriteMode::kOverwrite;
+  std::optional<WriteMode> linears;
+};
 void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors& weights,
                         int64_t prefix_len, const LayerActivations& a, const LayerGradients& g,
                         const KeyValueGradients& key_value, const LayerScratch& scratch,
-                        const LayerParameterTensors& gradients, WriteMode write_mode,
+                        const LayerParameterTensors& gradients, const LayerWriteModes& write_modes,
                         const Tensor& dx);
 
 // Reads `a` and `g` as BackwardInput left them.

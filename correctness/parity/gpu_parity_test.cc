@@ -4,9 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
+#include "core/backend/backend.h"
 #include "core/device/cuda/gpu_test.h"
 #include "correctness/parity/parity_run.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/executor.h"
+#include "parallel/exec/initialize.h"
 
 namespace sluice {
 namespace {
@@ -61,6 +66,49 @@ TEST_P(GpuParity, OfSlicesMicroBatchesAndAPrefix) {
   config.prefix_len = 11;
   ExpectParity(config);
 }
+
+std::vector<std::vector<double>> WeightGradients(Executor& executor, Device& device) {
+  std::vector<std::vector<double>> values;
+  for (const int64_t layer : executor.memory().layers()) {
+    for (const Tensor& gradient : executor.memory().WeightGradients(layer)) {
+      values.push_back(ReadTensor(device, gradient));
+    }
+  }
+  return values;
+}
+
+class GpuGraph : public GpuTest, public testing::WithParamInterface<Precision> {};
+
+// Weight gradients run beside those of the input: a missing wait would show here.
+TEST_P(GpuGraph, GivesTheBitsOfTheEagerStepAgainAndAgain) {
+  JobConfig config = ConfigFor({.precision = GetParam(), .head_dim = 64});
+  config.model.num_layers = 12;
+  config.model.seq_len = 200;
+  config.num_micro_batches = 3;
+  const JobPlan plan = PlanJob(config);
+  RunThreadRanks({.world_size = 1, .comm = {}}, [&](Communicator& world) {
+    Backend backend = MakeBackend({.kind = DeviceKind::kCuda, .precision = config.precision});
+    Executor executor(plan, backend, world);
+    executor.RunStep();
+    const double loss = executor.loss();
+    const std::vector<std::vector<double>> eager = WeightGradients(executor, *backend.device);
+    executor.Capture();
+    for (int i = 0; i < 5; ++i) {
+      executor.RunStep();
+      EXPECT_EQ(executor.loss(), loss);
+      EXPECT_EQ(WeightGradients(executor, *backend.device), eager);
+    }
+  });
+}
+
+std::string NameOfPrecision(const testing::TestParamInfo<Precision>& info) {
+  return std::string(Name(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, GpuGraph,
+                         testing::Values(Precision::kFloat32, Precision::kTf32,
+                                         Precision::kBFloat16, Precision::kFloat16),
+                         NameOfPrecision);
 
 std::string NameOf(const testing::TestParamInfo<GpuCase>& info) {
   return std::string(Name(info.param.precision)) + "_head_dim_" +

@@ -204,10 +204,10 @@ void Executor::RunBackward(const Op& op) {
   if (unit.stage == plan_.schedule.num_stages - 1) StartLossGradient(unit);
   const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
   const bool is_last_slice = unit.slice == plan_.schedule.num_slices - 1;
-  const WriteMode norm_mode = WeightWriteMode(norm_is_written_, unit);
-  const bool whole = op.kind == OpKind::kBackward;
-  const WriteMode linear_mode =
-      whole ? WeightWriteMode(linear_is_written_, unit) : WriteMode::kOverwrite;
+  LayerWriteModes write_modes = {.norms = WeightWriteMode(norm_is_written_, unit)};
+  if (op.kind == OpKind::kBackward) {
+    write_modes.linears = WeightWriteMode(linear_is_written_, unit);
+  }
   const LayerRange& layers = LayersOf(unit);
   for (int64_t layer = layers.begin + layers.num_layers - 1; layer >= layers.begin; --layer) {
     const LayerActivations activations = memory_.Activations(unit, layer);
@@ -216,12 +216,8 @@ void Executor::RunBackward(const Op& op) {
         context(), memory_.Weights(layer), prefix_len, activations, gradients,
         {.dkv_accumulator = memory_.KeyValueAccumulator(unit, layer),
          .write_mode = is_last_slice ? WriteMode::kOverwrite : WriteMode::kAccumulate},
-        memory_.Scratch(unit), memory_.WeightGradients(layer), norm_mode,
+        memory_.Scratch(unit), memory_.WeightGradients(layer), write_modes,
         tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind)));
-    if (whole) {
-      LayerBackwardWeight(context(), activations, gradients, memory_.WeightGradients(layer),
-                          linear_mode);
-    }
   }
   if (unit.stage == 0 && observer_ != nullptr) {
     backend_.stream->Synchronize();

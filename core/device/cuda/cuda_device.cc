@@ -93,9 +93,18 @@ int NumCudaDevices() {
 
 CudaStream::CudaStream() {
   SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking));
+  SLUICE_CUDA_CHECK(cudaEventCreateWithFlags(&reached_, cudaEventDisableTiming));
 }
 
-CudaStream::~CudaStream() { SLUICE_CUDA_CHECK(cudaStreamDestroy(handle_)); }
+CudaStream::~CudaStream() {
+  SLUICE_CUDA_CHECK(cudaEventDestroy(reached_));
+  SLUICE_CUDA_CHECK(cudaStreamDestroy(handle_));
+}
+
+void CudaStream::WaitFor(CudaStream& other) {
+  SLUICE_CUDA_CHECK(cudaEventRecord(other.reached_, other.handle_));
+  SLUICE_CUDA_CHECK(cudaStreamWaitEvent(handle_, other.reached_));
+}
 
 void CudaStream::Synchronize() { SLUICE_CUDA_CHECK(cudaStreamSynchronize(handle_)); }
 

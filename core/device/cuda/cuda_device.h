@@ -38,10 +38,15 @@ class CudaStream : public Stream {
   // A pair of CUDA events.
   std::unique_ptr<StreamTimer> MakeTimer() override;
 
+  // Work enqueued on this stream from now on starts after what `other` holds now.  Where `other` is
+  // being captured, this stream joins the capture, and `other` must wait for it before the end.
+  void WaitFor(CudaStream& other);
+
   cudaStream_t handle() const { return handle_; }
 
  private:
   cudaStream_t handle_ = nullptr;
+  cudaEvent_t reached_ = nullptr;  // for those who wait for this stream
 };
 
 class CudaDevice : public Device {

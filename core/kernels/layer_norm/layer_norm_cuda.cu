@@ -272,6 +272,11 @@ void LaunchForward(const LayerNormForwardArgs& args, cudaStream_t stream) {
   SLUICE_CUDA_CHECK_LAUNCH("LayerNormForward");
 }
 
+unsigned NumBackwardBlocks(const LayerNormBackwardArgs& args) {
+  const int64_t num_tokens = args.x.num_elements() / args.weight.num_elements();
+  return static_cast<unsigned>(std::min(num_tokens, int64_t{kMaxBackwardBlocks}));
+}
+
 template <typename T>
 void LaunchBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream) {
   const int64_t hidden_size = args.weight.num_elements();
@@ -288,7 +293,7 @@ void LaunchBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStrea
                                     .partials = scratch,
                                     .num_tokens = num_tokens,
                                     .hidden_size = static_cast<int>(hidden_size)};
-  const auto num_blocks = static_cast<unsigned>(std::min(num_tokens, int64_t{kMaxBackwardBlocks}));
+  const unsigned num_blocks = NumBackwardBlocks(args);
   const bool is_vectorised = VectorSizeFor<T>(hidden_size, params.dout, params.x, params.weight,
                                               params.residual_gradient, params.dx, scratch) > 1;
   const int64_t num_vectors = hidden_size / kVectorSize<T>;
@@ -302,10 +307,6 @@ void LaunchBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStrea
     BackwardKernel<T, kMaxVectorsPerThread><<<num_blocks, shape.num_threads, 0, stream>>>(params);
   }
   SLUICE_CUDA_CHECK_LAUNCH("LayerNormBackward");
-  SumPartials({.data = scratch,
-               .num_partials = static_cast<int>(num_blocks),
-               .num_columns = 2 * hidden_size},
-              {.first = args.dweight, .second = args.dbias}, args.write_mode, stream);
 }
 
 }  // namespace
@@ -322,13 +323,26 @@ void LayerNormForward(const LayerNormForwardArgs& args, cudaStream_t stream) {
   });
 }
 
-void LayerNormBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream) {
+void LayerNormBackwardRows(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream) {
   SLUICE_CHECK_EQ(args.x.num_elements(), args.mean.num_elements() * args.weight.num_elements());
   SLUICE_CHECK_EQ(args.dx.num_elements(), args.x.num_elements());
   SLUICE_CHECK_EQ(args.dout.num_elements(), args.x.num_elements());
   DispatchDType(args.x.dtype(), [&](auto element) {
     LaunchBackward<typename decltype(element)::type>(args, scratch, stream);
   });
+}
+
+void LayerNormBackwardSums(const LayerNormBackwardArgs& args, const float* scratch,
+                           cudaStream_t stream) {
+  SumPartials({.data = scratch,
+               .num_partials = static_cast<int>(NumBackwardBlocks(args)),
+               .num_columns = 2 * args.weight.num_elements()},
+              {.first = args.dweight, .second = args.dbias}, args.write_mode, stream);
+}
+
+void LayerNormBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream) {
+  LayerNormBackwardRows(args, scratch, stream);
+  LayerNormBackwardSums(args, scratch, stream);
 }
 
 }  // namespace sluice::cuda

@@ -24,4 +24,10 @@ void LayerNormForward(const LayerNormForwardArgs& args, cudaStream_t stream);
 // `scratch`, LayerNormScratchSize floats, is overwritten.
 void LayerNormBackward(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream);
 
+// The two launches of LayerNormBackward apart: dx, with partial sums left in `scratch`; and from
+// these dweight and dbias, which nobody on the way to the input's gradient waits for.
+void LayerNormBackwardRows(const LayerNormBackwardArgs& args, float* scratch, cudaStream_t stream);
+void LayerNormBackwardSums(const LayerNormBackwardArgs& args, const float* scratch,
+                           cudaStream_t stream);
+
 }  // namespace sluice::cuda

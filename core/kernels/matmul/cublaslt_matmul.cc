@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
@@ -135,8 +136,9 @@ struct CublasLtMatmul::Plan {
   cublasLtMatmulAlgo_t algorithm = {};
 };
 
-CublasLtMatmul::CublasLtMatmul(CudaDevice& device, CudaStream& stream, Precision precision)
-    : device_(device), stream_(stream), precision_(precision), timer_(stream.MakeTimer()) {
+CublasLtMatmul::CublasLtMatmul(CudaDevice& device, std::vector<CudaStream*> streams,
+                               Precision precision)
+    : device_(device), streams_(std::move(streams)), precision_(precision) {
   SLUICE_CUBLAS_CHECK(cublasLtCreate(&handle_));
 }
 
@@ -147,31 +149,33 @@ CublasLtMatmul::~CublasLtMatmul() {
 
 int64_t CublasLtMatmul::ScratchBytes() { return kScratchBytes; }
 
-void CublasLtMatmul::Run(const MatmulShape& shape, const MatmulOperands& operands, void* scratch) {
+void CublasLtMatmul::Run(const MatmulShape& shape, const MatmulOperands& operands,
+                         const Place& place) {
   Key key = {.shape = shape, .alignment_bytes = kMaxAlignmentBytes};
   for (const void* pointer :
        {operands.a, operands.b, operands.c, static_cast<const void*>(operands.d), operands.bias}) {
     key.alignment_bytes = std::min(key.alignment_bytes, AlignmentOf(pointer));
   }
-  const Plan& plan = FindOrMakePlan(key, operands, scratch);
-  SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, scratch));
+  const Plan& plan = FindOrMakePlan(key, operands, place);
+  SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, place));
 }
 
 CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key, const MatmulOperands& operands,
-                                                     void* scratch) {
+                                                     const Place& place) {
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan == nullptr) {
     const bool is_tf32 = precision_ == Precision::kTf32;
     plan = std::make_unique<Plan>(key.shape,
                                   is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F);
-    ChooseAlgorithm(key, operands, scratch, *plan);
+    ChooseAlgorithm(key, operands, place, *plan);
   }
   return *plan;
 }
 
-void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& operands, void* scratch,
-                                     Plan& plan) {
-  SLUICE_CHECK(!IsCapturing(stream_.handle()));  // run the work once before capturing it
+void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& operands,
+                                     const Place& place, Plan& plan) {
+  SLUICE_CHECK(!IsCapturing(place.stream.handle()));  // run the work once before capturing it
+  for (CudaStream* stream : streams_) stream->Synchronize();
   if (plan.has_bias) {
     SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
   }
@@ -208,7 +212,7 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
   int64_t best_ns = std::numeric_limits<int64_t>::max();
   for (int i = 0; i < num_candidates; ++i) {
     const cublasLtMatmulAlgo_t& algorithm = candidates[static_cast<size_t>(i)].algo;
-    const int64_t elapsed_ns = TimeNs(plan, algorithm, timed, scratch);
+    const int64_t elapsed_ns = TimeNs(plan, algorithm, timed, place);
     if (first_ns == 0 && elapsed_ns != std::numeric_limits<int64_t>::max()) first_ns = elapsed_ns;
     const bool is_worthwhile =
         best_ns == std::numeric_limits<int64_t>::max() ||
@@ -222,23 +226,24 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
 }
 
 int64_t CublasLtMatmul::TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                               const MatmulOperands& operands, void* scratch) {
+                               const MatmulOperands& operands, const Place& place) {
   int64_t best_ns = std::numeric_limits<int64_t>::max();
+  const std::unique_ptr<StreamTimer> timer = place.stream.MakeTimer();
   for (int run = 0; run < 1 + kTimedRuns; ++run) {
-    timer_->Begin();
+    timer->Begin();
     // A candidate may turn out not to take these operands; cuBLASLt then says so and does nothing.
-    if (Enqueue(plan, algorithm, operands, scratch) != CUBLAS_STATUS_SUCCESS) {
+    if (Enqueue(plan, algorithm, operands, place) != CUBLAS_STATUS_SUCCESS) {
       return std::numeric_limits<int64_t>::max();
     }
-    timer_->End();
-    const int64_t elapsed_ns = timer_->ElapsedNs();
+    timer->End();
+    const int64_t elapsed_ns = timer->ElapsedNs();
     if (run > 0) best_ns = std::min(best_ns, elapsed_ns);
   }
   return best_ns;
 }
 
 cublasStatus_t CublasLtMatmul::Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                                       const MatmulOperands& operands, void* scratch) {
+                                       const MatmulOperands& operands, const Place& place) {
   if (plan.has_bias) {
     SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
   }
@@ -246,8 +251,8 @@ cublasStatus_t CublasLtMatmul::Enqueue(const Plan& plan, const cublasLtMatmulAlg
   const void* c = operands.beta != 0 ? operands.c : operands.d;
   return cublasLtMatmul(handle_, plan.operation, &alpha, operands.a, plan.a.handle(), operands.b,
                         plan.b.handle(), &operands.beta, c, plan.d.handle(), operands.d,
-                        plan.d.handle(), &algorithm, scratch, static_cast<size_t>(kScratchBytes),
-                        stream_.handle());
+                        plan.d.handle(), &algorithm, place.scratch,
+                        static_cast<size_t>(kScratchBytes), place.stream.handle());
 }
 
 }  // namespace sluice::cuda

@@ -4,7 +4,7 @@
 // The first call of a shape asks cuBLASLt for candidates, times them on the call's own operands and
 // keeps the winner; later calls only enqueue it.  A candidate must beat cuBLASLt's first choice by
 // 3 % to replace it, so that noise does not change the choice, and with it the rounding, from one
-// run to the next.  The first call of a shape synchronises the stream and so cannot be captured in
+// run to the next.  The first call of a shape synchronises the streams and so cannot be captured in
 // a CUDA graph: run the work once before.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "core/device/cuda/cuda_device.h"
 #include "core/tensor/dtype.h"
@@ -49,11 +50,12 @@ struct MatmulOperands {
   float beta = 0;
 };
 
-// The matrix products of one stream.  Products of 16-bit numbers are accumulated in float32;
+// The matrix products of one rank.  Products of 16-bit numbers are accumulated in float32;
 // float32 is multiplied as float32, or as tf32 where the precision says so.
 class CublasLtMatmul {
  public:
-  CublasLtMatmul(CudaDevice& device, CudaStream& stream, Precision precision);
+  // `streams` are all that products run on, and beside them; they wait while candidates are timed.
+  CublasLtMatmul(CudaDevice& device, std::vector<CudaStream*> streams, Precision precision);
   ~CublasLtMatmul();
 
   CublasLtMatmul(const CublasLtMatmul&) = delete;
@@ -62,8 +64,14 @@ class CublasLtMatmul {
   // Bytes of scratch memory that Run needs, aligned to 256 bytes.
   static int64_t ScratchBytes();
 
+  // Where a product runs: a stream, and scratch memory that nobody else uses meanwhile.
+  struct Place {
+    CudaStream& stream;
+    void* scratch;
+  };
+
   // Enqueues the product.
-  void Run(const MatmulShape& shape, const MatmulOperands& operands, void* scratch);
+  void Run(const MatmulShape& shape, const MatmulOperands& operands, const Place& place);
 
  private:
   struct Plan;
@@ -76,18 +84,18 @@ class CublasLtMatmul {
     auto operator<=>(const Key&) const = default;
   };
 
-  Plan& FindOrMakePlan(const Key& key, const MatmulOperands& operands, void* scratch);
-  void ChooseAlgorithm(const Key& key, const MatmulOperands& operands, void* scratch, Plan& plan);
+  Plan& FindOrMakePlan(const Key& key, const MatmulOperands& operands, const Place& place);
+  void ChooseAlgorithm(const Key& key, const MatmulOperands& operands, const Place& place,
+                       Plan& plan);
   int64_t TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                 const MatmulOperands& operands, void* scratch);
+                 const MatmulOperands& operands, const Place& place);
   cublasStatus_t Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                         const MatmulOperands& operands, void* scratch);
+                         const MatmulOperands& operands, const Place& place);
 
   CudaDevice& device_;
-  CudaStream& stream_;
+  std::vector<CudaStream*> streams_;
   Precision precision_;
   cublasLtHandle_t handle_ = nullptr;
-  std::unique_ptr<StreamTimer> timer_;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 

@@ -50,7 +50,7 @@ void LinearForward(const LinearForwardArgs& args, const LinearContext& context) 
                       .d = args.out.data(),
                       .bias = args.bias.data(),
                       .beta = args.residual.present() ? 1.0f : 0.0f},
-                     context.scratch);
+                     {.stream = context.stream, .scratch = context.scratch});
 }
 
 // Column-major: dx [K x M] = weight [K x N] dout [N x M].
@@ -73,7 +73,7 @@ void LinearBackwardInput(const LinearBackwardInputArgs& args, const LinearContex
                       .d = args.dx.data(),
                       .bias = nullptr,
                       .beta = 0},
-                     context.scratch);
+                     {.stream = context.stream, .scratch = context.scratch});
   if (args.relu_out.present()) ApplyReluMask(args.relu_out, args.dx, context.stream.handle());
 }
 
@@ -98,7 +98,7 @@ void LinearBackwardWeight(const LinearBackwardWeightArgs& args, const LinearCont
                       .d = args.dweight.data(),
                       .bias = nullptr,
                       .beta = accumulates ? 1.0f : 0.0f},
-                     context.scratch);
+                     {.stream = context.stream, .scratch = context.scratch});
   if (!args.dbias.present()) return;
   SumColumns(args.dout.Reshaped({num_tokens, num_outputs}), args.dbias, args.write_mode,
              static_cast<float*>(context.scratch), context.stream.handle());

@@ -2,8 +2,8 @@
 //
 // Products run on cuBLASLt with bias, ReLU and residual in the product's own pass
 // (cublaslt_matmul.h says how algorithms are chosen).  Where a product is added to a 16-bit matrix
-// (a residual, an accumulated 16-bit gradient), some of cuBLASLt's kernels round it to 16 bits
-// first.  The mask of the ReLU backward is a second pass over dx, and bias gradients are summed
+// or bias (a residual, an accumulated 16-bit gradient, a bias of odd size), some of cuBLASLt's
+// kernels round it to 16 bits first.  The mask of the ReLU backward is a second pass over dx, and bias gradients are summed
 // from dout in a fixed order.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace sluice::cuda {
 // Bytes of scratch memory that the three functions need for layers of up to this many features.
 int64_t LinearScratchBytes(int64_t max_features);
 
-// Each enqueues on `matmul`'s stream, `stream`; `scratch`, aligned to 256 bytes, is overwritten.
+// Each enqueues on `stream`, one of `matmul`'s; `scratch`, aligned to 256 bytes, is overwritten.
 struct LinearContext {
   CublasLtMatmul& matmul;
   CudaStream& stream;

@@ -50,7 +50,8 @@ class MatmulCudaTest : public KernelTest, public testing::WithParamInterface<Lin
   void SetUp() override {
     KernelTest::SetUp();
     if (IsSkipped()) return;
-    matmul_ = std::make_unique<CublasLtMatmul>(device(), stream(), GetParam().precision);
+    matmul_ = std::make_unique<CublasLtMatmul>(device(), std::vector<CudaStream*>{&stream()},
+                                               GetParam().precision);
     const LinearSize& size = GetParam().size;
     scratch_ = device().Allocate(LinearScratchBytes(std::max(size.num_inputs, size.num_outputs)),
                                  "scratch");
@@ -76,8 +77,8 @@ struct Expected {
   std::vector<double> bound;
 };
 
-// What a product that is added to a 16-bit matrix may be off by besides: some of cuBLASLt's kernels
-// round the product to 16 bits before they add it.
+// What a product that a 16-bit matrix or bias is added to may be off by besides: some of cuBLASLt's
+// kernels round the product to 16 bits before they add it.
 double AddedProductError(DType dtype, double product) {
   return dtype == DType::kFloat32 ? 0 : 1.01 * StorageError(dtype, product);
 }
@@ -114,7 +115,7 @@ TEST_P(MatmulCudaTest, Forward) {
         const double product = sum;
         if (extra != Extra::kNothing) add(bias.values[n]);
         if (extra == Extra::kBiasRelu) sum = std::max(sum, 0.0);
-        double error = 0;
+        double error = extra == Extra::kNothing ? 0 : AddedProductError(dtype(), product);
         if (extra == Extra::kBiasResidual) {
           const double residual_value = residual.values[m * num_outputs + n];
           // Bias and residual are added one after the other, in either order.
