@@ -3,8 +3,8 @@
 // Products run on cuBLASLt with bias, ReLU and residual in the product's own pass
 // (cublaslt_matmul.h says how algorithms are chosen).  Where a product is added to a 16-bit matrix
 // or bias (a residual, an accumulated 16-bit gradient, a bias of odd size), some of cuBLASLt's
-// kernels round it to 16 bits first.  The mask of the ReLU backward is a second pass over dx, and bias gradients are summed
-// from dout in a fixed order.
+// kernels round it to 16 bits first.  The mask of the ReLU backward is a second pass over dx, and
+// bias gradients are summed from dout in a fixed order.
 #pragma once
 
 #include <cstdint>
