@@ -62,6 +62,14 @@ class CommandLines(unittest.TestCase):
         self.assertIn("out\n", result.stdout)
         self.assertTrue(result.stderr.startswith("err\n"), result.stderr)
 
+    def test_the_programs_error_comes_before_the_texts_of_open_mpi(self):
+        library = "[host-1:00079] Read -1, expected 4096, errno = 3"
+        script = f"echo '{library}' >&2; echo 'error: rank 1 was killed' >&2; exit 7"
+        for options in [[], ["--tag_output"]]:
+            result = launch("--ranks_per_host=1", *options, "--", "/bin/sh", "-c", script)
+            lines = [line.split("<stderr>:")[-1] for line in result.stderr.splitlines()]
+            self.assertEqual(lines[:2], ["error: rank 1 was killed", library], result.stderr)
+
     def test_tagged_output(self):
         result = launch("--ranks_per_host=2", "--tag_output", "--", "/bin/echo", "hello")
         self.assertRegex(result.stdout, r"\[1,0\]<stdout>:hello")
