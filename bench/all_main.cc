@@ -9,6 +9,7 @@
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/schedule/slices.h"
+#include "programs/rank_starter.h"
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
 SLUICE_INT_FLAG(num_layers, 24, 4, 1 << 20, "layers of model `test`");
@@ -46,7 +47,8 @@ std::vector<Row> Rows(int num_ranks) {
 }
 
 SchemeBenchmark BenchmarkOf(const Row& row, Pass pass, int num_cores) {
-  JobConfig config;
+  Job job = {.scheme = row.scheme};
+  JobConfig& config = job.config;
   config.model = FindModel("test");
   config.model.num_layers = FLAGS_num_layers;
   config.batch_size = row.num_micro_batches;
@@ -56,8 +58,8 @@ SchemeBenchmark BenchmarkOf(const Row& row, Pass pass, int num_cores) {
   config.num_micro_batches = row.num_micro_batches;
   config.num_chunks = row.num_chunks;
   config.sizes = row.sizes;
-  const int threads = std::max(1, num_cores / row.sizes.world_size());
-  return {row.scheme, PlanJob(config), {.n_steps = FLAGS_n_steps, .threads_per_rank = threads}};
+  job.threads = std::max(1, num_cores / row.sizes.world_size());
+  return {job, PlanJob(config), {.n_steps = FLAGS_n_steps}};
 }
 
 int Run() {
@@ -70,7 +72,9 @@ int Run() {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }
   }
-  return RunSchemeBenchmarks(benchmarks, {.result = ResultOptionsFromFlags()});
+  return RunWithRanks(CommKind::kThread, {}, [&](RankStarter& ranks) {
+    return RunSchemeBenchmarks(benchmarks, ResultOptionsFromFlags(), ranks);
+  });
 }
 
 }  // namespace

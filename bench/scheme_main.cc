@@ -10,8 +10,8 @@
 #include "bench/harness/scheme_benchmark.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
-#include "parallel/comm/mpi/mpi_communicator.h"
 #include "programs/job_flags.h"
+#include "programs/rank_starter.h"
 
 SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "both"}),
                    "the forward alone, forward and backward, or one after the other");
@@ -29,24 +29,16 @@ std::vector<Pass> PassesFromFlags() {
 
 int Run() {
   Job job = JobFromFlags();
-  const MeasureOptions measure = {.n_steps = FLAGS_n_steps,
-                                  .num_warmup_steps = FLAGS_n_warmup_steps,
-                                  .device = job.device,
-                                  .threads_per_rank = job.threads,
-                                  .comm = {.timeout_s = job.timeout_s}};
+  const MeasureOptions options = {.n_steps = FLAGS_n_steps,
+                                  .num_warmup_steps = FLAGS_n_warmup_steps};
   std::vector<SchemeBenchmark> benchmarks;
   for (const Pass pass : PassesFromFlags()) {
     job.config.pass = pass;
-    benchmarks.push_back({job.scheme, PlanJob(job.config), measure});
+    benchmarks.push_back({job, PlanJob(job.config), options});
   }
-  SchemeRunOptions options = {.result = ResultOptionsFromFlags()};
-  if (job.comm == CommKind::kThread) return RunSchemeBenchmarks(benchmarks, options);
-  int exit_code = 0;
-  const int rank_exit_code = RunMpiRank(measure.comm, [&](Communicator& world) {
-    options.world = &world;
-    exit_code = RunSchemeBenchmarks(benchmarks, options);
+  return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
+    return RunSchemeBenchmarks(benchmarks, ResultOptionsFromFlags(), ranks);
   });
-  return rank_exit_code != 0 ? rank_exit_code : exit_code;
 }
 
 // The command line with the target's defaults, "--scheme=gpipe --model=test", put before it where

@@ -124,8 +124,8 @@ int Run() {
   std::optional<Reference> reference;
   if (HasFirstRank(job)) reference.emplace(UserPath(FLAGS_checkpoint_path), plan.config);
   bool pass = true;
-  const int exit_code =
-      RunRanks(job, plan, Results::HostBytes(plan), [&](const RankEnvironment& environment) {
+  const int exit_code = RunRanks(
+      job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {
         Executor executor(plan, environment.backend, environment.world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();

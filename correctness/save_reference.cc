@@ -96,8 +96,8 @@ int Run() {
                                                     .seed = workload.seed,
                                                     .dtype = workload.precision,
                                                     .commit = GetBuildInfo().commit});
-  const int exit_code =
-      RunRanks(job, plan, Results::HostBytes(plan), [&](const RankEnvironment& environment) {
+  const int exit_code = RunRanks(
+      job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {
         Executor executor(plan, environment.backend, environment.world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();

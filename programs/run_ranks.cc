@@ -8,26 +8,28 @@
 #include <string>
 #include <vector>
 
+#include "core/base/checked_math.h"
 #include "core/cli/build_info.h"
-#include "parallel/comm/comm_error.h"
-#include "parallel/comm/fingerprint.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
-#include "parallel/comm/thread/thread_communicator.h"
 #include "parallel/exec/check_memory.h"
 #include "parallel/schedule/schedule_text.h"
 
 namespace sluice {
 namespace {
 
-// The first rank of each host asks for all ranks of that host; a launcher fills one host after
-// another.  A GPU is asked by its own rank, when the executor allocates.
-void CheckHostMemory(const Job& job, const JobPlan& plan, int64_t host_bytes, int rank) {
+// Each rank asks its own GPU; the first rank of each host asks for all ranks of that host (a
+// launcher fills one host after another).
+void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, int rank) {
+  if (job.device != DeviceKind::kCpu) {
+    return CheckMemory(plan, {rank}, MakeBackend(job.BackendOf(rank)), needs.device_bytes);
+  }
   const int world_size = job.config.sizes.world_size();
   const int num_local = job.comm == CommKind::kMpi ? MpiLocalWorldSize() : world_size;
-  if (job.device != DeviceKind::kCpu || rank % num_local != 0) return;
+  if (rank % num_local != 0) return;
   std::vector<int> ranks(static_cast<size_t>(std::min(num_local, world_size - rank)));
   std::iota(ranks.begin(), ranks.end(), rank);
-  CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}), host_bytes);
+  CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}),
+              CheckedSum("bytes of a rank", needs.host_bytes, needs.device_bytes));
 }
 
 std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
@@ -41,6 +43,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"compiler", build.compiler + " " + build.flags},
           {"scheme", job.scheme},
           {"device", std::string(Name(job.device))},
+          {"threads", std::to_string(job.threads)},
           {"dtype", std::string(Name(config.precision))},
           {"model", model.name},
           {"num_layers", std::to_string(model.num_layers)},
@@ -60,22 +63,33 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
 
 }  // namespace
 
-int RunRanks(const Job& job, const JobPlan& plan, int64_t host_bytes,
-             const std::function<void(const RankEnvironment&)>& run_rank) {
-  const CommOptions comm = {.timeout_s = job.timeout_s};
-  const auto run = [&](Communicator& world) {
-    if (job.comm == CommKind::kMpi) {
-      CheckFingerprint(world, Fingerprint(job, plan));
-      CheckHostMemory(job, plan, host_bytes, world.rank());
-      world.Barrier();
+void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs) {
+  if (ranks.world() == nullptr) {
+    for (int rank = 0; rank < job.config.sizes.world_size(); ++rank) {
+      CheckMemoryOf(job, plan, needs, rank);
     }
+    return;
+  }
+  std::vector<FingerprintField> fields = Fingerprint(job, plan);
+  fields.insert(fields.end(), needs.fingerprint.begin(), needs.fingerprint.end());
+  CheckFingerprint(*ranks.world(), fields);
+  CheckMemoryOf(job, plan, needs, ranks.rank());
+  ranks.world()->Barrier();
+}
+
+void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs,
+              const std::function<void(const RankEnvironment&)>& run_rank) {
+  CheckRanks(ranks, job, plan, needs);
+  ranks.Run(job.config.sizes.world_size(), [&](Communicator& world) {
     Backend backend = MakeBackend(job.BackendOf(world.rank()));
     run_rank({world, backend});
-  };
-  if (job.comm == CommKind::kMpi) return RunMpiRank(comm, run);
-  CheckHostMemory(job, plan, host_bytes, 0);
-  return RunReportingFaults([&] {
-    RunThreadRanks({.world_size = job.config.sizes.world_size(), .comm = comm}, run);
+  });
+}
+
+int RunRanks(const Job& job, const JobPlan& plan, const RankNeeds& needs,
+             const std::function<void(const RankEnvironment&)>& run_rank) {
+  return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
+    RunRanks(ranks, job, plan, needs, run_rank);
     return 0;
   });
 }

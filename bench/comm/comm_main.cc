@@ -21,8 +21,8 @@
 #include "core/cli/main.h"
 #include "parallel/comm/fingerprint.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
-#include "parallel/comm/thread/thread_communicator.h"
 #include "programs/comm_flags.h"
+#include "programs/rank_starter.h"
 
 namespace sluice {
 namespace {
@@ -125,27 +125,33 @@ void PrintRow(const Primitive& primitive, const Counters& counters) {
   std::fflush(stdout);
 }
 
-PrimitiveMeasurement MeasureOnThreads(const CommBenchmark& benchmark, int world_size,
-                                      const CommOptions& options) {
+PrimitiveMeasurement Measure(const CommBenchmark& benchmark, int world_size, RankStarter& ranks) {
   PrimitiveMeasurement measurement;
-  RunThreadRanks({.world_size = world_size, .comm = options}, [&](Communicator& comm) {
+  ranks.Run(world_size, [&](Communicator& comm) {
     const PrimitiveMeasurement m = MeasurePrimitive(benchmark.primitive, benchmark.options, comm);
-    if (comm.rank() == 0) measurement = m;
+    if (comm.rank() == ranks.rank()) measurement = m;
   });
   return measurement;
 }
 
-// `world`: this process as one rank; null: ranks are threads.
-int RunAll(const CommRequest& request, int world_size, Communicator* world) {
+void CheckAgreement(RankStarter& ranks) {
+  if (ranks.world() == nullptr) return;
+  CheckFingerprint(*ranks.world(),
+                   std::vector<FingerprintField>{{"commit", GetBuildInfo().commit},
+                                                 {"bytes", FLAGS_bytes},
+                                                 {"filter", ResultOptionsFromFlags().filter},
+                                                 {"n_steps", std::to_string(FLAGS_n_steps)}});
+}
+
+int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
+  CheckAgreement(ranks);
   const std::string comm = request.kind == CommKind::kMpi ? "mpi" : "thread";
-  const int rank = world == nullptr ? 0 : world->rank();
+  const int rank = ranks.rank();
   const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
   std::vector<Benchmark> benchmarks;
   for (const CommBenchmark& benchmark : all) {
     const auto measure = [&, world_size] {
-      const PrimitiveMeasurement m =
-          world == nullptr ? MeasureOnThreads(benchmark, world_size, request.options)
-                           : MeasurePrimitive(benchmark.primitive, benchmark.options, *world);
+      const PrimitiveMeasurement m = Measure(benchmark, world_size, ranks);
       const Counters counters = CountersOf(benchmark.primitive, m, world_size);
       if (rank == 0) PrintRow(benchmark.primitive, counters);
       if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
@@ -169,17 +175,8 @@ int RunAll(const CommRequest& request, int world_size, Communicator* world) {
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
-  if (request.kind == CommKind::kThread) return RunAll(request, world_size, nullptr);
-  int exit_code = 0;
-  const int rank_exit_code = RunMpiRank(request.options, [&](Communicator& world) {
-    CheckFingerprint(world,
-                     std::vector<FingerprintField>{{"commit", GetBuildInfo().commit},
-                                                   {"bytes", FLAGS_bytes},
-                                                   {"filter", ResultOptionsFromFlags().filter},
-                                                   {"n_steps", std::to_string(FLAGS_n_steps)}});
-    exit_code = RunAll(request, world_size, &world);
-  });
-  return rank_exit_code != 0 ? rank_exit_code : exit_code;
+  return RunWithRanks(request.kind, request.options,
+                      [&](RankStarter& ranks) { return RunAll(request, world_size, ranks); });
 }
 
 }  // namespace

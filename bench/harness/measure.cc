@@ -15,14 +15,10 @@
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
-#include "core/cli/build_info.h"
-#include "parallel/comm/fingerprint.h"
 #include "parallel/comm/rank_status.h"
-#include "parallel/comm/thread/thread_communicator.h"
 #include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/initialize.h"
-#include "parallel/schedule/schedule_text.h"
 #include "parallel/schedule/simulate.h"
 
 namespace sluice {
@@ -38,25 +34,6 @@ double PassFlops(const JobPlan& plan) {
         CheckedSum("operations", flops, BackwardFlops(config.model, config.batch_size, sequence));
   }
   return static_cast<double>(flops);
-}
-
-std::vector<FingerprintField> Fingerprint(const JobPlan& plan, const MeasureOptions& options) {
-  const JobConfig& c = plan.config;
-  return {{"commit", GetBuildInfo().commit},
-          {"compiler", GetBuildInfo().compiler},
-          {"flags", GetBuildInfo().flags},
-          {"model", fmt::format("{} {}x{}x{}x{}", c.model.name, c.model.num_layers,
-                                c.model.hidden_size, c.model.seq_len, c.model.num_heads)},
-          {"batch", fmt::format("{} prefix {}", c.batch_size, c.prefix_len)},
-          {"dtype", std::string(Name(c.precision))},
-          {"loss", std::string(Name(c.loss))},
-          {"seed", fmt::format("{}", c.seed)},
-          {"device", std::string(Name(options.device))},
-          {"threads", fmt::format("{}", options.threads_per_rank)},
-          {"n_steps", fmt::format("{}", options.n_steps)},
-          {"sizes", fmt::format("{}x{}x{} {}", c.sizes.pipeline, c.sizes.tensor, c.sizes.data,
-                                Name(c.plan))},
-          {"schedule", FormatSchedule(plan.schedule)}};
 }
 
 bool AllFinite(const std::vector<double>& values) {
@@ -194,36 +171,18 @@ int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) 
   return simulation.ranks[static_cast<size_t>(executor.rank().pipeline)].peak_activation_bytes;
 }
 
-void AddMemory(const JobPlan& plan, const MeasureOptions& options, const Executor& executor,
-               const Device& device, Communicator& world, Measurement* m) {
+void AddMemory(const JobPlan& plan, const Executor& executor, const Device& device,
+               Communicator& world, Measurement* m) {
   m->simulated_activation_bytes = MaxOverRanks(world, SimulatedActivationBytes(plan, executor));
   m->activation_bytes = MaxOverRanks(world, executor.memory().bytes().activations);
-  m->predicted_bytes = PredictedBytes(plan, options);
   m->allocated_bytes = SumOverRanks(world, device.allocated_bytes());
   m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }
 
-BackendOptions OptionsOf(const JobPlan& plan, const MeasureOptions& options) {
-  return {.kind = options.device,
-          .precision = plan.config.precision,
-          .num_threads = options.threads_per_rank};
-}
-
-}  // namespace
-
-int64_t PredictedBytes(const JobPlan& plan, const MeasureOptions& options) {
-  const Backend backend = MakeBackend(OptionsOf(plan, options));
-  int64_t bytes = 0;
-  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
-    bytes =
-        CheckedSum("the job's memory in bytes", bytes, ExecutorBytes(plan, rank, *backend.kernels));
-  }
-  return bytes;
-}
-
-Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Communicator& world) {
-  CheckFingerprint(world, Fingerprint(plan, options));
-  Backend backend = MakeBackend(OptionsOf(plan, options));
+Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
+                        const RankEnvironment& environment) {
+  Communicator& world = environment.world;
+  Backend& backend = environment.backend;
   Measurement m;
   world.Barrier();
   const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
@@ -249,23 +208,44 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Comm
   m.tokens = static_cast<double>(plan.config.batch_size * plan.config.model.seq_len);
   m.sent_bytes = SumOverRanks(world, executor.sent_bytes());
   m.num_allocations = SumOverRanks(world, num_allocations);
-  AddMemory(plan, options, executor, *backend.device, world, &m);
-  if (options.device == DeviceKind::kCpu) {
+  AddMemory(plan, executor, *backend.device, world, &m);
+  if (backend.device->kind() == DeviceKind::kCpu) {
     m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
   }
   return m;
 }
 
-Measurement MeasureOnThreads(const JobPlan& plan, const MeasureOptions& options) {
+}  // namespace
+
+int64_t PredictedBytes(const Job& job, const JobPlan& plan) {
+  const Backend backend = MakeBackend(job.BackendOf(0));
+  int64_t bytes = 0;
+  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
+    bytes =
+        CheckedSum("the job's memory in bytes", bytes, ExecutorBytes(plan, rank, *backend.kernels));
+  }
+  return bytes;
+}
+
+RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
+  return {.device_bytes = CeilingMatmulBytes(job.device, job.config.precision),
+          .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
+                          {"n_warmup_steps", std::to_string(options.num_warmup_steps)}}};
+}
+
+Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
+                    const MeasureOptions& options) {
   Measurement measurement;
-  RunThreadRanks({.world_size = plan.config.sizes.world_size(), .comm = options.comm},
-                 [&](Communicator& comm) {
-                   const Measurement m = MeasureRank(plan, options, comm);
-                   if (comm.rank() == 0) measurement = m;
-                 });
-  rusage usage = {};
-  SLUICE_CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
-  measurement.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
+  RunRanks(ranks, job, plan, NeedsOf(job, options), [&](const RankEnvironment& environment) {
+    const Measurement m = MeasureRank(plan, options, environment);
+    if (environment.world.rank() == ranks.rank()) measurement = m;
+  });
+  measurement.predicted_bytes = PredictedBytes(job, plan);
+  if (job.comm == CommKind::kThread) {
+    rusage usage = {};
+    SLUICE_CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+    measurement.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
+  }
   return measurement;
 }
 

@@ -1,32 +1,27 @@
 // Times one job: all ranks, a fixed number of passes, and beside the time everything that a reader
 // needs to trust it.
 //
-//   Measurement m = MeasureOnThreads(plan, options);       // ranks are threads of this process
-//   Measurement m = MeasureRank(plan, options, comm);      // this process is one rank of comm: all
-//   call it
+//   Measurement m = Measure(ranks, job, plan, {.n_steps = 5});
 //
 // Nothing is allocated, compiled or validated inside the timed region.  Each pass begins at a
-// barrier; its time is the maximum over ranks.  Refused, with Error: ranks that differ in
-// configuration or build, a result that is not finite, memory that is not there.  Every number's
-// formula and unit stand in docs/metrics.md.
+// barrier; its time is the maximum over ranks.  Refused, with Error: a result that is not finite,
+// and what RunRanks refuses.  Every number's formula and unit stand in docs/metrics.md.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
-#include "core/backend/backend.h"
-#include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
+#include "programs/job.h"
+#include "programs/rank_starter.h"
+#include "programs/run_ranks.h"
 
 namespace sluice {
 
 struct MeasureOptions {
   int64_t n_steps = 10;  // timed passes
   int64_t num_warmup_steps = 1;
-  DeviceKind device = DeviceKind::kCpu;
-  int threads_per_rank = 1;
-  CommOptions comm;
 };
 
 // The schedule simulated with each op's measured median duration and free transfers, beside the
@@ -68,9 +63,13 @@ struct Measurement {
 };
 
 // Bytes that all ranks of the job allocate, workspaces included.
-int64_t PredictedBytes(const JobPlan& plan, const MeasureOptions& options);
+int64_t PredictedBytes(const Job& job, const JobPlan& plan);
 
-Measurement MeasureOnThreads(const JobPlan& plan, const MeasureOptions& options);
-Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options, Communicator& world);
+// What Measure needs besides the job: for CheckRanks.
+RankNeeds NeedsOf(const Job& job, const MeasureOptions& options);
+
+// In each process of a job, of its own rank or threads.  `plan` is that of job.config.
+Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
+                    const MeasureOptions& options);
 
 }  // namespace sluice

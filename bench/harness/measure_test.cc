@@ -14,24 +14,30 @@ using testing::Gt;
 using testing::Lt;
 using testing::SizeIs;
 
-JobConfig Pipeline(Pass pass) {
-  JobConfig config;
+Job Pipeline(Pass pass) {
+  Job job = {.scheme = "seqpipe"};
+  JobConfig& config = job.config;
   config.model = FindModel("test");
   config.model.num_layers = 6;
   config.model.seq_len = 24;
-  config.scheme = "seqpipe";
+  config.scheme = job.scheme;
   config.pass = pass;
   config.slices = UniformSlices(config.model.seq_len, 3);
   config.sizes = {.pipeline = 3};
-  return config;
+  return job;
+}
+
+Measurement MeasureOnThreads(const Job& job, const JobPlan& plan, const MeasureOptions& options) {
+  RankStarter ranks({}, nullptr);
+  return Measure(ranks, job, plan, options);
 }
 
 class MeasureTest : public testing::TestWithParam<Pass> {};
 
 TEST_P(MeasureTest, NumbersBelongTogether) {
-  const JobPlan plan = PlanJob(Pipeline(GetParam()));
-  const MeasureOptions options = {.n_steps = 6};
-  const Measurement m = MeasureOnThreads(plan, options);
+  const Job job = Pipeline(GetParam());
+  const JobPlan plan = PlanJob(job.config);
+  const Measurement m = MeasureOnThreads(job, plan, {.n_steps = 6});
 
   ASSERT_THAT(m.step_s, SizeIs(6));
   ASSERT_THAT(m.step_cpu_s, SizeIs(6));
@@ -44,14 +50,15 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
   const int num_crossings = GetParam() == Pass::kForward ? 2 : 4;
   EXPECT_EQ(m.sent_bytes, num_crossings * 24 * 256 * 4);
   EXPECT_EQ(m.num_allocations, 0);
-  EXPECT_EQ(m.allocated_bytes, PredictedBytes(plan, options));
+  EXPECT_EQ(m.allocated_bytes, PredictedBytes(job, plan));
   EXPECT_EQ(m.predicted_bytes, m.allocated_bytes);
   EXPECT_THAT(m.rank_bytes, AllOf(Lt(m.allocated_bytes), Gt(m.allocated_bytes / 4)));
   EXPECT_THAT(m.activation_bytes, AllOf(Gt(0), Lt(m.rank_bytes)));
 }
 
 TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
-  const Measurement m = MeasureOnThreads(PlanJob(Pipeline(GetParam())), {.n_steps = 2});
+  const Job job = Pipeline(GetParam());
+  const Measurement m = MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 2});
   ASSERT_TRUE(m.prediction.has_value());
   EXPECT_THAT(m.prediction->simulated_s, Gt(0));
   EXPECT_THAT(m.prediction->simulated_bubble_fraction, AllOf(Ge(0), Lt(1)));

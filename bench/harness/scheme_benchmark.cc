@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <map>
 
-#include "bench/harness/ceiling.h"
 #include "core/base/checked_math.h"
-#include "parallel/exec/check_memory.h"
 #include "parallel/exec/rank_memory.h"
+#include "programs/run_ranks.h"
 
 namespace sluice {
 namespace {
@@ -33,7 +32,7 @@ double ShareOfCeiling(const Measurement& m, int world_size) {
 
 std::string Label(const SchemeBenchmark& benchmark) {
   const JobConfig& config = benchmark.plan.config;
-  std::string label = benchmark.scheme;
+  std::string label = benchmark.job.scheme;
   if (config.slices.size() > 1) label += fmt::format(" n={}", config.slices.size());
   if (config.num_micro_batches > 1) label += fmt::format(" m={}", config.num_micro_batches);
   if (config.num_chunks > 1) label += fmt::format(" v={}", config.num_chunks);
@@ -90,12 +89,11 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
   return counters;
 }
 
-Samples MeasureAndPrint(const SchemeBenchmark& benchmark, Communicator* world) {
-  const bool is_shown = world == nullptr || world->rank() == 0;
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks) {
+  const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   if (is_terminal) fmt::print(stderr, "measuring {} ...\r", NameOf(benchmark));
-  const Measurement m = world == nullptr ? MeasureOnThreads(benchmark.plan, benchmark.options)
-                                         : MeasureRank(benchmark.plan, benchmark.options, *world);
+  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, benchmark.options);
   if (is_terminal) fmt::print(stderr, "\033[2K");
   if (is_shown) PrintRow(benchmark, m);
   return {.elapsed_s = m.step_s, .cpu_s = m.step_cpu_s, .counters = Counters(benchmark, m)};
@@ -114,11 +112,10 @@ std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf
 
 BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
   using B = const SchemeBenchmark&;
-  const Backend backend = MakeBackend({.kind = benchmarks.front().options.device,
-                                       .precision = benchmarks.front().plan.config.precision});
+  const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
   const auto joined = [&](auto value_of) { return Joined(benchmarks, value_of); };
   return {
-      {"device", joined([](B b) { return Name(b.options.device); })},
+      {"device", joined([](B b) { return Name(b.job.device); })},
       {"device_name", backend.device->description()},
       {"model", joined([](B b) { return b.plan.config.model.name; })},
       {"num_layers", joined([](B b) { return b.plan.config.model.num_layers; })},
@@ -129,25 +126,18 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
       {"batch_size", joined([](B b) { return b.plan.config.batch_size; })},
       {"parameter_count", joined([](B b) { return NumParameters(b.plan.config.model); })},
       {"world_size", joined([](B b) { return b.plan.config.sizes.world_size(); })},
-      {"num_threads", joined([](B b) { return b.options.threads_per_rank; })},
+      {"num_threads", joined([](B b) { return b.job.threads; })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
   };
 }
 
-// Throws Error unless the ranks of this process fit into memory, and there are kernels for them.
-void CheckCanRun(const SchemeBenchmark& benchmark, const Communicator* world) {
-  std::vector<int> ranks;
-  for (int rank = 0; rank < benchmark.plan.config.sizes.world_size(); ++rank) {
-    if (world == nullptr || rank == world->rank()) ranks.push_back(rank);
-  }
-  const Precision precision = benchmark.plan.config.precision;
-  const Backend backend = MakeBackend({.kind = benchmark.options.device, .precision = precision});
-  CheckMemory(benchmark.plan, ranks, backend,
-              CeilingMatmulBytes(benchmark.options.device, precision));
-  const RankMemory memory(benchmark.plan,
-                          CoordinatesOf(ranks.front(), benchmark.plan.config.sizes));
+// Throws Error unless the ranks fit into memory, and there are kernels for them.
+void CheckCanRun(const SchemeBenchmark& benchmark, RankStarter& ranks) {
+  CheckRanks(ranks, benchmark.job, benchmark.plan, NeedsOf(benchmark.job, benchmark.options));
+  const Backend backend = MakeBackend(benchmark.job.BackendOf(ranks.rank()));
+  const RankMemory memory(benchmark.plan, CoordinatesOf(ranks.rank(), benchmark.plan.config.sizes));
   backend.kernels->Reserve(memory.layout().Limits());
 }
 
@@ -165,7 +155,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   for (const SchemeBenchmark& benchmark : benchmarks) {
     fmt::print("memory: {} {} on {} rank(s) will allocate {}\n", Label(benchmark),
                PassName(benchmark.plan.config.pass), benchmark.plan.config.sizes.world_size(),
-               FormatBytes(PredictedBytes(benchmark.plan, benchmark.options)));
+               FormatBytes(PredictedBytes(benchmark.job, benchmark.plan)));
   }
   fmt::print("\n");
   PrintHeader();
@@ -176,37 +166,35 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
 
 std::string NameOf(const SchemeBenchmark& benchmark) {
   const JobConfig& config = benchmark.plan.config;
-  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", benchmark.scheme,
+  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", benchmark.job.scheme,
                                  config.model.name, config.sizes.world_size());
   const auto add = [&](std::string_view key, int64_t value) {
     if (value > 1) name += fmt::format("/{}:{}", key, value);
   };
-  add("tensor_parallel_size", benchmark.scheme == "megatron" ? 1 : config.sizes.tensor);
+  add("tensor_parallel_size", benchmark.job.scheme == "megatron" ? 1 : config.sizes.tensor);
   add("data_parallel_size", config.sizes.data);
   add("batch_size", config.batch_size);
   add("num_micro_batches", config.num_micro_batches);
   add("n_slices", static_cast<int64_t>(config.slices.size()));
   add("num_chunks", config.num_chunks);
-  return name + fmt::format("/device:{}/dtype:{}/pass:{}", Name(benchmark.options.device),
+  return name + fmt::format("/device:{}/dtype:{}/pass:{}", Name(benchmark.job.device),
                             Name(config.precision), PassName(config.pass));
 }
 
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
-                        const SchemeRunOptions& options) {
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
+                        RankStarter& ranks) {
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark),
                     .num_repetitions = benchmark.options.n_steps,
-                    .measure = [&] { return MeasureAndPrint(benchmark, options.world); }});
+                    .measure = [&] { return MeasureAndPrint(benchmark, ranks); }});
   }
-  const int rank = options.world == nullptr ? 0 : options.world->rank();
   const BenchmarkContext context = ContextOf(benchmarks);
   return RunBenchmarks(runs,
-                       {.result = options.result, .context = context, .rank = rank, .before = [&] {
-                          for (const SchemeBenchmark& benchmark : benchmarks) {
-                            CheckCanRun(benchmark, options.world);
-                          }
-                          if (rank == 0) PrintConditions(benchmarks, context);
+                       {.result = result, .context = context, .rank = ranks.rank(), .before = [&] {
+                          for (const SchemeBenchmark& benchmark : benchmarks)
+                            CheckCanRun(benchmark, ranks);
+                          if (ranks.rank() == 0) PrintConditions(benchmarks, context);
                         }});
 }
 

@@ -7,14 +7,15 @@
 
 #include "bench/harness/measure.h"
 #include "bench/harness/run_benchmarks.h"
-#include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
+#include "programs/job.h"
+#include "programs/rank_starter.h"
 
 namespace sluice {
 
 struct SchemeBenchmark {
-  std::string scheme;  // as people call it: `megatron` too
-  JobPlan plan;
+  Job job;
+  JobPlan plan;  // of job.config
   MeasureOptions options;
 };
 
@@ -22,15 +23,9 @@ struct SchemeBenchmark {
 // that are 1 are left out, except world_size.
 std::string NameOf(const SchemeBenchmark& benchmark);
 
-struct SchemeRunOptions {
-  ResultOptions result;
-  // This process as one rank, where ranks are processes; null: ranks are threads.
-  Communicator* world = nullptr;
-};
-
 // Measures all, with progress on stderr and the table on stdout (rank 0 alone); returns the exit
 // code.
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks,
-                        const SchemeRunOptions& options);
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
+                        RankStarter& ranks);
 
 }  // namespace sluice

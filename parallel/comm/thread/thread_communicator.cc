@@ -402,7 +402,7 @@ void RunRank(ThreadWorld& world, ThreadGroup& everyone, int rank,
     message = error.what();
     code = kBadInputExitCode;
   }
-  std::fprintf(stderr, "%s\n", message.c_str());
+  std::fprintf(stderr, "error: %s\n", message.c_str());
   std::fflush(stderr);
   std::_Exit(code);
 }
