@@ -5,28 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/conformance/conformance.h"
-
-namespace {
-thread_local int64_t num_allocations = 0;
-}  // namespace
-
-// Counted, to show that a step allocates nothing.  Not inlined, or the compiler sees malloc meet
-// delete.
-[[gnu::noinline]] void* operator new(size_t size) {
-  ++num_allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace sluice {
 namespace {
@@ -235,33 +219,6 @@ TEST(ThreadCommunicator, ASendWaitsForItsReceiveOnlyInRendezvousMode) {
     });
     EXPECT_EQ(send_came_first, mode == SendMode::kBuffered);
   }
-}
-
-TEST(ThreadCommunicator, StepsAllocateNothing) {
-  RunThreadRanks({.world_size = 4}, [](Communicator& comm) {
-    std::vector<float> activation(1000, 1.0F);
-    std::vector<float> gradient(1000, 1.0F);
-    std::vector<float> gathered(4000);
-    const int next = (comm.rank() + 1) % 4;
-    const int previous = (comm.rank() + 3) % 4;
-    const auto step = [&](int64_t index) {
-      comm.SetPosition({.step = index, .op_index = 1, .label = "Forward(stage=0)"});
-      const Transfer incoming = comm.Irecv({gradient.data(), 1000, DType::kFloat32}, {previous});
-      const Transfer outgoing = comm.Isend({activation.data(), 1000, DType::kFloat32}, {next});
-      comm.Wait(incoming);
-      comm.Wait(outgoing);
-      comm.AllReduce({gradient.data(), 1000, DType::kFloat32}, ReduceOp::kMax);
-      comm.AllGather({gradient.data(), 1000, DType::kFloat32}, gathered.data());
-      comm.ReduceScatter(gathered.data(), {gradient.data(), 1000, DType::kFloat32}, ReduceOp::kMax);
-      comm.Broadcast({gradient.data(), 1000, DType::kFloat32}, 2);
-      comm.Barrier();
-      comm.Drain();
-    };
-    for (int i = 0; i < 3; ++i) step(i);
-    const int64_t before = num_allocations;
-    for (int i = 3; i < 20; ++i) step(i);
-    EXPECT_EQ(num_allocations, before);
-  });
 }
 
 TEST(ThreadCommunicator, RefusesWhatTheCpuCannotReduce) {
