@@ -65,6 +65,21 @@ __device__ inline TileSource QueryRows(const AttentionShape& shape, const void* 
           shape.slice_len - begin, shape.head_dim};
 }
 
+// The queries of a block that owns a tile of them, and the last key that one of them sees.
+struct QueryTile {
+  int pair;
+  int first_query;
+  int last_key;
+};
+
+__device__ inline QueryTile OwnQueryTile(const AttentionShape& shape) {
+  // The last tiles have the most keys: they start first.
+  const unsigned index = gridDim.x - 1 - blockIdx.x;
+  const int first_query = static_cast<int>(index / shape.num_pairs) * kTile;
+  return {static_cast<int>(index % shape.num_pairs), first_query,
+          shape.prefix_len + min(first_query + kTile, shape.slice_len) - 1};
+}
+
 template <typename T, int D>
 struct TileForwardMemory {
   alignas(16) T q[kTile * kTileStride<T, D>];
@@ -132,11 +147,7 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
   extern __shared__ __align__(16) unsigned char memory[];
   auto& shared = *reinterpret_cast<TileForwardMemory<T, D>*>(memory);
   const AttentionShape& shape = params.shape;
-  // The last tiles have the most keys: they start first.
-  const int tile = static_cast<int>((gridDim.x - 1 - blockIdx.x) / shape.num_pairs);
-  const int pair = static_cast<int>((gridDim.x - 1 - blockIdx.x) % shape.num_pairs);
-  const int first_query = tile * kTile;
-  const int last_key = shape.prefix_len + min(first_query + kTile, shape.slice_len) - 1;
+  const auto [pair, first_query, last_key] = OwnQueryTile(shape);
   const float scale = rsqrtf(static_cast<float>(shape.head_dim));
 
   const auto load = [&](T* to, Role role, int begin) {
@@ -208,10 +219,7 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
   extern __shared__ __align__(16) unsigned char memory[];
   auto& shared = *reinterpret_cast<TileBackwardMemory<T, D>*>(memory);
   const AttentionShape& shape = params.shape;
-  const int tile = static_cast<int>((gridDim.x - 1 - blockIdx.x) / shape.num_pairs);
-  const int pair = static_cast<int>((gridDim.x - 1 - blockIdx.x) % shape.num_pairs);
-  const int first_query = tile * kTile;
-  const int last_key = shape.prefix_len + min(first_query + kTile, shape.slice_len) - 1;
+  const auto [pair, first_query, last_key] = OwnQueryTile(shape);
   const float scale = rsqrtf(static_cast<float>(shape.head_dim));
 
   const auto load = [&](T* to, Role role, int begin) {
