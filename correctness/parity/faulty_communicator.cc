@@ -46,6 +46,11 @@ class FaultyCommunicator : public Communicator {
   void Broadcast(Payload data, int root) override { inner_.Broadcast(data, root); }
   void Barrier() override { inner_.Barrier(); }
   void Drain() override { inner_.Drain(); }
+  void Connect(std::span<const int> receivers) override { inner_.Connect(receivers); }
+  void WaitUntil(const CommCall& call, const std::function<bool()>& done) override {
+    inner_.WaitUntil(call, done);
+  }
+  void ReportFault(std::exception_ptr fault) override { inner_.ReportFault(std::move(fault)); }
 
   std::unique_ptr<Communicator> Split(SplitKey key) override {
     const bool is_group = num_splits_++ == static_cast<int>(call_.group);

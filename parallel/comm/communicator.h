@@ -6,12 +6,12 @@
 //   comm.AllReduce({gradient, count, DType::kFloat32}, ReduceOp::kSum);
 //
 // One implementation per transport: threads of one process (thread/), processes of any number of
-// hosts (mpi/), GPUs.  Each passes the same conformance suite (conformance/).
+// hosts (mpi/), GPUs (nccl/).  Each passes the same conformance suite (conformance/).
 //
 // Completion. On the CPU a call has done its work when it returns; a transfer is complete when Wait
 // has returned.  On a device, a communicator is made for one compute stream: calls are ordered
 // after the work already on that stream, and Wait and the collectives order what is put on it
-// afterwards; the host does not wait before Drain.  Code written for the second is right for both.
+// afterwards; the host need not wait before Drain.  Code written for the second is right for both.
 //
 // Order. All ranks of a group issue the same collectives in the same order.  Sends and receives
 // between a pair of a group match in the order in which they were started, whatever tag or type. A
@@ -27,13 +27,15 @@
 // and bytes.  After a CommError the group is of no more use.
 //
 // Sums are made in rank order, 0 + 1 + 2 + ..., in the element's own type on the CPU: the same bits
-// on all ranks, in every run, on every CPU implementation.
+// on all ranks, in every run, on every CPU implementation.  GPUs add in an order of their own.
 //
 // Not thread-safe: one thread at a time.  After a warm-up, a step of the same transfers allocates
 // nothing.
 #pragma once
 
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -165,6 +167,18 @@ class Communicator {
   // ranks so.
   virtual int GlobalRank(int rank) const = 0;
 
+  // The same group with the same ranks, for host memory; itself on the CPU.
+  virtual Communicator& host() { return *this; }
+
+  // Whether calls enqueue work that a graph of the compute stream can hold.  What is captured must
+  // have been called before, on all ranks, so that connections exist and ranks have agreed.
+  bool can_capture() { return &host() != this; }
+
+  // Makes this rank able to send to `receivers`, besides those it could send to already.  All ranks
+  // of the group call it, each with its own list, before the first message.  A device allocates
+  // here; the CPU has nothing to do.
+  virtual void Connect(std::span<const int> receivers);
+
   // Starts all messages so that none waits for another of the same call, and returns without
   // waiting for any peer. `messages` is copied.
   virtual Transfer Start(std::span<const Message> messages) = 0;
@@ -179,7 +193,8 @@ class Communicator {
 
   // data  overwritten with the reduction over all ranks, in place.
   //
-  // On the CPU bf16 and fp16 cannot be reduced: Error.
+  // On the CPU bf16 and fp16 cannot be reduced: Error.  The maximum with a NaN is NaN on the CPU;
+  // a GPU may drop the NaN.
   virtual void AllReduce(Payload data, ReduceOp op) = 0;
 
   // shard     [count]              read; may be its own place in `gathered`
@@ -194,7 +209,7 @@ class Communicator {
   // data  read on `root`, overwritten elsewhere.
   virtual void Broadcast(Payload data, int root) = 0;
 
-  // Returns when all ranks have come here.
+  // Returns when all ranks have come here: on a device too the host waits, for hosts only.
   virtual void Barrier() = 0;
 
   // Makes the sub-group of this rank's color.  All ranks of this group call it.  The parent must
@@ -209,11 +224,23 @@ class Communicator {
   // not the group's: any of its communicators will do.
   void SetPosition(const SchedulePosition& position) { status_->SetPosition(position); }
 
+  // The three that follow are for a communicator that stands on this one, as that of GPUs does.
+
+  // Waits by polling until done() is true, as Wait does: with the deadline, noticing the faults of
+  // other ranks, and naming the rank at fault.  `call` says what is waited for; its peer is a rank
+  // of all, this rank itself for its own device, or -1 where none is known.  `done` may say more as
+  // it learns it (RankStatus::RefineWait).
+  virtual void WaitUntil(const CommCall& call, const std::function<bool()>& done) = 0;
+
+  // Tells of a fault of this rank that cannot be thrown, because what would be destroyed on the way
+  // may hang.  Ends the process, at once or, where ranks are threads, when the others have ended.
+  virtual void ReportFault(std::exception_ptr fault) = 0;
+
+  RankStatus& status() { return *status_; }
+
  protected:
   Communicator(int rank, int world_size, RankStatus* status)
       : rank_(rank), world_size_(world_size), status_(status) {}
-
-  RankStatus& status() { return *status_; }
 
  private:
   int rank_;

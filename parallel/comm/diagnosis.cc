@@ -17,21 +17,44 @@ std::string Activity(const RankView& view) {
 
 }  // namespace
 
+int FirstLate(std::span<const RankView> ranks, int rank) {
+  const auto first = [&](const auto& is_late) {
+    for (size_t other = 0; other < ranks.size(); ++other) {
+      if (static_cast<int>(other) != rank && is_late(ranks[other])) return static_cast<int>(other);
+    }
+    return -1;
+  };
+  const auto phase = [](const RankView& view) { return view.status->phase(); };
+  int late = first([&](const RankView& view) {
+    return view.status != nullptr && phase(view) <= RankPhase::kRunning && !IsWaiting(view);
+  });
+  if (late >= 0) return late;
+  late = first([&](const RankView& view) {
+    return view.status != nullptr && (phase(view) > RankPhase::kRunning ||
+                                      view.status->step() < ranks[rank].status->step());
+  });
+  if (late >= 0) return late;
+  return first([](const RankView& view) { return view.status == nullptr; });
+}
+
 int EndOfChain(std::span<const RankView> ranks, int rank) {
   for (size_t steps = 0; steps <= ranks.size(); ++steps) {
-    if (!IsWaiting(ranks[rank]) || ranks[rank].waits_for < 0) return rank;
-    rank = ranks[rank].waits_for;
+    const int next = ranks[rank].waits_for;
+    if (!IsWaiting(ranks[rank]) || next < 0 || next == rank) return rank;
+    rank = next;
   }
   return -1;
 }
 
 std::string DescribeDeadline(std::span<const RankView> ranks, int reporter, double waited_s) {
   const int culprit = EndOfChain(ranks, reporter);
+  const bool is_unknown =
+      culprit < 0 || (culprit == reporter && ranks[reporter].waits_for != reporter);
   const std::string wait = fmt::format("rank {} waited {:.3g} s in {} {}", reporter, waited_s,
                                        Describe(ranks[reporter].status->waiting()),
                                        ranks[reporter].status->DescribePosition());
   std::string text =
-      culprit < 0 || culprit == reporter
+      is_unknown
           ? fmt::format("deadline passed: {}; ranks wait for each other", wait)
           : fmt::format("deadline passed: rank {} does not respond: {}", culprit, wait);
   for (size_t rank = 0; rank < ranks.size(); ++rank) {

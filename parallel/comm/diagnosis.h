@@ -12,9 +12,14 @@ namespace sluice {
 struct RankView {
   // nullptr when it cannot be seen from here (another host).
   const RankStatus* status = nullptr;
-  // The rank that it waits for, -1 when none.
+  // The rank that it waits for, -1 when none; itself when it is its own device that does not end.
   int waits_for = -1;
 };
+
+// For a rank that waits for all, on a device, where nothing says for whom: the first other rank
+// that is in no wait, else the first at an earlier step or that has left, else the first that cannot
+// be seen from here; -1 when there is none.
+int FirstLate(std::span<const RankView> ranks, int rank);
 
 // Follows the waits from `rank` to the rank at their end, or returns -1 when they go in a circle.
 int EndOfChain(std::span<const RankView> ranks, int rank);

@@ -9,6 +9,14 @@
 #include "core/base/checked_math.h"
 
 namespace sluice {
+namespace {
+
+bool MovesBytes(CommOp op) {
+  return op != CommOp::kBarrier && op != CommOp::kSplit && op != CommOp::kConnect &&
+         op != CommOp::kDrain;
+}
+
+}  // namespace
 
 std::string_view Name(CommOp op) {
   switch (op) {
@@ -32,6 +40,10 @@ std::string_view Name(CommOp op) {
       return "Barrier";
     case CommOp::kSplit:
       return "Split";
+    case CommOp::kConnect:
+      return "Connect";
+    case CommOp::kDrain:
+      return "Drain";
   }
   return "?";
 }
@@ -39,9 +51,7 @@ std::string_view Name(CommOp op) {
 std::string Describe(const CommCall& call) {
   std::string text(Name(call.op));
   if (call.op == CommOp::kNone) return text;
-  if (call.op != CommOp::kBarrier && call.op != CommOp::kSplit) {
-    text += fmt::format(" of {}", FormatBytes(call.size_bytes));
-  }
+  if (MovesBytes(call.op)) text += fmt::format(" of {}", FormatBytes(call.size_bytes));
   if (call.peer >= 0) {
     const std::string_view direction = call.op == CommOp::kSend   ? "to"
                                        : call.op == CommOp::kRecv ? "from"

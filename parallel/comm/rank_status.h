@@ -25,6 +25,8 @@ enum class CommOp : uint8_t {
   kBroadcast,
   kBarrier,
   kSplit,
+  kConnect,  // making a connection between devices, or ending it
+  kDrain,    // all that was enqueued on the device
 };
 
 // "Send", "Recv", ...
@@ -62,6 +64,8 @@ class RankStatus {
   void BeginWait(const CommCall& call);
   // Within a wait: another rank is waited for now.
   void SetWaitPeer(int peer) { waiting_.peer.store(peer, std::memory_order_relaxed); }
+  // Within a wait: what is waited for is known better now.
+  void RefineWait(const CommCall& call) { waiting_.Store(call); }
   void EndWait();
 
   RankPhase phase() const { return phase_.load(std::memory_order_acquire); }

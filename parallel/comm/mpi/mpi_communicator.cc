@@ -92,6 +92,8 @@ class MpiCommunicator : public Communicator {
   void Barrier() override;
   std::unique_ptr<Communicator> Split(SplitKey key) override;
   void Drain() override { SLUICE_CHECK_EQ(num_outstanding_, 0); }
+  void WaitUntil(const CommCall& call, const std::function<bool()>& done) override;
+  void ReportFault(std::exception_ptr fault) override;
 
  private:
   // A request of a collective, and the member it goes to or comes from.
@@ -465,6 +467,12 @@ std::unique_ptr<Communicator> MpiCommunicator::Split(SplitKey key) {
   return std::make_unique<MpiCommunicator>(process_, group, std::move(global_ranks), rank_in_group);
 }
 
+void MpiCommunicator::WaitUntil(const CommCall& call, const std::function<bool()>& done) {
+  status().BeginWait(call);
+  process_.WaitUntil(done);
+  status().EndWait();
+}
+
 void RunAllRanks(MpiProcess& process, const std::function<void(Communicator&)>& run_rank) {
   int size = 0;
   process.Check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
@@ -507,6 +515,11 @@ Fault DescribeFault(int rank, const RankStatus& status, std::exception_ptr fault
   std::fflush(nullptr);
   if (write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(fault.exit_code);
   _exit(fault.exit_code);
+}
+
+void MpiCommunicator::ReportFault(std::exception_ptr fault) {
+  EndWithFault(process_.board(), process_.rank(),
+               DescribeFault(process_.rank(), status(), std::move(fault)));
 }
 
 }  // namespace

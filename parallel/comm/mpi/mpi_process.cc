@@ -112,6 +112,12 @@ std::vector<RankView> MpiProcess::Views() const {
     const RankStatus& status = boards_[rank]->status;
     views[rank] = {&status, status.wait_peer()};
   }
+  for (int rank = 0; rank < world_size_; ++rank) {
+    // A device that waits for all: other waits know for whom.
+    const bool is_unknown = views[rank].status != nullptr &&
+                            views[rank].status->wait_begin_ns() != 0 && views[rank].waits_for < 0;
+    if (is_unknown) views[rank].waits_for = FirstLate(views, rank);
+  }
   return views;
 }
 

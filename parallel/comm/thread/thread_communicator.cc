@@ -30,6 +30,10 @@ using internal::Woken;
 constexpr std::chrono::milliseconds kSupervisionInterval(50);
 constexpr std::chrono::seconds kGrace(2);
 
+// Of waits for a device: polls that yield, then pauses between polls.
+constexpr int64_t kDeviceYields = 1000;
+constexpr std::chrono::microseconds kDevicePause(20);
+
 // Transfer ids are a pool index and how often it was used, so that a stale one is noticed.
 constexpr int64_t kMaxRequests = 1 << 20;
 
@@ -69,6 +73,8 @@ class ThreadCommunicator : public Communicator {
   void Barrier() override;
   std::unique_ptr<Communicator> Split(SplitKey key) override;
   void Drain() override { SLUICE_CHECK_EQ(num_outstanding_, 0); }
+  void WaitUntil(const CommCall& call, const std::function<bool()>& done) override;
+  void ReportFault(std::exception_ptr fault) override;
 
  private:
   ThreadRequest* TakeRequest(const Message& message);
@@ -355,6 +361,20 @@ std::unique_ptr<Communicator> ThreadCommunicator::Split(SplitKey key) {
   return std::make_unique<ThreadCommunicator>(world_, group, group.MemberOf(global_rank_));
 }
 
+void ThreadCommunicator::WaitUntil(const CommCall& call, const std::function<bool()>& done) {
+  world_.SetDeviceWait(global_rank_);
+  status().BeginWait(call);
+  for (int64_t num_polls = 0; !done(); ++num_polls) {
+    world_.CheckNotFailed(global_rank_);
+    if (num_polls < kDeviceYields) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kDevicePause);
+    }
+  }
+  status().EndWait();
+}
+
 // The fault of a rank's own code, with the rank named; null for a rank that was only woken.
 std::exception_ptr NameRank(int rank, const RankStatus& status, std::exception_ptr fault) {
   const std::string who = fmt::format("rank {}: ", rank);
@@ -372,6 +392,10 @@ std::exception_ptr NameRank(int rank, const RankStatus& status, std::exception_p
   } catch (...) {
     return std::make_exception_ptr(CommError(who + "unknown exception" + where, kFaultExitCode));
   }
+}
+
+void ThreadCommunicator::ReportFault(std::exception_ptr fault) {
+  if (auto named = NameRank(global_rank_, status(), fault)) world_.Fail(named);
 }
 
 void RunRank(ThreadWorld& world, ThreadGroup& everyone, int rank,

@@ -88,18 +88,31 @@ ThreadWorld::CopyScope::CopyScope(ThreadWorld& world, int rank)
 ThreadWorld::CopyScope::~CopyScope() { copying_.store(false, std::memory_order_release); }
 
 void ThreadWorld::SetWait(int rank, const ThreadRequest* request) {
+  ranks_[rank].on_device.store(false, std::memory_order_relaxed);
   ranks_[rank].group.store(nullptr, std::memory_order_relaxed);
   ranks_[rank].request.store(request, std::memory_order_release);
 }
 
 void ThreadWorld::SetWait(int rank, ThreadGroup* group, uint32_t generation) {
+  ranks_[rank].on_device.store(false, std::memory_order_relaxed);
   ranks_[rank].request.store(nullptr, std::memory_order_relaxed);
   ranks_[rank].generation.store(generation, std::memory_order_relaxed);
   ranks_[rank].group.store(group, std::memory_order_release);
 }
 
+void ThreadWorld::SetDeviceWait(int rank) {
+  ranks_[rank].request.store(nullptr, std::memory_order_relaxed);
+  ranks_[rank].group.store(nullptr, std::memory_order_relaxed);
+  ranks_[rank].on_device.store(true, std::memory_order_release);
+}
+
+bool ThreadWorld::IsUnsatisfied(int rank) const {
+  return ranks_[rank].on_device.load(std::memory_order_acquire) || WaitsFor(rank) >= 0;
+}
+
 int ThreadWorld::WaitsFor(int rank) const {
   const Rank& waiter = ranks_[rank];
+  if (waiter.on_device.load(std::memory_order_acquire)) return waiter.status.wait_peer();
   if (const ThreadRequest* request = waiter.request.load(std::memory_order_acquire)) {
     if (request->done.load(std::memory_order_acquire) != 0) return -1;
     return waiter.status.wait_peer();
@@ -114,6 +127,11 @@ std::vector<RankView> ThreadWorld::Views() const {
   std::vector<RankView> views(ranks_.size());
   for (size_t rank = 0; rank < views.size(); ++rank) {
     views[rank] = {&ranks_[rank].status, WaitsFor(static_cast<int>(rank))};
+  }
+  for (int rank = 0; rank < size(); ++rank) {
+    const bool is_unknown = ranks_[rank].on_device.load(std::memory_order_relaxed) &&
+                            views[rank].status->wait_begin_ns() != 0 && views[rank].waits_for < 0;
+    if (is_unknown) views[rank].waits_for = FirstLate(views, rank);
   }
   return views;
 }
@@ -135,7 +153,7 @@ void ThreadWorld::Supervise() {
     if (status.wait_begin_ns() != wait_begin_ns) continue;
     if (gone >= 0) {
       Fail(std::make_exception_ptr(CommError(DescribeLeft(Views(), rank, gone), kFaultExitCode)));
-    } else if (waited_s > options_.timeout_s && WaitsFor(rank) >= 0) {
+    } else if (waited_s > options_.timeout_s && IsUnsatisfied(rank)) {
       Fail(std::make_exception_ptr(
           CommError(DescribeDeadline(Views(), rank, waited_s), kDeadlineExitCode)));
     }

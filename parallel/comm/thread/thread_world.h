@@ -83,6 +83,8 @@ class ThreadWorld {
   // What rank `rank` waits for, told before WaitUntil, for the supervisor.
   void SetWait(int rank, const ThreadRequest* request);
   void SetWait(int rank, ThreadGroup* group, uint32_t generation);
+  // For what a device does: the status says for whom, if anyone knows.
+  void SetDeviceWait(int rank);
 
   // Looks for waits past their deadline and for waits on ranks that have left.
   void Supervise();
@@ -95,10 +97,13 @@ class ThreadWorld {
     std::atomic<const ThreadRequest*> request{nullptr};
     std::atomic<ThreadGroup*> group{nullptr};
     std::atomic<uint32_t> generation{0};
+    std::atomic<bool> on_device{false};
   };
 
   // The rank that `rank` still waits for, or -1.
   int WaitsFor(int rank) const;
+  // Whether the wait that `rank` is in has not ended, as far as others can see.
+  bool IsUnsatisfied(int rank) const;
   std::vector<RankView> Views() const;
 
   CommOptions options_;
