@@ -19,22 +19,23 @@ std::string Activity(const RankView& view) {
 
 int FirstLate(std::span<const RankView> ranks, int rank) {
   const auto first = [&](const auto& is_late) {
-    for (size_t other = 0; other < ranks.size(); ++other) {
-      if (static_cast<int>(other) != rank && is_late(ranks[other])) return static_cast<int>(other);
+    for (int other = 0; other < static_cast<int>(ranks.size()); ++other) {
+      if (other != rank && is_late(ranks[other], other)) return other;
     }
     return -1;
   };
   const auto phase = [](const RankView& view) { return view.status->phase(); };
-  int late = first([&](const RankView& view) {
-    return view.status != nullptr && phase(view) <= RankPhase::kRunning && !IsWaiting(view);
+  int late = first([&](const RankView& view, int other) {
+    return view.status != nullptr && phase(view) <= RankPhase::kRunning &&
+           (!IsWaiting(view) || view.waits_for == other);
   });
   if (late >= 0) return late;
-  late = first([&](const RankView& view) {
-    return view.status != nullptr && (phase(view) > RankPhase::kRunning ||
-                                      view.status->step() < ranks[rank].status->step());
+  late = first([&](const RankView& view, int) {
+    return view.status != nullptr &&
+           (phase(view) > RankPhase::kRunning || view.status->step() < ranks[rank].status->step());
   });
   if (late >= 0) return late;
-  return first([](const RankView& view) { return view.status == nullptr; });
+  return first([](const RankView& view, int) { return view.status == nullptr; });
 }
 
 int EndOfChain(std::span<const RankView> ranks, int rank) {
@@ -54,9 +55,8 @@ std::string DescribeDeadline(std::span<const RankView> ranks, int reporter, doub
                                        Describe(ranks[reporter].status->waiting()),
                                        ranks[reporter].status->DescribePosition());
   std::string text =
-      is_unknown
-          ? fmt::format("deadline passed: {}; ranks wait for each other", wait)
-          : fmt::format("deadline passed: rank {} does not respond: {}", culprit, wait);
+      is_unknown ? fmt::format("deadline passed: {}; ranks wait for each other", wait)
+                 : fmt::format("deadline passed: rank {} does not respond: {}", culprit, wait);
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     text += fmt::format("\n  rank {} {}", rank, Activity(ranks[rank]));
   }

@@ -17,8 +17,8 @@ struct RankView {
 };
 
 // For a rank that waits for all, on a device, where nothing says for whom: the first other rank
-// that is in no wait, else the first at an earlier step or that has left, else the first that cannot
-// be seen from here; -1 when there is none.
+// that is in no wait, or waits for its own device; else the first at an earlier step or that has
+// left; else the first that cannot be seen from here; -1 when there is none.
 int FirstLate(std::span<const RankView> ranks, int rank);
 
 // Follows the waits from `rank` to the rank at their end, or returns -1 when they go in a circle.

@@ -26,6 +26,8 @@ FAULTS = {
     "abort": (r"rank {r} was killed by signal 6 \(Aborted\) " + POSITION, 134),
     "stop": (r"rank {r} does not respond: rank \d+ waited .* in \w+ of 4.0 KiB .* rank \d+ at step 3, op", 124),
     "sleep": (r"rank {r} does not respond: rank \d+ waited .* in \w+ of 4.0 KiB .* rank \d+ at step 3, op", 124),
+    "device_stop": (r"rank {r} does not respond: rank \d+ waited .* in Drain at step 3, op 1", 124),
+    "report": (r"rank {r}: the abort hangs \(" + POSITION, 1),
     "error": (r"rank {r}: the kernel broke \(" + POSITION, 1),
     "exit0": (r"rank {r} left before step 3 was done, with exit code 0", 1),
     "return": (r"rank {r} left before step 3: rank \d+ waits for it in", 1),

@@ -6,6 +6,7 @@
 // given text.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ namespace sluice {
 struct ConformanceCase {
   std::string_view name;
   void (*run)(Communicator& comm);
+  // What is promised of the CPU only: the order of sums, NaN in a maximum.
+  enum class Of : uint8_t { kAll, kCpu } of = Of::kAll;
 };
 
 std::span<const ConformanceCase> ConformanceCases();

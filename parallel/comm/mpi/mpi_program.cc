@@ -59,6 +59,15 @@ void Break(std::string_view kind) {
   if (kind == "exit0") std::exit(0);
 }
 
+// As a rank whose device waits for all, but the faulty one, which stops or cannot unwind.
+void BreakBesideDevices(Communicator& comm, std::string_view kind, bool is_faulty) {
+  if (is_faulty && kind == "device_stop") std::raise(SIGSTOP);
+  if (is_faulty && kind == "report") {
+    comm.ReportFault(std::make_exception_ptr(std::runtime_error("the abort hangs")));
+  }
+  comm.WaitUntil({CommOp::kDrain}, [] { return false; });
+}
+
 // A pipeline's neighbours and an all-reduce, step after step, until one rank breaks.
 void RunFaultySteps(Communicator& comm, std::string_view kind, int faulty_rank) {
   fmt::print("pid {}\n", getpid());
@@ -74,6 +83,9 @@ void RunFaultySteps(Communicator& comm, std::string_view kind, int faulty_rank) 
     if (comm.rank() == faulty_rank && step == 3) {
       if (kind == "return") return;
       Break(kind);
+    }
+    if (step == 3 && (kind == "device_stop" || kind == "report")) {
+      BreakBesideDevices(comm, kind, comm.rank() == faulty_rank);
     }
     const Payload activation{x.data(), 512, DType::kFloat64};
     if (comm.rank() > 0) comm.Recv(activation, {.rank = comm.rank() - 1});

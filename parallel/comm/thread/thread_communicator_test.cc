@@ -128,6 +128,25 @@ TEST_P(Faults, DeadlineFollowsTheChainOfWaits) {
   EXPECT_THAT(FirstLine(fault.message), HasSubstr("Recv of 8 B from rank"));
 }
 
+// Where a device waits for all, the rank that does not wait is at fault; a rank whose own device
+// does not end is named before that.
+TEST_P(Faults, DeadlineOfADevice) {
+  const int last = GetParam() - 1;
+  for (const bool is_own_device : {false, true}) {
+    const Fault fault = RunFault(GetParam(), 0.3, [&](Communicator& comm) {
+      comm.SetPosition({.step = 6});
+      if (comm.rank() == last && !is_own_device) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+      }
+      comm.WaitUntil({CommOp::kDrain, comm.rank() == last ? last : -1}, [] { return false; });
+    });
+    EXPECT_EQ(fault.exit_code, kDeadlineExitCode);
+    EXPECT_THAT(FirstLine(fault.message),
+                AllOf(HasSubstr(fmt::format("rank {} does not respond", last)),
+                      HasSubstr("in Drain"), HasSubstr("at step 6")));
+  }
+}
+
 // A rendezvous send waits for its receive: crossed sends are a deadlock, and seen as one.
 TEST_P(Faults, DeadlockIsNamed) {
   const Fault fault = RunFault(GetParam(), 0.3, [&](Communicator& comm) {
