@@ -23,7 +23,7 @@ def scheme_program(name, defaults, smoke_flags, tags = []):
         name = name + "_smoke_test",
         size = "small",
         srcs = [":" + name],
-        args = smoke_flags + ["--n_steps=2", "--calibration_runs=0"],
+        args = smoke_flags + ["--n_steps=2"],
     )
 
 def configuration_target(scheme, model, world_size, flags = [], device = "cpu"):

@@ -1,56 +1,50 @@
-// The frozen calibration kernel: a fixed amount of single-threaded work, timed in the same process
-// as a benchmark, so that a slow or busy machine slows both and their ratio stays.  tools/perf
-// divides a target's minimum CPU time by the kernel's.
+// The frozen calibration kernel: a fixed amount of work for one thread, timed between a benchmark's
+// repetitions, so that a slow or busy machine slows both and their ratio stays.  tools/perf divides
+// a target's CPU time by the kernel's.
 //
-// The work is a mix like that of the targets: small matrix products that live in the first and
-// second level cache, and a triad streaming over arrays that fit in neither; about 20 ms together
-// on a 2.6 GHz server core.
+// The work is multiply-adds on vectors that stay in registers.  It touches no memory: it follows
+// the clock of the core and whatever else slows every instruction, repeats to a few parts in a
+// thousand, and leaves the caches as the benchmark's last repetition left them.  A kernel that
+// streams through memory would follow a neighbour's use of the caches as well, but with a scatter
+// of its own (6 to 12 % between processes where the targets have 1 %) that is not the target's:
+// docs/regression.md has the figures.
 //
-// Frozen: ratios recorded over months are compared, so the arithmetic, the sizes and their order
-// never change under one kCalibrationVersion.  A change makes a new version, and tools/perf refuses
-// to compare across versions.
+// Frozen: ratios recorded over months are compared, so the arithmetic and its amount never change
+// under one kCalibrationVersion.  A change makes a new version, and tools/perf refuses to compare
+// across versions.
 #pragma once
 
 #include <cstdint>
-#include <limits>
-#include <vector>
 
 namespace sluice {
 
-inline constexpr int kCalibrationVersion = 1;
+inline constexpr int kCalibrationVersion = 2;
 
-// Holds the kernel's arrays, allocated and touched by the constructor.  Used by one thread:
+// Used by one thread:
 //
 //   Calibration calibration;
-//   for (int i = 0; i < 3; ++i) calibration.Run();   // before, between and after the target's runs
-//   context["calibration_cpu_ns"] = calibration.min_cpu_ns();
+//   for (size_t i = 0; i < num_repetitions; ++i) {
+//     samples.calibration_cpu_s[i] = calibration.CpuSeconds();
+//     ... time repetition i ...
+//   }
 class Calibration {
  public:
-  Calibration();
+  // Does the work five times, about 40 us each on a 2.6 GHz server core, and returns the median of
+  // the CPU times that the calling thread spent in each: an interrupt in one of them changes
+  // nothing.
+  double CpuSeconds();
 
-  // Does the work once and returns the CPU time that the calling thread spent in it.
-  int64_t Run();
-
-  // The smallest time of all runs so far; the largest int64_t before the first.
-  int64_t min_cpu_ns() const { return min_cpu_ns_; }
-
-  // A value computed from every array element, the same after every run and in every process of
-  // one build: proof that the whole work was done, and nothing that a compiler could leave out.
+  // How many multiply-adds were done so far, counted by the work itself: proof that it was done,
+  // and nothing that a compiler could leave out.
   double checksum() const { return checksum_; }
 
  private:
-  struct alignas(32) Block {
-    float values[8];
-  };
+  void MultiplyAdd();
 
-  static void Fill(std::vector<Block>* blocks, int period);
-  static double Sum(const std::vector<Block>& blocks);
-  void MultiplyMatrices();
-  void StreamTriad();
-
-  std::vector<Block> a_, b_, c_;  // [kMatrixSize, kMatrixSize] floats each
-  std::vector<Block> x_, y_, z_;  // [kStreamLength] floats each
-  int64_t min_cpu_ns_ = std::numeric_limits<int64_t>::max();
+  // Both 1, so that each multiply-add adds one to what MultiplyAdd returns the sum of; members,
+  // so that the compiler does not know.
+  float factor_ = 1;
+  float addend_ = 1;
   double checksum_ = 0;
 };
 

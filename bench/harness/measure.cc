@@ -8,7 +8,9 @@
 #include <map>
 #include <memory>
 
+#include "bench/harness/calibration.h"
 #include "bench/harness/ceiling.h"
+#include "bench/harness/counted.h"
 #include "bench/harness/cpu_time.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
@@ -60,20 +62,26 @@ void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double
 struct RankTimes {
   std::vector<double> step_s;
   std::vector<double> step_cpu_s;
+  std::vector<double> calibration_cpu_s;  // of one rank on the cpu
   std::vector<std::vector<double>> op_s;  // [ops][n_steps]
 };
 
-RankTimes TimeSteps(Executor& executor, Stream& stream, Communicator& world, int64_t n_steps) {
+RankTimes TimeSteps(Executor& executor, Stream& stream, Communicator& world,
+                    const MeasureOptions& options) {
+  Calibration calibration;
+  const bool is_calibrated = options.device == DeviceKind::kCpu && world.world_size() == 1;
   const std::unique_ptr<StreamTimer> timer = stream.MakeTimer();
   RankTimes times;
-  times.step_s.resize(static_cast<size_t>(n_steps));
-  times.step_cpu_s.resize(static_cast<size_t>(n_steps));
-  times.op_s.assign(executor.ops().size(), std::vector<double>(static_cast<size_t>(n_steps)));
+  const auto n_steps = static_cast<size_t>(options.n_steps);
+  times.step_s.resize(n_steps);
+  times.step_cpu_s.resize(n_steps);
+  times.op_s.assign(executor.ops().size(), std::vector<double>(n_steps));
   for (size_t step = 0; step < times.step_s.size(); ++step) {
+    if (is_calibrated) times.calibration_cpu_s.push_back(calibration.CpuSeconds());
     world.Barrier();
     const double begin_cpu_s = ProcessCpuSeconds();
     timer->Begin();
-    executor.EnqueueStep();
+    RunCounted([&] { executor.EnqueueStep(); });
     timer->End();
     executor.FinishStep();
     times.step_s[step] = static_cast<double>(timer->ElapsedNs()) * 1e-9;
@@ -195,12 +203,13 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   CheckFinite(plan, executor, *backend.device, m.loss);
 
   const int64_t allocations_before = backend.device->num_allocations();
-  RankTimes times = TimeSteps(executor, *backend.stream, world, options.n_steps);
+  RankTimes times = TimeSteps(executor, *backend.stream, world, options);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
 
   m.step_s = times.step_s;
   world.AllReduce({m.step_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.step_cpu_s = times.step_cpu_s;
+  m.calibration_cpu_s = times.calibration_cpu_s;
   m.median_s = Median(m.step_s);
   m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
   m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());

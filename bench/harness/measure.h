@@ -35,6 +35,10 @@ struct Prediction {
 struct Measurement {
   std::vector<double> step_s;      // [n_steps], maximum over ranks
   std::vector<double> step_cpu_s;  // [n_steps], of this process: its ranks and threads
+
+  // [n_steps], Calibration::CpuSeconds before each; empty on cuda and over several ranks.
+  std::vector<double> calibration_cpu_s;
+
   double median_s = 0;
   double min_s = 0;
   double max_s = 0;

@@ -4,14 +4,11 @@
 
 SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
 SLUICE_TEXT_FLAG(filter, ".", "only benchmarks whose name matches this regular expression");
-SLUICE_INT_FLAG(calibration_runs, 3, 0, 1000, "runs of the frozen calibration kernel");
 
 namespace sluice {
 
 ResultOptions ResultOptionsFromFlags() {
-  return {.filter = FLAGS_filter,
-          .json_out = FLAGS_json_out,
-          .num_calibration_runs = FLAGS_calibration_runs};
+  return {.filter = FLAGS_filter, .json_out = FLAGS_json_out};
 }
 
 }  // namespace sluice

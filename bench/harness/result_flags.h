@@ -1,7 +1,7 @@
 // The flags that say which benchmarks run and where their results go; every program of bench has
 // them.
 //
-//   --json_out --filter --calibration_runs
+//   --json_out --filter
 #pragma once
 
 #include "bench/harness/run_benchmarks.h"

@@ -35,8 +35,11 @@ class Measured {
     for ([[maybe_unused]] auto _ : state) {
       state.SetIterationTime(samples_.elapsed_s[next_repetition_]);
     }
-    ++next_repetition_;
     for (const auto& [name, value] : samples_.counters) state.counters[name] = value;
+    if (!samples_.calibration_cpu_s.empty()) {
+      state.counters["calibration_cpu_ns"] = samples_.calibration_cpu_s[next_repetition_] * 1e9;
+    }
+    ++next_repetition_;
   }
 
   // Google Benchmark clocked only the handing over of a time that had been measured before: puts
@@ -59,6 +62,9 @@ class Measured {
     }
     SLUICE_CHECK_EQ(static_cast<int64_t>(samples_.elapsed_s.size()), benchmark_.num_repetitions);
     SLUICE_CHECK_EQ(samples_.cpu_s.size(), samples_.elapsed_s.size());
+    if (!samples_.calibration_cpu_s.empty()) {
+      SLUICE_CHECK_EQ(samples_.calibration_cpu_s.size(), samples_.elapsed_s.size());
+    }
     for (const auto& [name, value] : samples_.counters) {
       if (!std::isfinite(value)) error_ = fmt::format("{} is not finite", name);  // JSON has no NaN
     }
@@ -116,22 +122,19 @@ class StrictReporter : public benchmark::BenchmarkReporter {
   int num_failed_ = 0;
 };
 
-BenchmarkContext CalibrationContext(int64_t num_runs) {
-  if (num_runs == 0) return {};
-  Calibration calibration;
-  for (int64_t i = 0; i < num_runs; ++i) calibration.Run();
-  return {{"calibration_cpu_ns", std::to_string(calibration.min_cpu_ns())},
-          {"calibration_version", std::to_string(kCalibrationVersion)}};
-}
-
 }  // namespace
 
 BenchmarkContext BuildContext() {
   const BuildInfo& info = GetBuildInfo();
-  return {{"commit", info.commit},       {"dirty", info.tree == "clean" ? "false" : "true"},
-          {"compiler", info.compiler},   {"compiler_flags", info.flags},
-          {"build_mode", info.mode},     {"ndebug", info.has_asserts ? "false" : "true"},
-          {"sanitizer", info.sanitizer}, {"blas", cpu::BlasDescription()}};
+  return {{"commit", info.commit},
+          {"dirty", info.tree == "clean" ? "false" : "true"},
+          {"compiler", info.compiler},
+          {"compiler_flags", info.flags},
+          {"build_mode", info.mode},
+          {"ndebug", info.has_asserts ? "false" : "true"},
+          {"sanitizer", info.sanitizer},
+          {"blas", cpu::BlasDescription()},
+          {"calibration_version", std::to_string(kCalibrationVersion)}};
 }
 
 std::vector<Benchmark> Selected(const std::vector<Benchmark>& benchmarks,
@@ -169,8 +172,7 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
         ->Repetitions(static_cast<int>(benchmark.num_repetitions))
         ->Unit(benchmark::kMillisecond);
   }
-  for (const BenchmarkContext& context :
-       {BuildContext(), options.context, CalibrationContext(options.result.num_calibration_runs)}) {
+  for (const BenchmarkContext& context : {BuildContext(), options.context}) {
     for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   }
   StrictReporter reporter(measured_by_name, options.rank);

@@ -25,6 +25,10 @@ struct Samples {
   std::vector<double> elapsed_s;
   std::vector<double> cpu_s;  // of this process, all its threads
 
+  // Calibration::CpuSeconds beside each repetition, written with its row; empty where CPU time is
+  // not what is compared (cuda, several ranks).
+  std::vector<double> calibration_cpu_s;
+
   // Numbers about all repetitions together, by name: the same in each row.
   std::map<std::string, double> counters;
 };
@@ -41,7 +45,6 @@ struct Benchmark {
 struct ResultOptions {
   std::string filter = ".";  // a regular expression over the benchmarks' names
   std::string json_out;      // the path of the result file; empty: none
-  int64_t num_calibration_runs = 3;
 };
 
 // Key and value, in the order of printing.
@@ -55,7 +58,8 @@ struct BenchmarkRunOptions {
   std::function<void()> before;
 };
 
-// Of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer, blas.
+// Of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer, blas,
+// calibration_version.
 BenchmarkContext BuildContext();
 
 // Runs those that the filter selects, in order; returns the exit code.  Throws Error where the

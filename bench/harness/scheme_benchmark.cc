@@ -96,7 +96,10 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks) {
   const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, benchmark.options);
   if (is_terminal) fmt::print(stderr, "\033[2K");
   if (is_shown) PrintRow(benchmark, m);
-  return {.elapsed_s = m.step_s, .cpu_s = m.step_cpu_s, .counters = Counters(benchmark, m)};
+  return {.elapsed_s = m.step_s,
+          .cpu_s = m.step_cpu_s,
+          .calibration_cpu_s = m.calibration_cpu_s,
+          .counters = Counters(benchmark, m)};
 }
 
 // The values of a context key over all benchmarks, once each.

@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 
+#include "bench/harness/calibration.h"
+#include "bench/harness/counted.h"
 #include "bench/harness/cpu_time.h"
 #include "bench/harness/median.h"
 #include "core/base/error.h"
@@ -22,7 +24,7 @@ constexpr int kNumCopies = 5;
 
 double TimeOnce(Backend& backend, StreamTimer& timer, const KernelCall& call) {
   timer.Begin();
-  call.run(*backend.kernels);
+  RunCounted([&] { call.run(*backend.kernels); });
   timer.End();
   return static_cast<double>(timer.ElapsedNs()) * 1e-9;
 }
@@ -107,7 +109,11 @@ Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark)
   const auto num_steps = static_cast<size_t>(timing.n_steps);
   Samples samples = {.elapsed_s = std::vector<double>(num_steps),
                      .cpu_s = std::vector<double>(num_steps)};
+  Calibration calibration;
   for (size_t i = 0; i < num_steps; ++i) {
+    if (timing.backend.kind == DeviceKind::kCpu) {
+      samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
+    }
     const double begin_cpu_s = ProcessCpuSeconds();
     samples.elapsed_s[i] = TimeOnce(backend, *timer, call);
     samples.cpu_s[i] = ProcessCpuSeconds() - begin_cpu_s;

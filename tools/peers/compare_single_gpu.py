@@ -117,7 +117,7 @@ class Comparison:
     def run_sluice(self, model, dtype, which_pass, extra):
         command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={model}", f"--dtype={dtype}",
                    f"--pass={which_pass}", f"--n_steps={self.flags.n_steps}", "--n_warmup_steps=3",
-                   "--calibration_runs=0", "--json_out=JSON", *extra]
+                   "--json_out=JSON", *extra]
         begin = time.monotonic()
         with MemoryWatch() as memory:
             found, output = self.run(command, self.flags.run_limit_s)

@@ -4,8 +4,8 @@
     screen    every target, num_screen_pairs pairs
     confirm   more pairs for what the screen did not show to be SAME: suspects first, while the budget lasts
 
-A suspect is judged on num_confirm_pairs fresh pairs alone, because the screen chose it for being slow (or fast).  The
-undecided were not chosen so: they get as many pairs as would decide, judged together with those of the screen.
+A suspect is judged on num_confirm_pairs fresh pairs alone, because the screen chose it for being slow.  The undecided
+were not chosen so: they get as many pairs as would decide, judged together with those of the screen.
 """
 
 import dataclasses

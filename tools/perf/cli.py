@@ -117,6 +117,8 @@ def _add_ab(parser):
     parser.add_argument("--allow-noisy", action="store_true", help="measure on a machine that is found unfit")
     parser.add_argument("--allow-change", type=_words, default=[], metavar="KEY,...",
                         help="context keys that may differ between the sides, a library's version, say")
+    parser.add_argument("--ir", action="store_true",
+                        help="count instructions too, as perf ir does; slow, and decides nothing here")
     parser.add_argument("--json", metavar="FILE", help="everything measured")
     parser.add_argument("--md", metavar="FILE", help="the report as markdown")
     parser.add_argument("--html", metavar="FILE", help="the report with its pictures, one file")
@@ -151,12 +153,15 @@ def _add_ir(parser):
 
 
 def _add_selftest(parser):
-    """Measures the tool's own false alarms (aa: identical sides) or power (inject: cand does more work)."""
-    parser.add_argument("kind", choices=["aa", "inject"])
+    """Measures the tool's own false alarms (aa: identical sides) or power (inject: cand does more work), or sums up what
+    was measured (summary)."""
+    parser.add_argument("kind", choices=["aa", "inject", "summary"])
     parser.add_argument("--pct", type=_number, default=5.0, metavar="P", help="more work in inject (default 5)")
-    parser.add_argument("--trials", type=_count(1), default=20, metavar="N", help="default %(default)s")
+    parser.add_argument("--trials", type=_count(1), default=20, metavar="N",
+                        help="run until --out holds so many of this kind (default %(default)s)")
     parser.add_argument("--noise", action="store_true", help="beside the bundled noise generator")
-    parser.add_argument("--out", metavar="FILE", help="add the trials to this file, and sum up all it then holds")
+    parser.add_argument("--out", metavar="FILE", help="add the trials to this file, and sum up all it then holds; for summary, the file "
+                        "to sum up (default docs/results/perf_selftest.jsonl)")
     _add_rules(parser)
 
 

@@ -12,8 +12,8 @@ import time
 from tools.perf import ab as ab_module
 from tools.perf import history as history_module
 from tools.perf import (
-    cli, instructions, machine, plain_compare, record as record_module, report_html, report_text,
-    selftest as selftest_module, sides, trends, verdicts,
+    cli, instructions, machine, record as record_module, report_html, report_text, selftest as selftest_module,
+    selftest_summary, sides, trends, verdicts,
 )
 from tools.perf.errors import InputError
 from tools.perf.judge import Rules
@@ -34,10 +34,14 @@ def ab(flags):
             _rules(flags), runner, seed, flags.budget, flags.allow_change, ab_module.print_progress)
         started = time.monotonic()
         rows = comparer.run(base, cand)
+        wall_s = time.monotonic() - started
+        counted = instructions.compare(base, cand, 1, flags.timeout, _print_counting) if flags.ir else None
     code = verdicts.exit_code((row["verdict"] for row in rows), flags.allow_unsure)
     document = ab_module.document(
-        (base, cand), rows, _rules(flags), seed, fitness, machine.facts(), time.monotonic() - started, code)
-    document["selftest"] = selftest_module.last_measured(_checkout())
+        (base, cand), rows, _rules(flags), seed, fitness, machine.facts(), wall_s, code)
+    if counted is not None:
+        document["instructions"] = counted
+    document["selftest"] = selftest_summary.last_measured(_checkout())
     _write(flags.json, json.dumps(document, indent=1) + "\n")
     _write(flags.md, report_text.markdown(document))
     if flags.html:
@@ -82,17 +86,17 @@ def ir(flags):
     cli.check_writable(flags.json, "--json")
     with sides.alone(_cache_dir()):
         base, cand = _prepare_both(flags)
-
-        def progress(index, count, label):
-            print(f"perf: ir: {index} of {count}: {label}", file=sys.stderr)
-
-        rows = instructions.compare(base, cand, flags.repeats, flags.timeout, progress)
+        rows = instructions.compare(base, cand, flags.repeats, flags.timeout, _print_counting)
     _write(flags.json, json.dumps({"schema": ab_module.SCHEMA, "rows": rows}, indent=1) + "\n")
     sys.stdout.write(instructions.terminal(rows))
     return verdicts.exit_code((row["verdict"] for row in rows), 0)
 
 
 def selftest(flags):
+    if flags.kind == "summary":
+        path = flags.out or os.path.join(_checkout(), selftest_module.RESULTS)
+        sys.stdout.write(selftest_summary.markdown(selftest_module.read(path)))
+        return verdicts.EXIT_GOOD
     cli.check_writable(flags.out, "--out")
     pct = flags.pct if flags.kind == "inject" else 0.0
     with sides.alone(_cache_dir()):
@@ -101,19 +105,22 @@ def selftest(flags):
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "machine_class": machine.machine_class(machine.facts()),
             "commit": _commit(),
-            "calibration_variation": fitness.coefficient_of_variation,
+            "calibration_variation": round(fitness.coefficient_of_variation, 4),
         }
-
-        def progress(index, count, trial):
-            print(f"perf: trial {index} of {count}: {trial['verdict']} after {trial['pairs']} pairs", file=sys.stderr)
-
-        trials = selftest_module.run_trials(
-            flags.trials, [_bundled("tools/perf/known_cost/known_cost_benchmark")], pct, _rules(flags), _seed(flags),
-            machine.allowed_cpus(), flags.noise, conditions, flags.out, progress)
-    if flags.out:
-        trials = selftest_module.read(flags.out)
-    print("\n".join(selftest_module.summary_lines(trials) + plain_compare.alarm_lines(trials)))
+        trials = selftest_module.Trials(
+            [_bundled("tools/perf/known_cost/known_cost_benchmark")], pct, _rules(flags), flags.noise, conditions,
+            flags.out)
+        done = trials.num_done()
+        if done:
+            print(f"perf: {flags.out} holds {done} such trials already", file=sys.stderr)
+        new = trials.run(
+            max(0, flags.trials - done), _seed(flags), machine.allowed_cpus(), selftest_module.print_progress)
+    sys.stdout.write(selftest_summary.markdown(selftest_module.read(flags.out) if flags.out else new))
     return verdicts.EXIT_GOOD
+
+
+def _print_counting(index, count, label):
+    print(f"perf: ir: {index} of {count}: {label}", file=sys.stderr)
 
 
 def _prepare_both(flags):

@@ -7,7 +7,6 @@ import json
 # configuration.
 _NOT_CONFIG = {
     "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "commit", "dirty",
-    "calibration_cpu_ns",
 }
 _MEASURED_PREFIXES = ("measured_", "sm_clock")
 # Facts of the machine and of the libraries on it: checked between two sides, but no part of a configuration's hash,

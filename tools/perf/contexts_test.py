@@ -7,7 +7,7 @@ from tools.perf import contexts, fakes
 
 class ContextsTest(unittest.TestCase):
     def test_when_and_where_is_no_mismatch(self):
-        other = {**fakes.CONTEXT, "date": "later", "commit": "f00", "dirty": "true", "calibration_cpu_ns": "1",
+        other = {**fakes.CONTEXT, "date": "later", "commit": "f00", "dirty": "true",
                  "load_avg": [1], "executable": "x", "sm_clock_mhz": "1980", "measured_matmul_gflops": "3"}
         self.assertEqual(contexts.mismatches(fakes.CONTEXT, other), [])
         self.assertEqual(contexts.config_hash(fakes.CONTEXT), contexts.config_hash(other))

@@ -146,7 +146,7 @@ class GateTest(unittest.TestCase):
         self.assertEqual((run.returncode, verdicts[_BAD]), (0, "SAME"), run.stderr)
 
     def test_other_calibration_version(self):
-        self.mutate(context={"calibration_version": "2"})
+        self.mutate(context={"calibration_version": "3"})
         self.expect_refused("calibration_version")
 
     def test_other_machine_class(self):

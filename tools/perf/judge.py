@@ -26,10 +26,10 @@ _FEWEST_MORE_PAIRS = 4
 
 
 def screen(compared, rules):
-    """After screening: SAME, SUSPECT (flagged at screen_alpha) or UNSURE (the interval is too wide to say)."""
+    """After screening: SAME, SUSPECT (flagged as slower at screen_alpha) or UNSURE (the interval is too wide to say)."""
     if _is_same(compared, rules):
         return verdicts.SAME
-    if min(compared.p_slower, compared.p_faster) < rules.screen_alpha:
+    if compared.p_slower < rules.screen_alpha:
         return SUSPECT
     return verdicts.UNSURE
 

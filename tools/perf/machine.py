@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import numpy as np
 
 from tools.perf.errors import InputError
+from tools.perf.repetitions import faster_half_mean
 
 NUM_FITNESS_PROCESSES = 20
 MAX_COEFFICIENT_OF_VARIATION = 0.15
@@ -89,6 +91,25 @@ class StealMeter:
         return sum(ticks), ticks[7]
 
 
+class OthersMeter:
+    """How many CPUs all other processes kept busy since this was made, on average: those of this process and of the
+    children that it has waited for are its own."""
+
+    def __init__(self, stat_path="/proc/stat", wall_s=time.monotonic, own_s=lambda: sum(os.times()[:4])):
+        self._path, self._wall_s, self._own_s = stat_path, wall_s, own_s
+        self._start = self._read()
+
+    def num_cpus(self):
+        wall_s, busy_s, own_s = (now - start for now, start in zip(self._read(), self._start))
+        return max(0.0, (busy_s - own_s) / wall_s) if wall_s > 0 else 0.0
+
+    def _read(self):
+        with open(self._path, encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq = (int(word) for word in file.readline().split()[1:8])
+        busy_s = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+        return self._wall_s(), busy_s, self._own_s()
+
+
 @dataclasses.dataclass(frozen=True)
 class Fitness:
     num_processes: int
@@ -119,9 +140,10 @@ def measure_fitness(calibrate):
 
 
 def _calibrate(program):
+    """What the calibration kernel takes in one process."""
     command = pinned(program, [measuring_cpu()])
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return float(json.loads(run.stdout)["calibration_cpu_ns"])
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        return faster_half_mean(json.loads(run.stdout)["calibration_cpu_ns"])
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"the calibration program {' '.join(program)} gave no time: {error}") from error

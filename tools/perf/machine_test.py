@@ -35,6 +35,24 @@ class MachineTest(unittest.TestCase):
             write("cpu  150 0 50 1025 0 0 0 35 99 0\n")
             self.assertEqual(meter.share(), 0.25)
 
+    def test_own_work_is_not_that_of_others(self):
+        ticks = os.sysconf("SC_CLK_TCK")
+        with tempfile.NamedTemporaryFile("w+", suffix="stat") as file:
+            def write(user_s, system_s):
+                file.seek(0)
+                file.truncate()
+                file.write(f"cpu  {user_s * ticks} 0 {system_s * ticks} 1000 0 0 0 10 99 0\n")
+                file.flush()
+            seconds, own_s = iter([100.0, 110.0, 120.0]), iter([1.0, 4.0, 21.0])
+            write(50, 5)
+            meter = machine.OthersMeter(file.name, lambda: next(seconds), lambda: next(own_s))
+            # Ten seconds: all used 13 s, this process 3 s of them.
+            write(60, 8)
+            self.assertAlmostEqual(meter.num_cpus(), 1.0)
+            # What was counted a tick too late is no negative number.
+            write(60, 9)
+            self.assertEqual(meter.num_cpus(), 0.0)
+
     def test_fitness_limits(self):
         even = [100.0, 101.0] * 10
         self.assertFalse(machine.judge_fitness(even, 0.2).is_noisy)

@@ -13,7 +13,7 @@ def alarm_lines(trials):
     """One line on the pairs of neighbouring A/A trials of one run, or none where there are no such pairs."""
     pairs = [
         (first, second) for first, second in zip(trials, trials[1:])
-        if first["pct"] == second["pct"] == 0 and first["noise"] == second["noise"] and first["time"] == second["time"]
+        if first["pct"] == second["pct"] == 0 and first["condition"] == second["condition"] and first["time"] == second["time"]
     ]
     if not pairs:
         return []

@@ -7,7 +7,7 @@ from tools.perf import plain_compare
 
 def _trial(level, pct=0, time="t"):
     samples = {side: [[level * (1 + 0.001 * i), 2e7] for i in range(8)] for side in ("base", "cand")}
-    return {"pct": pct, "noise": False, "time": time, "samples": {"screen": samples}}
+    return {"pct": pct, "condition": "quiet", "time": time, "samples": {"screen": samples}}
 
 
 class PlainCompareTest(unittest.TestCase):

@@ -25,7 +25,7 @@ def ab(document, histories=None):
     min_effect = document["rules"]["min_effect"]
     sides = document["sides"]
     title = f"{sides['cand']['given']} against {sides['base']['given']}"
-    body = [f'<p class="summary">{html.escape(text.summary(document))}</p>', _table(rows)]
+    body = [f'<p class="summary">{html.escape(text.summary(document))}</p>', _table(document)]
     if measured:
         body.append("<h2>Shift of every benchmark, with its 95 % interval</h2>")
         body.append(svg.forest([{**row, "label": text.name(row)} for row in measured], min_effect))
@@ -59,11 +59,11 @@ def _page(title, body, raw):
     )
 
 
-def _table(rows):
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in text.HEADER)
+def _table(document):
+    header, rows = text.table(document)
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     lines = []
-    for row in rows:
-        *cells, verdict = text.cells(row)
+    for row, (*cells, verdict) in zip(document["rows"], rows):
         line = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
         note = f'<br><span class="note">{html.escape(row["note"])}</span>' if row["note"] else ""
         lines.append(f'<tr>{line}<td><span class="verdict {verdict}">{verdict}</span>{note}</td></tr>')

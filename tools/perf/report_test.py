@@ -4,7 +4,7 @@ import html.parser
 import json
 import unittest
 
-from tools.perf import report_html, report_samples, report_text, svg
+from tools.perf import report_html, report_samples, report_text, svg, verdicts
 from tools.perf.report_samples import HOSTILE
 
 
@@ -91,6 +91,21 @@ class TextTest(unittest.TestCase):
         self.assertNotIn("<script>", hostile.replace("\\<script\\>", ""))
         # Unescaped bars are cell borders: nine of them around eight cells.
         self.assertEqual(hostile.replace("\\|", "").count("|"), 9)
+
+
+    def test_instructions_are_a_column_where_they_were_counted(self):
+        document = report_samples.document()
+        counts = {"base": [1000], "cand": [1050]}
+        document["instructions"] = [
+            {"target": HOSTILE, "verdict": verdicts.SLOWER, "note": "", "counts": counts, "shift": 0.05},
+            {"target": "//bench:same", "verdict": verdicts.SKIPPED, "note": "why", "counts": None, "shift": None}]
+        lines = report_text.terminal(document).splitlines()
+        self.assertRegex(lines[0], r" n +instructions +verdict$")
+        self.assertRegex(lines[1], r" - +MISSING$")
+        self.assertRegex(lines[2], r" \+5\.000% +SLOWER$")
+        self.assertRegex(lines[5], r" SKIPPED +SAME$")
+        self.assertIn("| instructions | verdict |", report_text.markdown(document))
+        self.assertIn("<th>instructions</th>", report_html.ab(document))
 
 
 class SvgTest(unittest.TestCase):

@@ -4,8 +4,9 @@ from tools.perf import row_text as text
 
 
 def terminal(document):
-    table = [text.HEADER] + [text.cells(row) for row in document["rows"]]
-    widths = [max(len(line[column]) for line in table) for column in range(len(text.HEADER))]
+    header, rows = text.table(document)
+    table = [header, *rows]
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
     notes = [f"{text.name(row)}: {row['verdict']}: {row['note']}" for row in document["rows"] if row["note"]]
     return "\n".join(_printable(line) for line in [*lines, "", *notes, text.summary(document)]) + "\n"
@@ -13,17 +14,16 @@ def terminal(document):
 
 def markdown(document):
     sides = document["sides"]
+    header, rows = text.table(document)
     lines = [
         f"## Performance of `{_code(sides['cand']['given'])}` against `{_code(sides['base']['given'])}`",
         "",
         _escape(text.summary(document)),
         "",
-        "| " + " | ".join(text.HEADER) + " |",
-        "|" + "---|" * len(text.HEADER),
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
     ]
-    for row in document["rows"]:
-        cells = [_escape(cell) for cell in text.cells(row)]
-        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["| " + " | ".join(_escape(cell) for cell in cells) + " |" for cells in rows]
     notes = [row for row in document["rows"] if row["note"]]
     if notes:
         lines.append("")

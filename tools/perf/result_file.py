@@ -6,6 +6,7 @@ import math
 import re
 
 from tools.perf.errors import InputError
+from tools.perf.repetitions import faster_half_mean
 
 _UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -13,7 +14,7 @@ _UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 _FIXED_FIELDS = {
     "name", "family_index", "per_family_instance_index", "run_name", "run_type", "repetitions", "repetition_index",
     "threads", "iterations", "real_time", "cpu_time", "time_unit", "label", "error_occurred", "error_message",
-    "aggregate_name", "aggregate_unit", "big_o", "rms",
+    "aggregate_name", "aggregate_unit", "big_o", "rms", "calibration_cpu_ns",
 }
 
 
@@ -25,11 +26,13 @@ class UnreadableResult(InputError):
 class Measurement:
     """One benchmark in one process.
 
-    min_time_ns is the smallest over its repetitions: CPU time, or the manual time (maximum over ranks) where
-    `is_manual`.  `error` says why there is no usable time, and is empty when there is one.
+    time_ns is that of the faster half of its repetitions: CPU time, or the manual time (maximum over ranks) where
+    `is_manual`.  calibration_ns is likewise of the calibration kernel between the repetitions, 0 where it did not run.
+    `error` says why there is no usable time, and is empty when there is one.
     """
 
-    min_time_ns: float
+    time_ns: float
+    calibration_ns: float
     num_repetitions: int
     is_manual: bool
     counters: dict
@@ -90,12 +93,18 @@ def _measurement(name, rows, context):
         error = error or row_error
     counters = {key: value for key, value in rows[-1].items() if key not in _FIXED_FIELDS}
     return Measurement(
-        min_time_ns=math.nan if error else min(times),
+        time_ns=math.nan if error else faster_half_mean(times),
+        calibration_ns=0.0 if error else _calibration_ns(rows),
         num_repetitions=len(rows),
         is_manual=is_manual,
         counters=counters,
         error=error,
     )
+
+
+def _calibration_ns(rows):
+    times = [row.get("calibration_cpu_ns") for row in rows]
+    return faster_half_mean(times) if all(isinstance(time, (int, float)) for time in times) else 0.0
 
 
 def _time_ns(row, field):

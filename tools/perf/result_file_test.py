@@ -13,26 +13,33 @@ def _parse(rows, **context):
 
 
 class ResultFileTest(unittest.TestCase):
-    def test_minimum_cpu_time_over_repetitions(self):
-        rows = [fakes.row(time_ns=3.0), fakes.row(time_ns=2.0), {**fakes.row("BM_layer_mean"), "run_type": "aggregate"}]
+    def test_faster_half_over_repetitions(self):
+        rows = [fakes.row(time_ns=time) for time in (9.0, 3.0, 2.0, 50.0)]
+        rows.append({**fakes.row("BM_layer_mean", time_ns=1.0), "run_type": "aggregate"})
         measurement, = _parse(rows).measurements.values()
-        self.assertEqual((measurement.min_time_ns, measurement.num_repetitions), (2.0, 2))
+        self.assertEqual((measurement.time_ns, measurement.num_repetitions), (2.5, 4))
         self.assertFalse(measurement.is_manual)
+
+    def test_calibration_is_of_the_same_half(self):
+        rows = [fakes.row(calibration_cpu_ns=time) for time in (5.0, 7.0, 6.0)]
+        self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 5.5)
+        del rows[1]["calibration_cpu_ns"]
+        self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 0)
 
     def test_units(self):
         for unit, size in (("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9)):
             measurement = _parse([fakes.row(time_ns=2.0, time_unit=unit)]).measurements["BM_layer"]
-            self.assertEqual(measurement.min_time_ns, 2 * size)
+            self.assertEqual(measurement.time_ns, 2 * size)
 
     def test_gpu_and_multi_rank_use_real_time(self):
         slow_wall = fakes.row(time_ns=1.0)
         slow_wall["real_time"] = 7.0
         for context in ({"device": "cuda"}, {"world_size": "4"}, {"world_size": 4}):
             measurement = _parse([slow_wall], **context).measurements["BM_layer"]
-            self.assertEqual((measurement.min_time_ns, measurement.is_manual), (7.0, True), context)
+            self.assertEqual((measurement.time_ns, measurement.is_manual), (7.0, True), context)
         named = _parse([{**slow_wall, "name": "x/manual_time"}]).measurements["x/manual_time"]
-        self.assertEqual(named.min_time_ns, 7.0)
-        self.assertEqual(_parse([slow_wall]).measurements["BM_layer"].min_time_ns, 1.0)
+        self.assertEqual(named.time_ns, 7.0)
+        self.assertEqual(_parse([slow_wall]).measurements["BM_layer"].time_ns, 1.0)
 
     def test_counters_are_what_is_not_fixed(self):
         measurement = _parse([fakes.row(bytes_sent=8.0, label="text")]).measurements["BM_layer"]
@@ -52,7 +59,7 @@ class ResultFileTest(unittest.TestCase):
             # One bad repetition spoils the good one.
             measurement = _parse([fakes.row(time_ns=1.0), fakes.row(**fields)]).measurements["BM_layer"]
             self.assertIn(message, measurement.error, fields)
-            self.assertTrue(math.isnan(measurement.min_time_ns))
+            self.assertTrue(math.isnan(measurement.time_ns))
 
     def test_the_nan_that_google_benchmark_writes(self):
         text = json.dumps({"context": {}, "benchmarks": [fakes.row(gain=1.0)]}).replace('"gain": 1.0', '"gain": -NaN')

@@ -38,8 +38,19 @@ def median_time(row, side):
     return time(statistics.median(times)) if times else "-"
 
 
-def cells(row):
-    """The cells of a row of the table: target, base, cand, shift, interval, p, n, verdict."""
+def table(document):
+    """The header and a list of cells for each row; with a column of instructions where they were counted."""
+    header = ["target", "base", "cand", "shift", "95% interval", "p", "n", "verdict"]
+    rows = [_cells(row) for row in document["rows"]]
+    if "instructions" in document:
+        counted = {row["target"]: row for row in document["instructions"]}
+        header.insert(-1, "instructions")
+        for cells, row in zip(rows, document["rows"]):
+            cells.insert(-1, _instructions(counted.get(row["target"])))
+    return header, rows
+
+
+def _cells(row):
     if "shift" not in row:
         return [name(row), "-", "-", "-", "-", "-", "0", row["verdict"]]
     return [
@@ -48,7 +59,11 @@ def cells(row):
     ]
 
 
-HEADER = ["target", "base", "cand", "shift", "95% interval", "p", "n", "verdict"]
+def _instructions(counted):
+    """The shift in the instructions of the whole program, or why there is none."""
+    if not counted:
+        return "-"
+    return f"{counted['shift']:+.3%}" if counted["counts"] else counted["verdict"]
 
 
 def summary(document):

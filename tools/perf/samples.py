@@ -27,11 +27,11 @@ def make_sample(measurement, context, seconds):
     """Returns (Sample, "") or (None, why there is none)."""
     if measurement.error:
         return None, measurement.error
-    calibration_ns = result_file.context_number(context, "calibration_cpu_ns") or 0.0
+    calibration_ns = measurement.calibration_ns
     if not measurement.is_manual and not calibration_ns > 0:
-        return None, f"calibration_cpu_ns is {context.get('calibration_cpu_ns', 'absent')!r}"
-    value = measurement.min_time_ns
+        return None, "its rows have no calibration_cpu_ns"
+    value = measurement.time_ns
     if not measurement.is_manual:
         value /= calibration_ns
     clock = result_file.context_number(context, "sm_clock_mhz") or 0.0
-    return Sample(value, measurement.min_time_ns, calibration_ns, seconds, clock), ""
+    return Sample(value, measurement.time_ns, calibration_ns, seconds, clock), ""

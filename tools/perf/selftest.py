@@ -2,24 +2,34 @@
 
 A trial is one whole `perf ab` decision about one target.  Both sides run the same binary; in `inject` cand really does
 --pct percent more work.  Trials are added to a file as they end, so that many short runs make one long one.
+
+Each trial says how it was made (METHOD and the rules) and what the machine was doing: "noise" is beside the bundled
+noise generator, "quiet" is where other processes and the hypervisor used next to nothing, "shared" is the rest.
 """
 
 import contextlib
 import json
 import os
-import statistics
+import sys
+import time
 
-from scipy import stats
-
-from tools.perf import measure, noise_generator, verdicts
+from tools.perf import machine, measure, noise_generator
 from tools.perf.ab import Comparer
 from tools.perf.errors import InputError
 from tools.perf.runner import Runner
 
-SCHEMA = 1
+SCHEMA = 2
 RESULTS = "docs/results/perf_selftest.jsonl"
+
+# What the value of a process is; trials made with another are never summed up with these.
+METHOD = {"value": "mean of the faster half", "calibration_version": 2}
+
+QUIET, SHARED, NOISE = "quiet", "shared", "noise"
+MAX_QUIET_OTHER_CPUS = 0.1
+MAX_QUIET_STEAL_SHARE = 0.02
+
 _LABEL = "//tools/perf/known_cost:known_cost_benchmark"
-_BENCHMARK = "known_cost/iterations:3/repeats:5"
+_BENCHMARK = "known_cost"
 
 
 def run_trial(program, pct, rules, seed, cpus):
@@ -32,7 +42,7 @@ def run_trial(program, pct, rules, seed, cpus):
     row, = comparer.rows
     return {
         "seed": seed, "pct": pct, "verdict": row["verdict"], "note": row["note"], "pairs": row["num_pairs"],
-        "shift": row.get("shift"), "p_slower": row.get("p_slower"), "phases": row["phases"],
+        "shift": _rounded(row.get("shift")), "p_slower": _rounded(row.get("p_slower")), "phases": row["phases"],
         # [time_ns, calibration_ns] of every process, in order.
         "samples": {
             phase: {side: [[round(s["time_ns"]), round(s["calibration_ns"])] for s in samples]
@@ -42,20 +52,58 @@ def run_trial(program, pct, rules, seed, cpus):
     }
 
 
-def run_trials(count, program, pct, rules, first_seed, cpus, is_beside_noise, conditions, out, progress):
-    """Runs `count` trials, each added to the file `out` as one line that names its conditions."""
-    noise = noise_generator.running(len(cpus) + 1, first_seed) if is_beside_noise else contextlib.nullcontext()
-    trials = []
-    with noise:
-        for index in range(count):
-            trial = run_trial(program, pct, rules, first_seed + index, cpus[-1:])
-            trial.update(schema=SCHEMA, noise=is_beside_noise, rules=vars(rules), **conditions)
-            trials.append(trial)
-            if out:
-                with open(out, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(trial, sort_keys=True) + "\n")
-            progress(index + 1, count, trial)
-    return trials
+class Trials:
+    """Runs trials of one kind, each added to the file `out` (where given) as one line."""
+
+    def __init__(self, program, pct, rules, is_beside_noise, conditions, out):
+        self._program = program
+        self._pct = pct
+        self._rules = rules
+        self._is_beside_noise = is_beside_noise
+        self._conditions = conditions
+        self._out = out
+
+    def num_done(self):
+        """How many trials of this kind the file holds already."""
+        if not self._out or not os.path.exists(self._out):
+            return 0
+        like_these = {"pct": self._pct, "method": METHOD, "rules": vars(self._rules),
+                      "machine_class": self._conditions["machine_class"]}
+        return sum(
+            all(trial[key] == value for key, value in like_these.items())
+            and (trial["condition"] == NOISE) == self._is_beside_noise
+            for trial in read(self._out))
+
+    def run(self, count, first_seed, cpus, progress):
+        """Runs `count` trials and returns them."""
+        noise = (noise_generator.running(len(cpus) + 1, first_seed) if self._is_beside_noise
+                 else contextlib.nullcontext())
+        trials = []
+        with noise:
+            for index in range(count):
+                trial = self._run_one(first_seed + index, cpus[-1:])
+                trials.append(trial)
+                if self._out:
+                    with open(self._out, "a", encoding="utf-8") as file:
+                        file.write(json.dumps(trial, sort_keys=True) + "\n")
+                progress(index + 1, count, trial)
+        return trials
+
+    def _run_one(self, seed, cpus):
+        started, steal, others = time.monotonic(), machine.StealMeter(), machine.OthersMeter()
+        trial = run_trial(self._program, self._pct, self._rules, seed, cpus)
+        steal_share, other_cpus = steal.share(), others.num_cpus()
+        condition = NOISE if self._is_beside_noise else condition_of(other_cpus, steal_share)
+        return {
+            **trial, "schema": SCHEMA, "method": METHOD, "rules": vars(self._rules), "condition": condition,
+            "load": round(os.getloadavg()[0], 2), "steal": round(steal_share, 4), "other_cpus": round(other_cpus, 3),
+            "seconds": round(time.monotonic() - started, 1), **self._conditions,
+        }
+
+
+def condition_of(other_cpus, steal_share):
+    is_quiet = other_cpus <= MAX_QUIET_OTHER_CPUS and steal_share <= MAX_QUIET_STEAL_SHARE
+    return QUIET if is_quiet else SHARED
 
 
 def read(path):
@@ -70,31 +118,13 @@ def read(path):
     return trials
 
 
-def summary_lines(trials):
-    """One line per kind of trial: what was found how often, with the exact 95 % interval of that rate."""
-    kinds = {}
-    for trial in trials:
-        kinds.setdefault((trial["pct"], trial["noise"]), []).append(trial)
-    return [_summary_line(pct, noise, group) for (pct, noise), group in sorted(kinds.items())]
+def print_progress(index, count, trial):
+    """One line a trial, with the time that the rest will take if it goes on like the last."""
+    left_s = (count - index) * trial["seconds"]
+    print(
+        f"perf: trial {index} of {count}: {trial['verdict']} after {trial['pairs']} pairs, {trial['condition']}; "
+        f"about {left_s / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
-def _summary_line(pct, noise, group):
-    slower = sum(trial["verdict"] == verdicts.SLOWER for trial in group)
-    rate = stats.binomtest(slower, len(group)).proportion_ci(0.95, "exact")
-    counts = {verdict: sum(trial["verdict"] == verdict for trial in group) for verdict in verdicts.ORDER}
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    pairs = statistics.mean(trial["pairs"] for trial in group)
-    return (
-        f"{'identical sides' if pct == 0 else f'cand {pct:+g} %'}, {'beside noise' if noise else 'quiet'}: "
-        f"SLOWER {slower} of {len(group)} (95 % interval {rate.low:.1%} .. {rate.high:.1%}); {counted}; "
-        f"{pairs:.1f} pairs a trial")
-
-
-def last_measured(checkout):
-    """What the summary line of every report says about this tool's own false alarms."""
-    path = os.path.join(checkout, RESULTS)
-    trials = [trial for trial in read(path) if trial["pct"] == 0] if os.path.exists(path) else []
-    if not trials:
-        return "not measured (perf selftest aa)"
-    alarms = sum(trial["verdict"] == verdicts.SLOWER for trial in trials)
-    return f"{alarms} of {len(trials)} A/A trials, last on {max(trial['time'] for trial in trials)[:10]}"
+def _rounded(number):
+    return None if number is None else round(number, 6)

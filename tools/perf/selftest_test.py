@@ -7,8 +7,9 @@ import sys
 import tempfile
 import unittest
 
-from tools.perf import selftest
+from tools.perf import selftest, selftest_summary
 from tools.perf.errors import InputError
+from tools.perf.judge import Rules
 
 _ROOT = os.environ["PYTHONPATH"]
 
@@ -20,9 +21,10 @@ def _perf(folder, *arguments):
         capture_output=True, text=True, timeout=250)
 
 
-def _trial(verdict, pct=0, pairs=12, noise=False):
-    return {"schema": 1, "pct": pct, "noise": noise, "verdict": verdict, "pairs": pairs, "time": "2026-01-02T00:00:00",
-            "samples": {"screen": {side: [[1e6 + i, 2e7] for i in range(6)] for side in ("base", "cand")}}}
+def _trial(verdict, pct=0.0, pairs=12, condition="quiet", **fields):
+    return {"schema": selftest.SCHEMA, "pct": pct, "condition": condition, "verdict": verdict, "pairs": pairs,
+            "time": "2026-01-02T00:00:00", "seconds": 2.0, "method": selftest.METHOD, "rules": vars(Rules()),
+            "machine_class": "m", **fields, "samples": {"screen": {side: [[1e6 + i, 2e7] for i in range(6)] for side in ("base", "cand")}}}
 
 
 class BookkeepingTest(unittest.TestCase):
@@ -31,21 +33,48 @@ class BookkeepingTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
 
+    def write(self, trials):
+        path = os.path.join(self.folder, selftest.RESULTS)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(trial) + "\n" for trial in trials)
+        return path
+
     def test_summary(self):
-        lines = selftest.summary_lines(
-            [_trial("SAME")] * 18 + [_trial("SLOWER", pairs=42)] * 2 + [_trial("SLOWER", 5, 42, True)])
-        self.assertIn("identical sides, quiet: SLOWER 2 of 20 (95 % interval 1.2% .. 31.7%)", lines[0])
-        self.assertIn("15.0 pairs a trial", lines[0])
-        self.assertIn("cand +5 %, beside noise: SLOWER 1 of 1", lines[1])
+        text = selftest_summary.markdown(
+            [_trial("SAME")] * 18 + [_trial("SLOWER", pairs=42)] * 2 + [_trial("SLOWER", 5.0, 42, "noise")])
+        self.assertIn(
+            "| identical binaries | quiet | 2 of 20 | 1.2% to 31.7% | 2 SLOWER, 18 SAME | 15.0 | 2.0 |\n", text)
+        self.assertIn("| cand does 5 % more work | noise | 1 of 1 |", text)
+
+    def test_other_rules_and_methods_are_summed_up_apart(self):
+        text = selftest_summary.markdown(
+            [_trial("SAME"), _trial("SLOWER", rules={"alpha": 0.5}), _trial("SLOWER", method={"value": "minimum"})])
+        self.assertEqual(text.count("| 0 of 1 |"), 1)
+        self.assertEqual(text.count("| 1 of 1 |"), 2)
+        self.assertIn("m, value minimum, ", text)
+
+    def test_a_run_goes_on_where_the_file_ends(self):
+        path = self.write([
+            _trial("SAME"), _trial("SAME", condition="shared"), _trial("SAME", condition="noise"), _trial("SAME", 5.0),
+            _trial("SAME", rules={"alpha": 0.5}), _trial("SAME", machine_class="other")])
+
+        def num_done(pct, is_beside_noise):
+            trials = selftest.Trials([], pct, Rules(), is_beside_noise, {"machine_class": "m"}, path)
+            return trials.num_done()
+
+        self.assertEqual([num_done(0.0, False), num_done(0.0, True), num_done(5.0, False), num_done(5.0, True)],
+                         [2, 1, 1, 0])
+
+    def test_quiet_is_what_was_measured_as_quiet(self):
+        self.assertEqual(selftest.condition_of(0.05, 0.01), "quiet")
+        self.assertEqual(selftest.condition_of(0.5, 0.01), "shared")
+        self.assertEqual(selftest.condition_of(0.05, 0.1), "shared")
 
     def test_what_reports_say(self):
-        self.assertIn("not measured", selftest.last_measured(self.folder))
-        path = os.path.join(self.folder, selftest.RESULTS)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "w", encoding="utf-8") as file:
-            for trial in [_trial("SAME")] * 3 + [_trial("SLOWER", 5)]:
-                file.write(json.dumps(trial) + "\n")
-        self.assertEqual(selftest.last_measured(self.folder), "0 of 3 A/A trials, last on 2026-01-02")
+        self.assertIn("not measured", selftest_summary.last_measured(self.folder))
+        path = self.write([_trial("SAME")] * 3 + [_trial("SLOWER", 5.0), _trial("SLOWER", method={"value": "minimum"})])
+        self.assertEqual(selftest_summary.last_measured(self.folder), "0 of 3 A/A trials, last on 2026-01-02")
         with open(path, "a", encoding="utf-8") as file:
             file.write('{"schema": 9}\n')
         with self.assertRaisesRegex(InputError, "unknown schema 9"):
@@ -77,7 +106,7 @@ class SmokeTest(unittest.TestCase):
             run = _perf(folder, "selftest", "inject", "--pct=50", "--trials=1", "--screen=8", "--confirm=10",
                         "--out=trials.jsonl")
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertIn("cand +50 %, quiet: SLOWER 1 of 1", run.stdout)
+            self.assertRegex(run.stdout, r"cand does 50 % more work \| (quiet|shared) \| 1 of 1 ")
 
 
 if __name__ == "__main__":

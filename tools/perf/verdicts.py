@@ -8,9 +8,10 @@ ERROR = "ERROR"  # the benchmark failed, hung, or gave no finite time
 UNREADABLE = "UNREADABLE"  # its result file could not be read
 MISSING = "MISSING"  # in base, not in cand
 NEW = "NEW"  # in cand, not in base
+SKIPPED = "SKIPPED"  # of perf ir alone: its instructions cannot be counted
 
 # Worst first: the order of every report.
-ORDER = [UNREADABLE, ERROR, MISSING, SLOWER, UNSURE, FASTER, NEW, SAME]
+ORDER = [UNREADABLE, ERROR, MISSING, SLOWER, UNSURE, FASTER, NEW, SAME, SKIPPED]
 
 EXIT_GOOD = 0
 EXIT_SLOWER = 1

@@ -1,116 +1,83 @@
 // A benchmark whose cost is known: the target on which tools/perf measures its own false alarms and
-// power (`perf selftest`).  --work_permille sets how much a step does, 1000 by default, so that
-// 1050 is a true slowdown of 5 %.  It follows the contract of every benchmark target: --json_out,
-// --n_steps, --calibration_runs, and the context keys that tools/perf reads.
-#include <benchmark/benchmark.h>
+// power (`perf selftest`).  --work_permille sets how much a step does, so that 1050 is a true
+// slowdown of 5 %.
 #include <fmt/format.h>
 
 #include <numeric>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "bench/harness/calibration.h"
-#include "core/base/error.h"
-#include "core/base/parse.h"
+#include "bench/harness/counted.h"
+#include "bench/harness/cpu_time.h"
+#include "bench/harness/result_flags.h"
+#include "bench/harness/run_benchmarks.h"
+#include "core/base/check.h"
+#include "core/cli/flags.h"
+#include "core/cli/main.h"
+
+SLUICE_INT_FLAG(work_permille, 1000, 1, 1'000'000, "work of a step, in thousandths");
+SLUICE_INT_FLAG(n_steps, 40, 1, 1'000'000, "timed steps");
 
 namespace sluice {
 namespace {
 
-struct Options {
-  std::string json_out;
-  int64_t work_permille = 1000;
-  int64_t n_steps = 3;
-  int64_t calibration_runs = 3;
+// Aligned as a device's buffers are.
+struct alignas(64) Row {
+  float values[64];
 };
 
-Options ParseOptions(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    const size_t equals = std::min(argument.find('='), argument.size() - 1);
-    const std::string_view name = argument.substr(0, equals), value = argument.substr(equals + 1);
-    if (name == "--json_out") {
-      options.json_out = value;
-    } else if (name == "--work_permille") {
-      options.work_permille = ParseInteger("work_permille", value, {1, 1'000'000});
-    } else if (name == "--n_steps") {
-      options.n_steps = ParseInteger("n_steps", value, {1, 1'000'000});
-    } else if (name == "--calibration_runs") {
-      options.calibration_runs = ParseInteger("calibration_runs", value, {0, 1000});
-    } else {
-      throw Error(fmt::format("unknown argument '{}'", argument));
-    }
-  }
-  return options;
-}
+// 256 KB: in the second-level cache.
+constexpr size_t kNumStoredRows = 1000;
 
-// One step: dot products with the rows of an array of 256 KB and scaled sums of them, as in
-// attention over a cached prefix, over 24 `work_permille` rows.
-void Step(const std::vector<float>& rows, int64_t num_rows, std::vector<float>* sum) {
-  const size_t row_length = sum->size();
-  const int64_t num_stored = static_cast<int64_t>(rows.size() / row_length);
+// One step: dot products with the rows, as often as needed, and scaled sums of them, as in
+// attention over a cached prefix.
+void Step(const std::vector<Row>& rows, int64_t num_rows, Row* sum) {
+  size_t next = 0;
   for (int64_t i = 0; i < num_rows; ++i) {
-    const float* row = &rows[i % num_stored * row_length];
+    const Row& row = rows[next];
+    next = next + 1 == rows.size() ? 0 : next + 1;
     float dots[8] = {};
-    for (size_t j = 0; j < row_length; ++j) dots[j % 8] += row[j] * 0.25f;
+    for (size_t j = 0; j < std::size(row.values); ++j) dots[j % 8] += row.values[j] * 0.25f;
     const float weight = std::accumulate(dots, std::end(dots), 0.0f);
-    for (size_t j = 0; j < row_length; ++j) (*sum)[j] += weight * row[j];
+    for (size_t j = 0; j < std::size(row.values); ++j) sum->values[j] += weight * row.values[j];
   }
 }
 
-void BM_KnownCost(benchmark::State& state, int64_t num_rows) {
-  const std::vector<float> rows(64 * 1000, 0.5f);
-  std::vector<float> sum(64);
-  for (auto _ : state) {
-    Step(rows, num_rows, &sum);
-    benchmark::DoNotOptimize(sum.data());
-    benchmark::ClobberMemory();
-  }
-}
-
-void AddContext(int64_t calibration_runs) {
+Samples Measure() {
+  const int64_t num_rows = 16 * FLAGS_work_permille;
+  std::vector<Row> rows(kNumStoredRows);
+  for (Row& row : rows) std::fill(std::begin(row.values), std::end(row.values), 0.5f);
+  Row sum = {};
+  Step(rows, num_rows, &sum);
+  Samples samples;
   Calibration calibration;
-  for (int i = 0; i < calibration_runs; ++i) calibration.Run();
-#ifdef NDEBUG
-  const std::string ndebug = "true", build_mode = "opt";
-#else
-  const std::string ndebug = "false", build_mode = "dbg";
-#endif
-  benchmark::AddCustomContext("calibration_cpu_ns", std::to_string(calibration.min_cpu_ns()));
-  benchmark::AddCustomContext("calibration_version", std::to_string(kCalibrationVersion));
-  benchmark::AddCustomContext("ndebug", ndebug);
-  benchmark::AddCustomContext("build_mode", build_mode);
-  benchmark::AddCustomContext("compiler", __VERSION__);
-  benchmark::AddCustomContext("device", "cpu");
-  benchmark::AddCustomContext("world_size", "1");
+  for (int64_t i = 0; i < FLAGS_n_steps; ++i) {
+    sum = {};
+    samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
+    const double begin_s = ProcessCpuSeconds();
+    RunCounted([&] { Step(rows, num_rows, &sum); });
+    samples.cpu_s.push_back(ProcessCpuSeconds() - begin_s);
+    // 32 quarters of a half in each weight: proof that every row was used.
+    SLUICE_CHECK_EQ(sum.values[0], static_cast<float>(num_rows) * 8 * 0.5f);
+  }
+  // One thread that waits for nothing.
+  samples.elapsed_s = samples.cpu_s;
+  return samples;
 }
 
-void Run(const Options& options) {
-  std::vector<std::string> arguments = {"known_cost_benchmark"};
-  if (!options.json_out.empty()) {
-    arguments.push_back("--benchmark_out=" + options.json_out);
-    arguments.push_back("--benchmark_out_format=json");
-  }
-  std::vector<char*> pointers;
-  for (std::string& argument : arguments) pointers.push_back(argument.data());
-  int count = static_cast<int>(pointers.size());
-  benchmark::Initialize(&count, pointers.data());
-  AddContext(options.calibration_runs);
-  benchmark::RegisterBenchmark("known_cost", BM_KnownCost, 24 * options.work_permille)
-      ->Iterations(options.n_steps)
-      ->Repetitions(5);
-  benchmark::RunSpecifiedBenchmarks();
+int Run() {
+  return RunBenchmarks(
+      {{.name = "known_cost", .num_repetitions = FLAGS_n_steps, .measure = Measure}},
+      {.result = ResultOptionsFromFlags(), .context = {{"device", "cpu"}, {"world_size", "1"}}});
 }
 
 }  // namespace
 }  // namespace sluice
 
 int main(int argc, char** argv) {
-  try {
-    sluice::Run(sluice::ParseOptions(argc, argv));
-  } catch (const sluice::Error& error) {
-    fmt::print(stderr, "{}\n", error.what());
-    return sluice::kBadInputExitCode;
-  }
+  return sluice::Main(
+      argc, argv,
+      {.purpose = "Does a known amount of work and times it.",
+       .example = "bazel run //tools/perf/known_cost:known_cost_benchmark -- --work_permille=1050"},
+      sluice::Run);
 }
