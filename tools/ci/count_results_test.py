@@ -4,7 +4,7 @@ import os
 import tempfile
 import unittest
 
-import count_results
+from tools.ci import count_results
 
 
 def configured(label, kind="cc_test rule"):

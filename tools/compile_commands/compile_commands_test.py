@@ -2,7 +2,7 @@
 
 import unittest
 
-import compile_commands
+from tools.compile_commands import compile_commands
 
 
 def action(source, *options):

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-import source_tree
+from tools.lint import source_tree
 
 
 def main():

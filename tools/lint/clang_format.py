@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-import source_tree
+from tools.lint import source_tree
 
 # Another version lays some lines out differently, and the files can follow one only.
 VERSION = "14"

@@ -2,8 +2,7 @@
 
 import re
 
-import build_files
-import source_tree
+from tools.lint import build_files, source_tree
 
 # A folder and the folders that it may use besides itself.  The longest matching folder holds.  Where a folder is not
 # listed, its parent's line holds; "" is the repository itself.

@@ -1,19 +1,21 @@
-"""lint_test: a test over the project's own source tree, run by the system's Python."""
+"""lint_test: a test over the project's own source tree."""
 
-def lint_test(name, script, srcs):
-    """Passes if `script` exits with 0, or prints why it skips and does.
+load("//tools/build_defs:python.bzl", "python_test")
+
+def lint_test(name, module, deps):
+    """Passes if `module` finds nothing wrong, or prints why it skips and does.
 
     Args:
       name: of the test.
-      script: the Python file to run.
-      srcs: the Python files that it imports.
+      module: the Python module of this package to run.
+      deps: the Python files that it imports.
     """
-    native.sh_test(
+    python_test(
         name = name,
-        size = "small",
-        srcs = ["run_python.sh"],
-        args = ["$(location %s)" % script],
-        data = [script, "//:WORKSPACE"] + srcs,
+        srcs = [module + ".py"],
+        data = ["//:WORKSPACE"],
+        module = module,
         # It reads files that are not declared: outside the sandbox, and again each time.
         tags = ["external", "local", "no-sandbox"],
+        deps = deps,
     )

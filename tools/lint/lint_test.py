@@ -2,10 +2,7 @@
 
 import unittest
 
-import build_files
-import cpp_functions
-import dependency_law
-import tidy
+from tools.lint import build_files, cpp_functions, dependency_law, tidy
 
 HEADER = "// A thing.\n#pragma once\n"
 

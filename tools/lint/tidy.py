@@ -4,9 +4,7 @@ import ast
 import os
 import re
 
-import build_files
-import cpp_functions
-import source_tree
+from tools.lint import build_files, cpp_functions, source_tree
 
 CPP = (".h", ".cc", ".cu", ".cuh", ".inc")
 HEADERS = (".h", ".cuh")

@@ -153,15 +153,16 @@ def _add_ir(parser):
 
 
 def _add_selftest(parser):
-    """Measures the tool's own false alarms (aa: identical sides) or power (inject: cand does more work), or sums up what
-    was measured (summary)."""
+    """Measures the tool's own false alarms (aa: identical sides) or power (inject: cand does more work); or sums up
+    what was measured (summary)."""
     parser.add_argument("kind", choices=["aa", "inject", "summary"])
     parser.add_argument("--pct", type=_number, default=5.0, metavar="P", help="more work in inject (default 5)")
     parser.add_argument("--trials", type=_count(1), default=20, metavar="N",
                         help="run until --out holds so many of this kind (default %(default)s)")
     parser.add_argument("--noise", action="store_true", help="beside the bundled noise generator")
-    parser.add_argument("--out", metavar="FILE", help="add the trials to this file, and sum up all it then holds; for summary, the file "
-                        "to sum up (default docs/results/perf_selftest.jsonl)")
+    parser.add_argument("--out", metavar="FILE",
+                        help="add the trials to this file, and sum up all it then holds; summary reads it (default "
+                        "docs/results/perf_selftest.jsonl)")
     _add_rules(parser)
 
 

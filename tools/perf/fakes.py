@@ -32,7 +32,8 @@ print(json.dumps(dict(calibration_version=2, calibration_cpu_ns=[2e4 * random.ga
 def row(name="BM_layer", time_ns=1e6, **fields):
     """One repetition as Google Benchmark writes it."""
     return {"name": name, "run_name": name, "run_type": "iteration", "repetitions": 1, "repetition_index": 0,
-            "threads": 1, "iterations": 3, "real_time": time_ns, "cpu_time": time_ns, "time_unit": "ns", "calibration_cpu_ns": 2e4, **fields}
+            "threads": 1, "iterations": 3, "real_time": time_ns, "cpu_time": time_ns, "time_unit": "ns",
+            "calibration_cpu_ns": 2e4, **fields}
 
 
 def write_benchmark(folder, label, rows=None, context=None, noise=0.005, exit_code=0, is_truncated=False):

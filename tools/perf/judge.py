@@ -26,7 +26,7 @@ _FEWEST_MORE_PAIRS = 4
 
 
 def screen(compared, rules):
-    """After screening: SAME, SUSPECT (flagged as slower at screen_alpha) or UNSURE (the interval is too wide to say)."""
+    """After screening: SAME, SUSPECT (flagged as slower at screen_alpha) or UNSURE (the interval is too wide)."""
     if _is_same(compared, rules):
         return verdicts.SAME
     if compared.p_slower < rules.screen_alpha:

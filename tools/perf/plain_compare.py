@@ -13,7 +13,7 @@ def alarm_lines(trials):
     """One line on the pairs of neighbouring A/A trials of one run, or none where there are no such pairs."""
     pairs = [
         (first, second) for first, second in zip(trials, trials[1:])
-        if first["pct"] == second["pct"] == 0 and first["condition"] == second["condition"] and first["time"] == second["time"]
+        if first["pct"] == second["pct"] == 0 and _run_of(first) == _run_of(second)
     ]
     if not pairs:
         return []
@@ -26,6 +26,10 @@ def alarm_lines(trials):
         f"on the same data, all of A and then all of B ({len(pairs)} comparisons of identical binaries): different by "
         f"Mann-Whitney at .05 in {u_test / len(pairs):.0%}; over a plain gate of 5 % in {gate / len(pairs):.0%}"
     ]
+
+
+def _run_of(trial):
+    return trial["condition"], trial["time"]
 
 
 def _times(trial, side):

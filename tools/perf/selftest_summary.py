@@ -22,8 +22,8 @@ def markdown(trials):
     lines = []
     for group in groups.values():
         first = group[0]
-        facts = [first["machine_class"], *(f"{key} {value}" for key, value in {**first["method"], **first["rules"]}.items())]
-        lines += [", ".join(facts) + ":", "", *_table(group), ""]
+        made = ", ".join(f"{key} {value}" for key, value in {**first["method"], **first["rules"]}.items())
+        lines += [f"{first['machine_class']}, {made}:", "", *_table(group), ""]
         lines += [line + "\n" for line in plain_compare.alarm_lines(group)]
     return "\n".join(lines).rstrip("\n") + "\n"
 

@@ -24,7 +24,8 @@ def _perf(folder, *arguments):
 def _trial(verdict, pct=0.0, pairs=12, condition="quiet", **fields):
     return {"schema": selftest.SCHEMA, "pct": pct, "condition": condition, "verdict": verdict, "pairs": pairs,
             "time": "2026-01-02T00:00:00", "seconds": 2.0, "method": selftest.METHOD, "rules": vars(Rules()),
-            "machine_class": "m", **fields, "samples": {"screen": {side: [[1e6 + i, 2e7] for i in range(6)] for side in ("base", "cand")}}}
+            "machine_class": "m", **fields,
+            "samples": {"screen": {side: [[1e6 + i, 2e7] for i in range(6)] for side in ("base", "cand")}}}
 
 
 class BookkeepingTest(unittest.TestCase):
