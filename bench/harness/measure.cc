@@ -66,11 +66,11 @@ struct RankTimes {
   std::vector<std::vector<double>> op_s;  // [ops][n_steps]
 };
 
-RankTimes TimeSteps(Executor& executor, Stream& stream, Communicator& world,
+RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
                     const MeasureOptions& options) {
   Calibration calibration;
-  const bool is_calibrated = options.device == DeviceKind::kCpu && world.world_size() == 1;
-  const std::unique_ptr<StreamTimer> timer = stream.MakeTimer();
+  const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu && world.world_size() == 1;
+  const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
   RankTimes times;
   const auto n_steps = static_cast<size_t>(options.n_steps);
   times.step_s.resize(n_steps);
@@ -203,7 +203,7 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   CheckFinite(plan, executor, *backend.device, m.loss);
 
   const int64_t allocations_before = backend.device->num_allocations();
-  RankTimes times = TimeSteps(executor, *backend.stream, world, options);
+  RankTimes times = TimeSteps(executor, backend, world, options);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
 
   m.step_s = times.step_s;
