@@ -21,6 +21,7 @@
 namespace sluice {
 namespace {
 
+using internal::SharedCopy;
 using internal::ThreadChannel;
 using internal::ThreadGroup;
 using internal::ThreadRequest;
@@ -43,6 +44,11 @@ Side SideOf(const ThreadRequest& request) {
   return {sends ? request.sender : request.receiver,
           DescribeMessage(message.direction, message.payload.count, message.payload.type,
                           message.peer.tag, sends ? request.receiver : request.sender)};
+}
+
+SharedCopy::End EndOf(const ThreadRequest& request) {
+  return request.message.direction == Direction::kSend ? SharedCopy::End::kFront
+                                                       : SharedCopy::End::kBack;
 }
 
 CommCall CallOf(const ThreadRequest& request) {
@@ -79,7 +85,10 @@ class ThreadCommunicator : public Communicator {
  private:
   ThreadRequest* TakeRequest(const Message& message);
   void Post(ThreadRequest* request);
+  // Copies the message of a pair that has met; the other may help.
   void Deliver(ThreadRequest* mine, ThreadRequest* other);
+  void HelpToCopy(ThreadRequest* mine);
+  void Complete(ThreadRequest* mine, ThreadRequest* other);
   // Copies a send aside and completes it.  The channel is locked.
   ThreadRequest* SetAside(ThreadChannel& channel, ThreadRequest* send);
 
@@ -120,6 +129,7 @@ ThreadRequest* ThreadCommunicator::TakeRequest(const Message& message) {
   request->next_in_channel = nullptr;
   request->next = nullptr;
   request->done.store(0, std::memory_order_relaxed);
+  request->copied_by.store(nullptr, std::memory_order_relaxed);
   return request;
 }
 
@@ -202,14 +212,28 @@ void ThreadCommunicator::Deliver(ThreadRequest* mine, ThreadRequest* other) {
                                                        SideOf(*(sends ? other : mine)),
                                                        status().DescribePosition()));
   }
-  {
-    const ThreadWorld::CopyScope scope(world_, global_rank_);
-    const bool sends = a.direction == Direction::kSend;
-    if (mine->size_bytes > 0) {
-      std::memcpy(sends ? b.payload.data : a.payload.data, sends ? a.payload.data : b.payload.data,
-                  mine->size_bytes);
-    }
+  const ThreadWorld::CopyScope scope(world_, global_rank_);
+  const bool sends = a.direction == Direction::kSend;
+  other->copy.Begin(sends ? b.payload.data : a.payload.data,
+                    sends ? a.payload.data : b.payload.data, mine->size_bytes);
+  const int owner = other->owner;
+  if (owner >= 0 && owner != global_rank_ && other->copy.num_parts() > 1) {
+    other->copied_by.store(mine, std::memory_order_release);
+    // Waking takes about as long as copying: do both at once.
+    if (world_.has_core_per_rank()) world_.Notify(owner);
   }
+  if (other->copy.WorkFirst(EndOf(*mine))) Complete(mine, other);
+}
+
+void ThreadCommunicator::HelpToCopy(ThreadRequest* mine) {
+  ThreadRequest* other = mine->copied_by.load(std::memory_order_acquire);
+  if (other == nullptr) return;
+  mine->copied_by.store(nullptr, std::memory_order_relaxed);
+  const ThreadWorld::CopyScope scope(world_, global_rank_);
+  if (mine->copy.Work(EndOf(*mine))) Complete(mine, other);
+}
+
+void ThreadCommunicator::Complete(ThreadRequest* mine, ThreadRequest* other) {
   const int owner = other->owner;
   mine->done.store(1, std::memory_order_release);
   other->done.store(1, std::memory_order_release);
@@ -226,8 +250,10 @@ void ThreadCommunicator::Wait(Transfer transfer) {
     const CommCall call = CallOf(*request);
     world_.SetWait(global_rank_, request);
     status().BeginWait(call);
-    world_.WaitUntil(global_rank_,
-                     [&] { return request->done.load(std::memory_order_acquire) != 0; });
+    world_.WaitUntil(global_rank_, [&] {
+      for (ThreadRequest* own = request; own != nullptr; own = own->next) HelpToCopy(own);
+      return request->done.load(std::memory_order_acquire) != 0;
+    });
     status().EndWait();
   }
   first.transfer_id = -1;

@@ -2,10 +2,11 @@
 //
 //   RunThreadRanks({.world_size = 4}, [](Communicator& comm) { ... });
 //
-// A message is one copy, straight from the sender's memory to the receiver's, made by whichever
-// side comes second. Waiting is a short spin, and only where every rank can have a core; then
-// sleep, so that ranks that outnumber the cores do not starve each other.  A buffered send
-// allocates when more is outstanding than ever before.
+// A message is one copy, straight from the sender's memory to the receiver's, begun by whichever
+// side comes second; of a long one, the other side copies a part if it waits.  Waiting is a short
+// spin that gives way, and only where every rank can have a core; then sleep, so that ranks that
+// outnumber the cores do not starve each other.  A buffered send allocates when more is outstanding
+// than ever before.
 #pragma once
 
 #include <functional>

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/base/check.h"
@@ -15,16 +16,23 @@
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/diagnosis.h"
+#include "parallel/comm/thread/shared_copy.h"
 
 namespace sluice::internal {
 
 class ThreadGroup;
+
+// The scheduler may have put the rank that is waited for on this rank's core.
+constexpr int kSpinsPerYield = 50;
 
 // One started message.  Lives as long as the world, and is used again.
 struct ThreadRequest {
   Message message;
   int64_t size_bytes = 0;
   std::atomic<uint32_t> done{0};
+  // While its other half copies the message and would be helped: the other half; and that copy.
+  std::atomic<ThreadRequest*> copied_by{nullptr};
+  SharedCopy copy;
   // Of the rank that owns it, of all ranks; -1 for a copy set aside by a buffered send.
   int owner = -1;
   int sender = -1;
@@ -69,6 +77,8 @@ class ThreadWorld {
   template <typename Done>
   void WaitUntil(int rank, const Done& done);
   void Notify(int rank);
+  // Whether every rank can have a core of its own, on this machine as a whole.
+  bool has_core_per_rank() const { return num_spins_ > 0; }
 
   // While one lives, this rank may read and write its peers' memory: no peer leaves by a fault.
   class CopyScope {
@@ -169,6 +179,7 @@ template <typename Done>
 void ThreadWorld::WaitUntil(int rank, const Done& done) {
   for (int spin = 0; spin < num_spins_; ++spin) {
     if (done()) return;
+    if (spin % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
     __builtin_ia32_pause();
   }
   std::atomic<uint32_t>& events = ranks_[rank].events;
