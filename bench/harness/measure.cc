@@ -1,26 +1,27 @@
 #include "bench/harness/measure.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "bench/harness/calibration.h"
 #include "bench/harness/ceiling.h"
 #include "bench/harness/counted.h"
 #include "bench/harness/cpu_time.h"
+#include "bench/harness/empty_kernels.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
-#include "core/base/check.h"
+#include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "parallel/comm/rank_status.h"
-#include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/initialize.h"
+#include "parallel/exec/rank_memory.h"
 #include "parallel/schedule/simulate.h"
 
 namespace sluice {
@@ -92,6 +93,28 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
     }
   }
   return times;
+}
+
+std::vector<double> MaxOverRanks(Communicator& world, std::vector<double> values) {
+  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
+                  ReduceOp::kMax);
+  return values;
+}
+
+// The executor uses the kernels that the backend has.
+double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& world,
+                        int64_t n_steps) {
+  std::unique_ptr<Kernels> kernels =
+      std::exchange(backend.kernels, std::make_unique<EmptyKernels>());
+  std::vector<double> step_s;
+  for (int64_t step = 0; step < n_steps; ++step) {
+    world.Barrier();
+    const int64_t begin_ns = MonotonicNs();
+    executor.RunStep();
+    step_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9);
+  }
+  backend.kernels = std::move(kernels);
+  return Median(MaxOverRanks(world, step_s));
 }
 
 double SumOverRanks(Communicator& world, double value) {
@@ -206,8 +229,7 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   RankTimes times = TimeSteps(executor, backend, world, options);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
 
-  m.step_s = times.step_s;
-  world.AllReduce({m.step_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
+  m.step_s = MaxOverRanks(world, times.step_s);
   m.step_cpu_s = times.step_cpu_s;
   m.calibration_cpu_s = times.calibration_cpu_s;
   m.median_s = Median(m.step_s);
@@ -220,20 +242,29 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   AddMemory(plan, executor, *backend.device, world, &m);
   if (backend.device->kind() == DeviceKind::kCpu) {
     m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
+    m.empty_pass_s = MeasureEmptyPass(executor, backend, world, options.n_steps);
   }
   return m;
 }
 
 }  // namespace
 
-int64_t PredictedBytes(const Job& job, const JobPlan& plan) {
+MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan) {
   const Backend backend = MakeBackend(job.BackendOf(0));
-  int64_t bytes = 0;
+  MemoryPrediction sum;
+  const auto add = [](int64_t& part, int64_t bytes) {
+    part = CheckedSum("the job's memory in bytes", part, bytes);
+  };
   for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
-    bytes =
-        CheckedSum("the job's memory in bytes", bytes, ExecutorBytes(plan, rank, *backend.kernels));
+    const RankMemory memory(plan, CoordinatesOf(rank, plan.config.sizes));
+    const RankBytes& bytes = memory.bytes();
+    add(sum.weights, bytes.weights);
+    add(sum.gradients, bytes.weight_gradients + bytes.activation_gradients);
+    add(sum.activations, bytes.activations + bytes.input);
+    add(sum.workspaces, bytes.scratch);
+    add(sum.workspaces, backend.kernels->WorkspaceBytes(memory.layout().Limits()));
   }
-  return bytes;
+  return sum;
 }
 
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
@@ -249,12 +280,8 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
     const Measurement m = MeasureRank(plan, options, environment);
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
-  measurement.predicted_bytes = PredictedBytes(job, plan);
-  if (job.comm == CommKind::kThread) {
-    rusage usage = {};
-    SLUICE_CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
-    measurement.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
-  }
+  measurement.predicted_bytes = PredictMemory(job, plan).total();
+  if (job.comm == CommKind::kThread) measurement.peak_resident_bytes = PeakResidentBytes();
   return measurement;
 }
 

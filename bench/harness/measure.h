@@ -52,11 +52,15 @@ struct Measurement {
   // Absent on cuda, where the host's clock says when an op was enqueued and not when it ran.
   std::optional<Prediction> prediction;
 
+  // Of a pass whose kernels do nothing, the median, maximum over ranks: the executor's own time and
+  // the communication's.  Absent on cuda.
+  std::optional<double> empty_pass_s;
+
   // Of the rank with the most: by the schedule, and by what was allocated.
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
 
-  int64_t predicted_bytes = 0;      // PredictedBytes
+  int64_t predicted_bytes = 0;      // PredictMemory, in all
   int64_t allocated_bytes = 0;      // held during the timed passes, all ranks
   int64_t rank_bytes = 0;           // the same of the rank with the most
   int64_t peak_resident_bytes = 0;  // of the host process; 0 where ranks are processes of their own
@@ -66,8 +70,18 @@ struct Measurement {
   double loss = 0;
 };
 
-// Bytes that all ranks of the job allocate, workspaces included.
-int64_t PredictedBytes(const Job& job, const JobPlan& plan);
+// Bytes that all ranks of a job allocate.
+struct MemoryPrediction {
+  int64_t weights = 0;
+  int64_t gradients = 0;    // of weights, and of activations between ops
+  int64_t activations = 0;  // the model's input among them
+  int64_t workspaces = 0;   // of layers and kernels
+
+  int64_t total() const { return weights + gradients + activations + workspaces; }
+};
+
+// Throws Error when a sum does not fit 64 bits.
+MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan);
 
 // What Measure needs besides the job: for CheckRanks.
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options);

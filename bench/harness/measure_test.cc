@@ -50,7 +50,7 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
   const int num_crossings = GetParam() == Pass::kForward ? 2 : 4;
   EXPECT_EQ(m.sent_bytes, num_crossings * 24 * 256 * 4);
   EXPECT_EQ(m.num_allocations, 0);
-  EXPECT_EQ(m.allocated_bytes, PredictedBytes(job, plan));
+  EXPECT_EQ(m.allocated_bytes, PredictMemory(job, plan).total());
   EXPECT_EQ(m.predicted_bytes, m.allocated_bytes);
   EXPECT_THAT(m.rank_bytes, AllOf(Lt(m.allocated_bytes), Gt(m.allocated_bytes / 4)));
   EXPECT_THAT(m.activation_bytes, AllOf(Gt(0), Lt(m.rank_bytes)));
@@ -59,6 +59,7 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
 TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
   const Job job = Pipeline(GetParam());
   const Measurement m = MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 2});
+  EXPECT_THAT(m.empty_pass_s, testing::Optional(Gt(0)));
   ASSERT_TRUE(m.prediction.has_value());
   EXPECT_THAT(m.prediction->simulated_s, Gt(0));
   EXPECT_THAT(m.prediction->simulated_bubble_fraction, AllOf(Ge(0), Lt(1)));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
 #include "parallel/exec/rank_memory.h"
 #include "programs/run_ranks.h"
@@ -60,8 +61,14 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   std::fflush(stdout);
 }
 
+// Resident memory of all processes before any rank allocates: the program and its libraries.
+int64_t ProgramBytes(const Job& job, int64_t process_bytes) {
+  return job.comm == CommKind::kMpi ? process_bytes * job.config.sizes.world_size() : process_bytes;
+}
+
 // All that is not a string in the table or the name.
-std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m) {
+std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m,
+                                       int64_t process_bytes) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   std::map<std::string, double> counters = {
       {"tokens_per_s", m.tokens / m.median_s},
@@ -74,6 +81,8 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
       {"simulated_activation_bytes", static_cast<double>(m.simulated_activation_bytes)},
       {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
       {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
+      {"predicted_resident_bytes",
+       static_cast<double>(m.predicted_bytes + ProgramBytes(benchmark.job, process_bytes))},
       {"allocated_bytes", static_cast<double>(m.allocated_bytes)},
       {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
@@ -86,10 +95,15 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
     counters["simulated_bubble_fraction"] = m.prediction->simulated_bubble_fraction;
     counters["measured_bubble_fraction"] = m.prediction->measured_bubble_fraction;
   }
+  if (m.empty_pass_s.has_value()) {
+    counters["empty_pass_ms"] = *m.empty_pass_s * 1e3;
+    counters["empty_pass_share"] = *m.empty_pass_s / m.median_s;
+  }
   return counters;
 }
 
-Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks) {
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
+                        int64_t process_bytes) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   if (is_terminal) fmt::print(stderr, "measuring {} ...\r", NameOf(benchmark));
@@ -99,7 +113,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks) {
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
-          .counters = Counters(benchmark, m)};
+          .counters = Counters(benchmark, m, process_bytes)};
 }
 
 // The values of a context key over all benchmarks, once each.
@@ -113,7 +127,7 @@ std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf
   return fmt::format("{}", fmt::join(values, ","));
 }
 
-BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
+BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64_t process_bytes) {
   using B = const SchemeBenchmark&;
   const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
   const auto joined = [&](auto value_of) { return Joined(benchmarks, value_of); };
@@ -133,6 +147,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks) {
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
+      {"program_bytes", joined([&](B b) { return ProgramBytes(b.job, process_bytes); })},
   };
 }
 
@@ -144,8 +159,25 @@ void CheckCanRun(const SchemeBenchmark& benchmark, RankStarter& ranks) {
   backend.kernels->Reserve(memory.layout().Limits());
 }
 
+// "memory of gpipe step in MiB: program and libraries 41.2 + weights 9.0 + ... = peak 120.4".
+void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
+  const Job& job = benchmark.job;
+  const MemoryPrediction memory = PredictMemory(job, benchmark.plan);
+  // Of cuda, only what lies on GPUs is predicted.
+  const int64_t program = job.device == DeviceKind::kCpu ? ProgramBytes(job, process_bytes) : 0;
+  const auto mib = [](int64_t bytes) {
+    return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20));
+  };
+  fmt::print("memory of {} {} on {} rank(s) in MiB: ", Label(benchmark),
+             PassName(benchmark.plan.config.pass), job.config.sizes.world_size());
+  if (program > 0) fmt::print("program and libraries {} + ", mib(program));
+  fmt::print("weights {} + gradients {} + activations {} + workspaces {} = predicted peak {}\n",
+             mib(memory.weights), mib(memory.gradients), mib(memory.activations),
+             mib(memory.workspaces), mib(program + memory.total()));
+}
+
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
-                     const BenchmarkContext& context) {
+                     const BenchmarkContext& context, int64_t process_bytes) {
   std::map<std::string, std::string> value(context.begin(), context.end());
   for (const auto& [key, text] : BuildContext()) value[key] = text;
   fmt::print("{} ({}), {} thread(s) a rank, {}, {}\n", value["device"], value["device_name"],
@@ -155,11 +187,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
              value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"]);
   fmt::print("commit {}{}, build {}\n", value["commit"].substr(0, 12),
              value["dirty"] == "true" ? " (with local changes)" : "", value["build_mode"]);
-  for (const SchemeBenchmark& benchmark : benchmarks) {
-    fmt::print("memory: {} {} on {} rank(s) will allocate {}\n", Label(benchmark),
-               PassName(benchmark.plan.config.pass), benchmark.plan.config.sizes.world_size(),
-               FormatBytes(PredictedBytes(benchmark.job, benchmark.plan)));
-  }
+  for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, process_bytes);
   fmt::print("\n");
   PrintHeader();
   std::fflush(stdout);
@@ -186,18 +214,20 @@ std::string NameOf(const SchemeBenchmark& benchmark) {
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks) {
+  const int64_t process_bytes = ResidentBytes();
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark),
                     .num_repetitions = benchmark.options.n_steps,
-                    .measure = [&] { return MeasureAndPrint(benchmark, ranks); }});
+                    .measure = [&] { return MeasureAndPrint(benchmark, ranks, process_bytes); }});
   }
-  const BenchmarkContext context = ContextOf(benchmarks);
+  const BenchmarkContext context = ContextOf(benchmarks, process_bytes);
   return RunBenchmarks(runs,
                        {.result = result, .context = context, .rank = ranks.rank(), .before = [&] {
                           for (const SchemeBenchmark& benchmark : benchmarks)
                             CheckCanRun(benchmark, ranks);
-                          if (ranks.rank() == 0) PrintConditions(benchmarks, context);
+                          if (ranks.rank() == 0)
+                            PrintConditions(benchmarks, context, process_bytes);
                         }});
 }
 
