@@ -86,6 +86,7 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
     timer->End();
     executor.FinishStep();
     times.step_s[step] = static_cast<double>(timer->ElapsedNs()) * 1e-9;
+    world.Barrier();  // the CPU time of a process is that of all its ranks: each must be done
     times.step_cpu_s[step] = ProcessCpuSeconds() - begin_cpu_s;
     for (size_t op = 0; op < times.op_s.size(); ++op) {
       const OpRecord& record = executor.records()[op];

@@ -66,6 +66,19 @@ TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
   EXPECT_THAT(m.prediction->measured_bubble_fraction, AllOf(Ge(0), Lt(1)));
 }
 
+// In a forward the first rank is done long before the last.
+TEST(MeasureCpuTime, IsOfAllRanksWheneverEachIsDone) {
+  const auto least_cpu_s = [](int num_ranks) {
+    Job job = Pipeline(Pass::kForward);
+    job.config.model.seq_len = 256;
+    job.config.slices = UniformSlices(job.config.model.seq_len, 1);
+    job.config.sizes = {.pipeline = num_ranks};
+    const Measurement m = MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 6});
+    return *std::min_element(m.step_cpu_s.begin(), m.step_cpu_s.end());
+  };
+  EXPECT_THAT(least_cpu_s(3), Gt(0.7 * least_cpu_s(1)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Passes, MeasureTest, testing::Values(Pass::kForward, Pass::kStep));
 
 }  // namespace
