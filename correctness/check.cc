@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "core/cli/user_path.h"
+#include "core/model/initial_values.h"
 #include "correctness/results/result_checker.h"
 #include "correctness/results/results.h"
 #include "programs/job_flags.h"
@@ -38,6 +40,28 @@ class Reference {
   Precision precision() const { return precision_; }
   const std::string& commit() const { return file_.metadata().find("commit")->second; }
 
+  // Throws Error unless the file's input, projection and weights are what every run with its seed
+  // starts from: else it is a reference of something else, whatever its results are.
+  void CheckInitialValues(const JobConfig& config) const {
+    const ModelConfig& model = config.model;
+    std::vector<double> values(
+        static_cast<size_t>(model.seq_len * config.batch_size * model.hidden_size));
+    FillInput<double>(config.seed, 0, values);
+    CheckInitial("input", values);
+    if (config.loss == LossKind::kProjection) {
+      FillProjection<double>(config.seed, 0, values);
+      CheckInitial("projection", values);
+    }
+    for (int64_t layer = 0; layer < model.num_layers; ++layer) {
+      for (const ParameterSpec& parameter : LayerParameters(model)) {
+        const Block whole = WholeBlock(parameter);
+        values.resize(static_cast<size_t>(whole.num_elements()));
+        FillParameter<double>({config.seed, layer}, parameter, whole, values);
+        CheckInitial(ParameterName(layer, parameter.name), values);
+      }
+    }
+  }
+
   std::vector<double> Read(const std::string& name, size_t size) const {
     std::vector<double> values(size);
     if (file_.Find(name)->dtype == SafetensorsDType::kF64) {
@@ -50,6 +74,22 @@ class Reference {
   }
 
  private:
+  // Normal numbers may differ between systems by the rounding of ln, cos and the cosine's argument,
+  // at most 2 pi; the file's by that of its element type.
+  void CheckInitial(const std::string& name, const std::vector<double>& expected) const {
+    const std::vector<double> found = Read(name, expected.size());
+    const double unit_roundoff =
+        file_.Find(name)->dtype == SafetensorsDType::kF64 ? 0x1p-53 : 0x1p-24;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const double allowed = 8 * unit_roundoff * std::max(1.0, std::abs(expected[i]));
+      if (std::abs(found[i] - expected[i]) <= allowed) continue;
+      throw Error(fmt::format(
+          "'{}' is no reference checkpoint of this run: element {} of {} is {}, but runs with its "
+          "seed start from {}",
+          file_.path(), i, name, found[i], expected[i]));
+    }
+  }
+
   SafetensorsReader file_;
   Precision precision_ = Precision::kFloat64;
 };
@@ -76,7 +116,8 @@ class Judge {
     const double share = comparison.worst_error / comparison.worst_bound;
     const double used =
         has_l2_bound ? comparison.relative_l2 / comparison.relative_l2_bound : share;
-    if (nearest_.empty() || !(used <= nearest_used_)) {
+    // Once a NaN is found nothing is nearer.
+    if (nearest_.empty() || (!std::isnan(nearest_used_) && !(used <= nearest_used_))) {
       nearest_ = name;
       nearest_used_ = used;
     }
@@ -88,7 +129,7 @@ class Judge {
         "bounds; nearest: {}, at {:.3g} of its bound; reference {} of commit {}\n",
         pass() ? "PASS" : "FAIL", job.scheme, job.config.model.name, job.config.sizes.world_size(),
         Name(job.device), Name(job.config.precision), num_tensors_ - num_failed_, num_tensors_,
-        nearest_, nearest_used_, Name(reference_.precision()), reference_.commit());
+        nearest_, nearest_used_, Name(reference_.precision()), Printable(reference_.commit()));
   }
 
   // ReLU's derivative jumps (correctness/tolerance/stack_bound.h).
@@ -122,7 +163,10 @@ int Run() {
   }
   const JobPlan plan = PlanJob(job.config);
   std::optional<Reference> reference;
-  if (HasFirstRank(job)) reference.emplace(UserPath(FLAGS_checkpoint_path), plan.config);
+  if (HasFirstRank(job)) {
+    reference.emplace(UserPath(FLAGS_checkpoint_path), plan.config);
+    reference->CheckInitialValues(plan.config);
+  }
   bool pass = true;
   const int exit_code = RunRanks(
       job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {

@@ -96,15 +96,75 @@ TEST(Check, FailsWhereAByteOfTheReferenceIsOther) {
   EXPECT_NE(result.stdout_text.find("62 of 63 tensors"), std::string::npos);
 }
 
+std::string Contents(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// Makes the first element of the file's first tensor, the input, another: its exponent.
+void ChangeInput(const std::string& path) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  uint64_t header_bytes = 0;
+  file.read(reinterpret_cast<char*>(&header_bytes), sizeof(header_bytes));
+  file.seekp(static_cast<std::streamoff>(sizeof(header_bytes) + header_bytes + 7));
+  file.put(0x41);
+}
+
+TEST(Check, RefusesAReferenceThatStartsFromOtherValues) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  ChangeInput(path);
+  const ProgramResult result =
+      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--world_size=1"}));
+  EXPECT_EQ(result.exit_code, 2) << result.stdout_text;
+  EXPECT_NE(result.stderr_text.find("element 0 of input is "), std::string::npos)
+      << result.stderr_text;
+}
+
+// Overwrites the first `from` in the file with `to`, which is as long.
+void Replace(const std::string& path, const std::string& from, const std::string& to) {
+  ASSERT_EQ(from.size(), to.size());
+  std::string bytes = Contents(path);
+  const size_t at = bytes.find(from);
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, to.size(), to);
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+TEST(Check, PrintsNoLineOfTheFilesOwn) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  const std::string contents = Contents(path);
+  const size_t begin = contents.find("\"commit\":\"") + 10;
+  const size_t size = contents.find('"', begin) - begin;
+  ASSERT_GE(size, 7U);
+  Replace(path, contents.substr(begin, size), "\\nPASS:" + std::string(size - 7, 'x'));
+  const ProgramResult result =
+      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--world_size=1"}));
+  EXPECT_EQ(result.exit_code, 0) << result.stderr_text;
+  EXPECT_EQ(result.stdout_text.find("\nPASS:x"), std::string::npos) << result.stdout_text;
+}
+
+TEST(Check, CallsTheTensorWithANanNearest) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  // The last bytes of the tensor before grad.input, [18, 4, 40] float64.
+  file.seekp(-18 * 4 * 40 * 8 - 2, std::ios::end);
+  file.write("\xf8\x7f", 2);
+  file.close();
+  const ProgramResult result =
+      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--world_size=1"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.stdout_text.find("nearest: grad.layers.0.fc2.bias, at nan"), std::string::npos)
+      << result.stdout_text;
+}
+
 TEST(SaveReference, WritesTheSameFileTwice) {
   const std::string a = NewPath("a"), b = NewPath("b");
   ExpectSaved(a, kSmall);
   ExpectSaved(b, kSmall);
-  const auto contents = [](const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(in), {});
-  };
-  EXPECT_EQ(contents(a), contents(b));
+  EXPECT_EQ(Contents(a), Contents(b));
 }
 
 TEST(SaveReference, TakesARelativePathFromWhereBazelWasCalled) {
