@@ -137,15 +137,19 @@ BenchmarkContext BuildContext() {
           {"calibration_version", std::to_string(kCalibrationVersion)}};
 }
 
-std::vector<Benchmark> Selected(const std::vector<Benchmark>& benchmarks,
-                                const std::string& filter) {
-  std::vector<Benchmark> selected;
-  std::vector<std::string> names;
+std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
+                                    const std::string& filter) {
+  // std::regex follows nested groups by recursion: a longer text could exhaust the stack.
+  constexpr size_t kMaxFilterSize = 1000;
+  if (filter.size() > kMaxFilterSize) {
+    throw Error(fmt::format("--filter has {} characters; at most {} are allowed", filter.size(),
+                            kMaxFilterSize));
+  }
+  std::vector<size_t> selected;
   try {
     const std::regex expression(filter, std::regex::extended);
-    for (const Benchmark& benchmark : benchmarks) {
-      names.push_back(benchmark.name);
-      if (std::regex_search(benchmark.name, expression)) selected.push_back(benchmark);
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (std::regex_search(names[i], expression)) selected.push_back(i);
     }
   } catch (const std::regex_error& error) {
     throw Error(fmt::format("--filter '{}' is not a regular expression: {}", filter, error.what()));
@@ -158,13 +162,18 @@ std::vector<Benchmark> Selected(const std::vector<Benchmark>& benchmarks,
 }
 
 int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options) {
-  const std::vector<Benchmark> selected = Selected(benchmarks, options.result.filter);
-  if (options.before) options.before();
+  std::vector<std::string> names;
+  for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
   MeasuredByName measured_by_name;
-  for (const Benchmark& benchmark : selected) {
-    const auto [entry, is_new] = measured_by_name.try_emplace(benchmark.name, benchmark);
-    if (!is_new) throw Error(fmt::format("'{}' is asked for twice", benchmark.name));
-    Measured& measured = entry->second;
+  const std::vector<size_t> selected = SelectedIndices(names, options.result.filter);
+  for (const size_t i : selected) {
+    const bool is_new = measured_by_name.try_emplace(names[i], benchmarks[i]).second;
+    if (!is_new) throw Error(fmt::format("'{}' is asked for twice", names[i]));
+  }
+  if (options.before) options.before();
+  for (const size_t i : selected) {
+    const Benchmark& benchmark = benchmarks[i];
+    Measured& measured = measured_by_name.at(benchmark.name);
     benchmark::RegisterBenchmark(benchmark.name.c_str(),
                                  [&measured](benchmark::State& state) { measured.Report(state); })
         ->UseManualTime()

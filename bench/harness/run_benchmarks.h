@@ -62,6 +62,11 @@ struct BenchmarkRunOptions {
 // calibration_version.
 BenchmarkContext BuildContext();
 
+// Positions of the names that the filter selects.  Throws Error where it is not a regular
+// expression, is too long for one, or matches nothing.
+std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
+                                    const std::string& filter);
+
 // Runs those that the filter selects, in order; returns the exit code.  Throws Error where the
 // filter is not a regular expression or matches nothing, and where two benchmarks have one name.
 // Once in a process.
