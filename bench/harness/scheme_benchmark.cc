@@ -37,6 +37,9 @@ std::string Label(const SchemeBenchmark& benchmark) {
   if (config.slices.size() > 1) label += fmt::format(" n={}", config.slices.size());
   if (config.num_micro_batches > 1) label += fmt::format(" m={}", config.num_micro_batches);
   if (config.num_chunks > 1) label += fmt::format(" v={}", config.num_chunks);
+  const bool is_told = benchmark.job.scheme == "megatron";  // that all ranks share each layer
+  if (config.sizes.tensor > 1 && !is_told) label += fmt::format(" t={}", config.sizes.tensor);
+  if (config.sizes.data > 1) label += fmt::format(" d={}", config.sizes.data);
   return label;
 }
 
@@ -116,6 +119,44 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
           .counters = Counters(benchmark, m, process_bytes)};
 }
 
+// Conditions are checked and told of what runs, not of what the filter leaves out.
+std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
+                                      const std::string& filter) {
+  std::vector<std::string> names;
+  for (const SchemeBenchmark& benchmark : all) names.push_back(NameOf(benchmark));
+  std::vector<SchemeBenchmark> selected;
+  for (const size_t i : SelectedIndices(names, filter)) selected.push_back(all[i]);
+  return selected;
+}
+
+// "2x13+12" for 13, 13, 12: a list in one value, since commas join those of several benchmarks.
+std::string InRuns(const std::vector<int64_t>& values) {
+  std::vector<std::string> runs;
+  for (size_t begin = 0, end = 0; begin < values.size(); begin = end) {
+    while (end < values.size() && values[end] == values[begin]) ++end;
+    const size_t count = end - begin;
+    runs.push_back(count == 1 ? std::to_string(values[begin])
+                              : fmt::format("{}x{}", count, values[begin]));
+  }
+  return fmt::format("{}", fmt::join(runs, "+"));
+}
+
+std::string SliceLens(const JobConfig& config) {
+  std::vector<int64_t> lens;
+  for (const Slice& slice : config.slices) lens.push_back(slice.len);
+  return InRuns(lens);
+}
+
+bool HasUniformSlices(const JobConfig& config) {
+  return config.slices == UniformSlices(config.model.seq_len, std::ssize(config.slices));
+}
+
+std::string LayersOfStages(const JobPlan& plan) {
+  std::vector<int64_t> counts;
+  for (const LayerRange& layers : plan.layers_of_stage) counts.push_back(layers.num_layers);
+  return InRuns(counts);
+}
+
 // The values of a context key over all benchmarks, once each.
 template <typename ValueOf>
 std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf& value_of) {
@@ -143,6 +184,15 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"batch_size", joined([](B b) { return b.plan.config.batch_size; })},
       {"parameter_count", joined([](B b) { return NumParameters(b.plan.config.model); })},
       {"world_size", joined([](B b) { return b.plan.config.sizes.world_size(); })},
+      {"pipeline_parallel_size", joined([](B b) { return b.plan.config.sizes.pipeline; })},
+      {"tensor_parallel_size", joined([](B b) { return b.plan.config.sizes.tensor; })},
+      {"data_parallel_size", joined([](B b) { return b.plan.config.sizes.data; })},
+      {"plan", joined([](B b) { return Name(b.plan.config.plan); })},
+      {"layers_of_stages", joined([](B b) { return LayersOfStages(b.plan); })},
+      {"num_micro_batches", joined([](B b) { return b.plan.config.num_micro_batches; })},
+      {"slice_lens", joined([](B b) { return SliceLens(b.plan.config); })},
+      {"comm", joined([](B b) { return b.job.comm == CommKind::kMpi ? "mpi" : "thread"; })},
+      {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
       {"num_threads", joined([](B b) { return b.job.threads; })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
@@ -185,6 +235,9 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   fmt::print("model {}: {} layers of {}, {} heads, {} tokens, batch {}, {} parameters, {}\n",
              value["model"], value["num_layers"], value["hidden_size"], value["num_heads"],
              value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"]);
+  fmt::print("layers of stages {}, slices of {} tokens behind {}, plan {}, ranks by {}\n",
+             value["layers_of_stages"], value["slice_lens"], value["prefix_len"], value["plan"],
+             value["comm"]);
   fmt::print("commit {}{}, build {}\n", value["commit"].substr(0, 12),
              value["dirty"] == "true" ? " (with local changes)" : "", value["build_mode"]);
   for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, process_bytes);
@@ -206,15 +259,22 @@ std::string NameOf(const SchemeBenchmark& benchmark) {
   add("data_parallel_size", config.sizes.data);
   add("batch_size", config.batch_size);
   add("num_micro_batches", config.num_micro_batches);
-  add("n_slices", static_cast<int64_t>(config.slices.size()));
+  if (HasUniformSlices(config)) {
+    add("n_slices", static_cast<int64_t>(config.slices.size()));
+  } else {
+    name += "/slices:" + SliceLens(config);
+  }
   add("num_chunks", config.num_chunks);
+  if (benchmark.plan.splits_sequence()) name += fmt::format("/plan:{}", Name(config.plan));
+  if (config.prefix_len > 0) name += fmt::format("/prefix_len:{}", config.prefix_len);
   return name + fmt::format("/device:{}/dtype:{}/pass:{}", Name(benchmark.job.device),
                             Name(config.precision), PassName(config.pass));
 }
 
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
                         RankStarter& ranks) {
   const int64_t process_bytes = ResidentBytes();
+  const std::vector<SchemeBenchmark> benchmarks = Selected(all, result.filter);
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark),

@@ -23,9 +23,9 @@ struct SchemeBenchmark {
 // that are 1 are left out, except world_size.
 std::string NameOf(const SchemeBenchmark& benchmark);
 
-// Measures all, with progress on stderr and the table on stdout (rank 0 alone); returns the exit
-// code.
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
+// Measures those that the filter selects, with progress on stderr and the table on stdout (rank 0
+// alone); returns the exit code.
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
                         RankStarter& ranks);
 
 }  // namespace sluice

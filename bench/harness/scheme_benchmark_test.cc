@@ -1,0 +1,67 @@
+#include "bench/harness/scheme_benchmark.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/model/model_config.h"
+#include "parallel/schedule/slices.h"
+
+namespace sluice {
+namespace {
+
+JobConfig Small() {
+  JobConfig config;
+  config.model = FindModel("test");
+  config.model.num_layers = 5;
+  config.model.seq_len = 8;
+  config.scheme = "seqpipe";
+  config.pass = Pass::kForward;
+  config.slices = UniformSlices(8, 2);
+  config.sizes = {.pipeline = 2};
+  return config;
+}
+
+SchemeBenchmark BenchmarkOf(const JobConfig& config) {
+  return {{.scheme = config.scheme, .config = config}, PlanJob(config), {.n_steps = 1}};
+}
+
+TEST(NameOf, TellsApartWhatIsTimedDifferently) {
+  std::vector<JobConfig> configs(5, Small());
+  configs[1].slices = ParseSlices("6,2", 8);
+  configs[2].prefix_len = 3;
+  configs[3].sizes = {.pipeline = 2, .tensor = 2};
+  configs[4].sizes = {.pipeline = 2, .tensor = 2};
+  configs[4].plan = PlanKind::kMegatronSequenceParallel;
+  std::set<std::string> names;
+  for (const JobConfig& config : configs) names.insert(NameOf(BenchmarkOf(config)));
+  EXPECT_EQ(names.size(), configs.size());
+  EXPECT_THAT(NameOf(BenchmarkOf(configs[1])), testing::HasSubstr("/slices:6+2/"));
+  EXPECT_THAT(NameOf(BenchmarkOf(configs[0])), testing::HasSubstr("/n_slices:2/"));
+}
+
+TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
+  JobConfig alone = Small();
+  alone.sizes = {};
+  alone.batch_size = 3;
+  const std::string path = testing::TempDir() + "/result.json";
+  RankStarter ranks({}, nullptr);
+  ASSERT_EQ(RunSchemeBenchmarks({BenchmarkOf(Small()), BenchmarkOf(alone)},
+                                {.filter = "world_size:2", .json_out = path}, ranks),
+            0);
+  const nlohmann::json context = nlohmann::json::parse(std::ifstream(path)).at("context");
+  EXPECT_EQ(context.at("world_size"), "2");
+  EXPECT_EQ(context.at("batch_size"), "1");
+  EXPECT_EQ(context.at("layers_of_stages"), "3+2");
+  EXPECT_EQ(context.at("slice_lens"), "2x4");
+  EXPECT_EQ(context.at("plan"), "megatron");
+  EXPECT_EQ(context.at("comm"), "thread");
+}
+
+}  // namespace
+}  // namespace sluice
