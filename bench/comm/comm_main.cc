@@ -14,6 +14,7 @@
 #include "bench/harness/median.h"
 #include "bench/harness/result_flags.h"
 #include "core/backend/backend.h"
+#include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/parse.h"
 #include "core/cli/build_info.h"
@@ -143,6 +144,22 @@ void CheckAgreement(RankStarter& ranks) {
                                                  {"n_steps", std::to_string(FLAGS_n_steps)}});
 }
 
+// A rank sends and receives at most its size at a time; rank 0 then copies as much twice.
+void CheckMemory(const std::vector<CommBenchmark>& benchmarks, const std::vector<size_t>& selected,
+                 int num_local_ranks, const Device& device) {
+  for (const size_t i : selected) {
+    const int64_t needed_bytes = CheckedProduct(
+        "the memory of a benchmark",
+        {2, benchmarks[i].options.min_bytes, CheckedSum("ranks", num_local_ranks, 1)});
+    if (needed_bytes <= device.available_bytes()) continue;
+    throw Error(
+        fmt::format("out of memory: {} needs {} for the {} ranks of this host, have {}; "
+                    "use smaller --bytes",
+                    benchmarks[i].name, FormatBytes(needed_bytes), num_local_ranks,
+                    FormatBytes(device.available_bytes())));
+  }
+}
+
 int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
   CheckAgreement(ranks);
   const std::string comm = request.kind == CommKind::kMpi ? "mpi" : "thread";
@@ -160,16 +177,23 @@ int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
     benchmarks.push_back(
         {.name = benchmark.name, .num_repetitions = FLAGS_n_steps, .measure = measure});
   }
-  if (rank == 0) PrintHeader(world_size, comm);
   const Backend backend = MakeBackend({});
-  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
+  const ResultOptions result = ResultOptionsFromFlags();
+  std::vector<std::string> names;
+  for (const CommBenchmark& benchmark : all) names.push_back(benchmark.name);
+  CheckMemory(all, SelectedIndices(names, result.filter),
+              request.kind == CommKind::kMpi ? MpiLocalWorldSize() : world_size, *backend.device);
+  return RunBenchmarks(benchmarks, {.result = result,
                                     .context = {{"device", "cpu"},
                                                 {"device_name", backend.device->description()},
                                                 {"comm", comm},
                                                 {"world_size", std::to_string(world_size)},
                                                 {"num_threads", "1"},
                                                 {"dtype", "f32"}},
-                                    .rank = rank});
+                                    .rank = rank,
+                                    .before = [&] {
+                                      if (rank == 0) PrintHeader(world_size, comm);
+                                    }});
 }
 
 int Run() {

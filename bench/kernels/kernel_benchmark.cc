@@ -12,6 +12,7 @@
 #include "bench/harness/counted.h"
 #include "bench/harness/cpu_time.h"
 #include "bench/harness/median.h"
+#include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/rng.h"
 #include "core/tensor/convert.h"
@@ -19,6 +20,7 @@
 namespace sluice {
 namespace {
 
+constexpr const char* kOperandBytes = "the operands' bytes";
 constexpr int kNumWarmUps = 2;
 constexpr int kNumCopies = 5;
 
@@ -82,15 +84,38 @@ std::map<std::string, double> Counters(const KernelBenchmark& benchmark,
 }  // namespace
 
 Tensor Operands::Random(DType dtype, Shape shape) {
-  const auto size = static_cast<size_t>(shape.num_elements());
+  const int64_t num_elements = shape.num_elements();
+  num_bytes_ = CheckedSum(kOperandBytes, num_bytes_,
+                          CheckedProduct(kOperandBytes, {num_elements, SizeOf(dtype)}));
+  max_elements_ = std::max(max_elements_, num_elements);
+  if (device_ == nullptr) return Tensor(nullptr, dtype, shape);
+  const auto size = static_cast<size_t>(num_elements);
   std::vector<double> values(size);
   RandomStream(/*seed=*/1, fmt::format("operand {}", buffers_.size())).FillUniform(0, values);
   std::vector<char> bytes(size * static_cast<size_t>(SizeOf(dtype)));
   const Tensor host(bytes.data(), dtype, shape);
   ConvertFrom(host, std::span<const double>(values));
-  buffers_.push_back(device_.Allocate(host.num_bytes(), "an operand of a kernel benchmark"));
-  device_.CopyFromHost(buffers_.back().data(), bytes.data(), host.num_bytes());
+  buffers_.push_back(device_->Allocate(host.num_bytes(), "an operand of a kernel benchmark"));
+  device_->CopyFromHost(buffers_.back().data(), bytes.data(), host.num_bytes());
   return Tensor(buffers_.back().data(), dtype, shape);
+}
+
+void CheckMemory(const Backend& backend, Precision precision, const KernelBenchmark& benchmark) {
+  Operands operands(precision);
+  benchmark.prepare(operands);
+  int64_t needed_bytes = CheckedSum(kOperandBytes, operands.num_bytes(),
+                                    backend.kernels->WorkspaceBytes(benchmark.limits));
+  if (backend.device->kind() == DeviceKind::kCpu) {
+    const auto drawn_bytes =
+        CheckedProduct(kOperandBytes, {operands.max_elements(), 2, int64_t{sizeof(double)}});
+    needed_bytes = CheckedSum(kOperandBytes, needed_bytes, drawn_bytes);
+  }
+  if (needed_bytes <= backend.device->available_bytes()) return;
+  throw Error(
+      fmt::format("out of memory on {}: {} needs {}, have {}; use a smaller model, batch "
+                  "or slice",
+                  Name(backend.device->kind()), benchmark.name, FormatBytes(needed_bytes),
+                  FormatBytes(backend.device->available_bytes())));
 }
 
 Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark) {

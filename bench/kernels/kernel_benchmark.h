@@ -30,7 +30,13 @@ namespace sluice {
 // Tensors of one benchmark on its device, freed with it.  Inputs are uniform in [-1, 1).
 class Operands {
  public:
-  Operands(Device& device, Precision precision) : device_(device), precision_(precision) {}
+  Operands(Device& device, Precision precision) : device_(&device), precision_(precision) {}
+
+  // Counts only: its tensors have no memory.
+  explicit Operands(Precision precision) : precision_(precision) {}
+
+  int64_t num_bytes() const { return num_bytes_; }
+  int64_t max_elements() const { return max_elements_; }  // of the largest tensor
 
   // In the precision's storage type, as activations and matmul weights are; and in its accumulator
   // type, as statistics and layer-norm parameters are.
@@ -40,9 +46,11 @@ class Operands {
  private:
   Tensor Random(DType dtype, Shape shape);
 
-  Device& device_;
+  Device* device_ = nullptr;
   Precision precision_;
   std::vector<Buffer> buffers_;
+  int64_t num_bytes_ = 0;
+  int64_t max_elements_ = 0;
 };
 
 struct KernelCall {
@@ -71,6 +79,10 @@ struct KernelTiming {
   // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
   double matmul_flops_per_s = 0;
 };
+
+// Throws Error unless the benchmark's operands and workspace fit into the device's memory; on the
+// cpu also the float64 values that they are drawn from.
+void CheckMemory(const Backend& backend, Precision precision, const KernelBenchmark& benchmark);
 
 // Makes a backend and operands and times the call n_steps times; the counters are those of
 // docs/metrics.md.  Throws Error when the result is not finite or zeros only.

@@ -107,10 +107,6 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
   Backend backend = MakeBackend(timing.backend);
   const std::vector<KernelBenchmark> kernels = make(sizes);
   if (kernels.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
-  if (kernels.front().ceiling == Ceiling::kMatMulRate) {
-    timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
-  }
-  PrintHeader(timing, *backend.device);
   std::vector<Benchmark> benchmarks;
   for (const KernelBenchmark& kernel : kernels) {
     benchmarks.push_back({.name = fmt::format("kernel:{}/device:{}/dtype:{}", kernel.name,
@@ -122,8 +118,21 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
                             return samples;
                           }});
   }
-  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
-                                    .context = ContextOf(sizes, timing, *backend.device)});
+  const ResultOptions result = ResultOptionsFromFlags();
+  std::vector<std::string> names;
+  for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
+  for (const size_t i : SelectedIndices(names, result.filter)) {
+    CheckMemory(backend, sizes.precision, kernels[i]);
+  }
+  const auto before = [&] {
+    if (kernels.front().ceiling == Ceiling::kMatMulRate) {
+      timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
+    }
+    PrintHeader(timing, *backend.device);
+  };
+  return RunBenchmarks(
+      benchmarks,
+      {.result = result, .context = ContextOf(sizes, timing, *backend.device), .before = before});
 }
 
 }  // namespace
