@@ -1,5 +1,6 @@
 #include "core/reference/transformer.h"
 
+#include <limits>
 #include <utility>
 
 #include "core/base/check.h"
@@ -136,7 +137,12 @@ Output Forward(const Problem& problem) {
 
 Step ForwardBackward(const Problem& problem) {
   const LayerShape shape = ShapeOf(problem);
-  const std::vector<LayerActivations> layers = StackForward(problem);
+  std::vector<LayerActivations> layers = StackForward(problem);
+  for (const ReluFlip& flip : problem.flips) {
+    double& relu =
+        layers.at(static_cast<size_t>(flip.layer)).relu.at(static_cast<size_t>(flip.element));
+    relu = relu > 0 ? 0 : std::numeric_limits<double>::min();
+  }
   Step step;
   step.output = layers.back().z;
   step.loss = Loss(step.output, problem.projection);

@@ -12,6 +12,7 @@
 // = hidden_size.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -25,6 +26,14 @@ namespace sluice::reference {
 // Tensors of one layer by parameter name, "attn_ln.weight" .. "fc2.bias" (LayerParameters).
 using NamedValues = std::map<std::string, Values>;
 
+// A ReLU input whose derivative is taken as on the other side of 0: what rounding may do to one
+// that is close to it.
+struct ReluFlip {
+  int64_t layer = 0;
+  int64_t element = 0;  // in [L, B, F]
+  auto operator<=>(const ReluFlip&) const = default;
+};
+
 struct Problem {
   ModelConfig config;  // seq_len is the number of positions computed here, L
   int64_t batch_size = 1;
@@ -36,6 +45,9 @@ struct Problem {
   // them (head-major; q is not read).  Empty for P = 0.
   int64_t prefix_len = 0;
   std::vector<Values> prefix;
+
+  // ForwardBackward alone heeds them.
+  std::vector<ReluFlip> flips;
 };
 
 struct Output {

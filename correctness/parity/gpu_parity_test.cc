@@ -1,5 +1,5 @@
-// The whole stack on one GPU against core/reference in float32: slices with a cached prefix,
-// micro-batches, both losses.
+// The whole stack on one GPU against core/reference in every precision, each under its derived
+// bound (docs/error_bounds.md): slices with a cached prefix, micro-batches, both losses.
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,10 @@ struct GpuCase {
 
 std::vector<GpuCase> AllCases() {
   std::vector<GpuCase> cases;
-  for (const int64_t head_dim : {24, 64}) cases.push_back({Precision::kFloat32, head_dim});
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBFloat16, Precision::kFloat16}) {
+    for (const int64_t head_dim : {24, 64}) cases.push_back({precision, head_dim});
+  }
   return cases;
 }
 
@@ -65,6 +68,19 @@ TEST_P(GpuParity, OfSlicesMicroBatchesAndAPrefix) {
   config.num_micro_batches = 3;
   config.prefix_len = 11;
   ExpectParity(config);
+}
+
+// The comparison must be able to fail.
+TEST_P(GpuParity, FailsWhereALayerIsDropped) {
+  JobConfig config = ConfigFor(GetParam());
+  config.loss = LossKind::kProjection;
+  const auto drop = [](JobPlan& plan) { plan.layers_of_stage.back().num_layers -= 1; };
+  const std::vector<ResultTensor> actual = RunAsThreads(config, {.plan = drop}, DeviceKind::kCuda);
+  for (const Comparison& comparison : CompareResults(config, actual, ReferenceResults(config))) {
+    if (comparison.name == "output" || comparison.name == "grad.input") {
+      EXPECT_FALSE(comparison.pass) << ToString(comparison);
+    }
+  }
 }
 
 std::vector<std::vector<double>> WeightGradients(Executor& executor, Device& device) {

@@ -43,8 +43,9 @@ struct Tampering {
 std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering = {},
                                        DeviceKind device = DeviceKind::kCpu);
 
-// Compares tensor by tensor (correctness/results/result_checker.h); a name that differs or is
-// missing is our bug.
+// Compares tensor by tensor (correctness/results/result_checker.h); gradients of a float32 run that
+// miss, again with the run's own ReLU flips (correctness/results/flipped_reference.h).  A name that
+// differs or is missing is our bug.
 std::vector<Comparison> CompareResults(const JobConfig& config,
                                        const std::vector<ResultTensor>& actual,
                                        const std::vector<ResultTensor>& expected);

@@ -4,15 +4,27 @@
 //   const Comparison comparison = checker.Check("grad.input", values, expected);
 //
 // Both sides are rounded, so the bound of a tensor is the sum of what each side may be from exact
-// arithmetic (correctness/tolerance/stack_bound.h), and at most what the project demands of the
-// less precise of the two.  An element's error is at most the norm of all errors: its bound is the
-// relative bound times the norm of the expected tensor.
+// arithmetic.  In float64 and float32 that is a formula of the model's sizes
+// (correctness/tolerance/stack_bound.h), and the sum at most what the project demands of the less
+// precise of the two.  In tf32, bf16 and fp16 it comes from a running error analysis of this very
+// problem (correctness/tolerance/stack_errors.h).  An element's error is at most the norm of all
+// errors: its bound is the relative bound times the norm of the expected tensor.
+//
+// In float32 a lone ReLU input may be on the other side of 0 than in the reference: then gradients
+// miss, and correctness/results/flipped_reference.h finds what they are to be compared with.
+//
+// The analysis runs when its first bound is asked for, once for each precision; it takes the time
+// and the memory of a step in plain float64 loops.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 
 #include "correctness/tolerance/compare.h"
+#include "correctness/tolerance/stack_errors.h"
 #include "parallel/exec/job.h"
 
 namespace sluice {
@@ -20,14 +32,21 @@ namespace sluice {
 struct CheckedRun {
   JobConfig config;
   Precision reference_precision = Precision::kFloat64;
+
+  // Called before an analysis; may be absent.
+  std::function<void(Precision)> on_analysis;
 };
 
 class ResultChecker {
  public:
   explicit ResultChecker(CheckedRun run);
 
-  // The bound of one tensor.  That of `loss` follows from the norms of output and projection, so
-  // `output` must have been asked for before.
+  // Host memory that an analysis takes which every check of such a run needs; of a float32 run,
+  // none.
+  static int64_t HostBytes(const JobConfig& config);
+
+  // The bound of one tensor.  That of `loss` follows from `output`,
+  // which must have been asked for before.
   Bound BoundOf(const std::string& name, std::span<const double> expected);
 
   // CompareTensors under that bound.
@@ -35,8 +54,13 @@ class ResultChecker {
                    std::span<const double> expected);
 
  private:
+  Bound LossBound() const;
+  const StackErrors& ErrorsOf(Precision precision);
+
   CheckedRun run_;
+  std::map<Precision, StackErrors> errors_;
   double output_norm_ = 0;
+  std::map<Precision, double> output_bound_;  // relative, of analysed precisions
 };
 
 }  // namespace sluice

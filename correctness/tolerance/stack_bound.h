@@ -25,12 +25,10 @@
 // Weights other than initial values, and a hidden_size of a few elements (the variance of so few
 // can be near zero, and then a layer norm amplifies), are outside of the model.
 //
-// ReLU's derivative jumps.  An input within its own error of 0 may take the other side, and then
-// one element of one gradient is wrong by its own size, in any correct implementation: a relative
-// error of 1 / sqrt(positive units of the layer) in fc1 of that layer.  About 0.4 e of all units
-// are expected to do so where e is the relative error of activations: none in float64, for which
-// this bound is meant; in float32 about one in ten million.  Parity is therefore proven in float64,
-// and a lone miss in fc1 in lower precision is to be looked at with this in mind.
+// ReLU's derivative jumps, and an input within rounding of 0 may take the other side in a correct
+// program: none in float64; in float32 a few of the millions of a stack may, and
+// correctness/results/flipped_reference.h finds which did; in lower precision many do, and
+// correctness/tolerance/stack_errors.h bounds them.  This formula is for float64 and float32.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,575 @@
+#include "correctness/tolerance/stack_errors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/base/check.h"
+#include "correctness/tolerance/attention_errors.h"
+#include "correctness/tolerance/error_model.h"
+#include "correctness/tolerance/number_format.h"
+
+namespace sluice {
+namespace {
+
+using reference::AttentionShape;
+using reference::LayerNormShape;
+using reference::LinearShape;
+using reference::NamedValues;
+using reference::Values;
+using Squares = std::vector<double>;  // of the norms of a tensor's rows
+
+double Sum(std::span<const double> x) {
+  double sum = 0;
+  for (const double value : x) sum += value;
+  return sum;
+}
+
+double SumOfSquares(std::span<const double> x) {
+  double sum = 0;
+  for (const double value : x) sum += value * value;
+  return sum;
+}
+
+// Formats of a run, and what its matrix units do.
+struct Formats {
+  NumberFormat storage;
+  NumberFormat operand;
+  bool has_short_operands = false;  // tf32: operands are cut where they are read
+  double accumulation = 0;
+  double float32 = 0;  // unit roundoff of all else
+};
+
+Formats FormatsOf(Precision precision) {
+  const double u = ArithmeticOf(precision).accumulation;
+  switch (precision) {
+    case Precision::kFloat64:
+      return {kFloat64Format, kFloat64Format, false, u, u};
+    case Precision::kFloat32:
+      return {kFloat32Format, kFloat32Format, false, u, u};
+    case Precision::kTf32:
+      return {kFloat32Format, kTf32Format, true, u, u};
+    case Precision::kBFloat16:
+      return {kBFloat16Format, kBFloat16Format, false, u, u};
+    case Precision::kFloat16:
+      return {kFloat16Format, kFloat16Format, false, u, u};
+  }
+  SLUICE_CHECK(false);
+  return {};
+}
+
+// A tensor [rows, row_size] of the reference and the errors of a run's.
+struct Noisy {
+  Values values;
+  int64_t row_size = 0;
+  Squares errors;     // mean square of the error's norm, by row
+  double shared = 0;  // as in TensorErrors
+  double drift = 0;
+
+  // The error of the sum over rows has the mean square of all rows' errors together, if they are
+  // independent, and this more if they are not.
+  double excess_of_sum = 0;
+
+  std::span<const double> Row(int64_t row) const {
+    return std::span(values).subspan(static_cast<size_t>(row * row_size),
+                                     static_cast<size_t>(row_size));
+  }
+  int64_t num_rows() const { return static_cast<int64_t>(errors.size()); }
+  double norm_square() const { return SumOfSquares(values); }
+  // Drift is known as a share of the norm only: where an error's size matters, it is spread evenly.
+  double RowSquare(int64_t row) const {
+    return errors[row] + drift * drift * SumOfSquares(Row(row));
+  }
+  Squares MeanSquares() const {
+    Squares mean(errors.size());
+    for (int64_t m = 0; m < num_rows(); ++m) mean[m] = RowSquare(m) / row_size;
+    return mean;
+  }
+};
+
+Noisy Exact(Values values, int64_t row_size) {
+  Noisy x{.values = std::move(values), .row_size = row_size};
+  x.errors.resize(x.values.size() / static_cast<size_t>(row_size));
+  return x;
+}
+
+// Relative mean square of the error of a sum of num_terms terms of mixed sign: a partial sum of k
+// of them has, in the mean square, k / num_terms of the result's, and each is rounded once.  In
+// order, the worst order, these are num_terms / 2 in all.
+double SumError(double unit_roundoff, int64_t num_terms) {
+  return unit_roundoff * unit_roundoff * (static_cast<double>(num_terms) / 2 + 1);
+}
+
+// Rounds all of x where it is stored.
+void Store(const NumberFormat& format, Noisy& x) {
+  double lost = 0;
+  for (int64_t m = 0; m < x.num_rows(); ++m) {
+    const RoundingSquares squares = RoundingSquaresOf(format, x.Row(m));
+    x.errors[m] += squares.all;
+    lost += squares.lost;
+  }
+  if (lost > 0) x.shared += lost / x.norm_square();
+}
+
+// a + b, where b is a branch: in the mean over its weights it is orthogonal to a, and so are the
+// errors of the two.
+Noisy Sum(const Noisy& a, const Noisy& b) {
+  Noisy sum = Exact(reference::Add(a.values, b.values), a.row_size);
+  const double a_square = a.norm_square(), b_square = b.norm_square();
+  const double square = sum.norm_square();
+  for (int64_t m = 0; m < sum.num_rows(); ++m) sum.errors[m] = a.errors[m] + b.errors[m];
+  sum.shared = (a.shared * a_square + b.shared * b_square) / square;
+  sum.drift = std::sqrt((a.drift * a.drift * a_square + b.drift * b.drift * b_square) / square);
+  sum.excess_of_sum = a.excess_of_sum + b.excess_of_sum;
+  return sum;
+}
+
+// [row_size]
+Values MeanRow(const Noisy& x) {
+  Values mean(static_cast<size_t>(x.row_size));
+  for (int64_t m = 0; m < x.num_rows(); ++m) {
+    for (int64_t k = 0; k < x.row_size; ++k) mean[k] += x.Row(m)[k];
+  }
+  for (double& value : mean) value /= static_cast<double>(x.num_rows());
+  return mean;
+}
+
+// A linear layer's weight and bias.
+struct Weights {
+  const Values& weight;
+  const Values& bias;
+};
+
+}  // namespace
+
+double StackErrors::RelativeL2(const std::string& name, std::span<const double> expected) const {
+  const auto found = tensors_.find(name);
+  SLUICE_CHECK(found != tensors_.end());
+  const TensorErrors& tensor = found->second;
+  const double norm_square = SumOfSquares(expected);
+  const double t = std::log(2 / kFailureProbability);
+  double trace = 0, trace_of_square = 0, largest = 0;
+  const auto add = [&](double square, double num_groups) {
+    trace += square;
+    trace_of_square += square * square / num_groups;
+    largest = std::max(largest, square / num_groups);
+  };
+  const auto num_groups = static_cast<double>(tensor.num_groups);
+  for (const double square : tensor.squares) add(square, num_groups);
+  add(tensor.shared * norm_square,
+      std::max(num_groups, static_cast<double>(tensor.squares.size())));
+  const double random = trace + 2 * std::sqrt(t * trace_of_square) + 2 * t * largest;
+  return random == 0 ? tensor.drift : std::sqrt(random / norm_square) + tensor.drift;
+}
+
+// The walk through the layers.
+class StackAnalysis {
+ public:
+  StackAnalysis(const reference::Problem& problem, const StackRounding& rounding)
+      : problem_(problem),
+        precision_(rounding.precision),
+        formats_(FormatsOf(rounding.precision)),
+        gradient_scale_(rounding.gradient_scale),
+        hidden_size_(problem.config.hidden_size),
+        num_tokens_(problem.config.seq_len * problem.batch_size),
+        attention_{.slice_len = problem.config.seq_len,
+                   .prefix_len = problem.prefix_len,
+                   .batch_size = problem.batch_size,
+                   .num_heads = problem.config.num_heads,
+                   .head_dim = problem.config.head_dim()} {}
+
+  StackErrors Run() {
+    Noisy x = Exact(problem_.input, hidden_size_);
+    Store(formats_.storage, x);
+    for (size_t i = 0; i < problem_.weights.size(); ++i) x = Forward(i, std::move(x));
+    Keep("output", x, 1);
+    Noisy gradient = LossGradient(static_cast<int64_t>(x.values.size()));
+    for (size_t i = problem_.weights.size(); i-- > 0;) gradient = Backward(i, gradient);
+    Keep("grad.input", gradient, gradient_scale_);
+    return std::move(result_);
+  }
+
+ private:
+  struct Layer {
+    Noisy x, attn_ln, qkv, attention, y, fc_ln, fc1, relu;
+  };
+
+  Noisy LossGradient(int64_t size) const;
+  Noisy Forward(size_t index, Noisy x);
+  Noisy Backward(size_t index, const Noisy& dz);
+
+  Noisy LinearForward(const Noisy& x, const Weights& weights, int64_t out_features) const;
+  Noisy LinearBackward(const Noisy& dout, const Values& weight, int64_t in_features) const;
+  void LinearGradients(const std::string& name, const Noisy& x, const Noisy& dout);
+  Noisy LayerNormForward(const Noisy& x, const Values& weight, const Values& bias) const;
+  Noisy LayerNormBackward(const std::string& name, const Noisy& x, const Values& weight,
+                          const Noisy& dout);
+  Noisy Attention(const Noisy& qkv) const;
+  Noisy AttentionBackward(const Noisy& qkv, const Noisy& out, const Noisy& dout) const;
+  Noisy Relu(const Noisy& fc1) const;
+  Noisy ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& drelu);
+
+  // Products of x and weight, whose rows are read in full: the errors of both and of the sums.
+  void AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const;
+  AttentionOperands OperandsOf(const Noisy& qkv, const Squares& mean_squares) const {
+    return {attention_, qkv.values, mean_squares, qkv.drift};
+  }
+  // The relative norm by which a product of cut operands falls short: half a spacing of each.
+  double ProductDrift() const {
+    return formats_.has_short_operands ? std::ldexp(1.0, 1 - formats_.operand.significand_bits) : 0;
+  }
+  void Keep(const std::string& name, const Noisy& x, double scale) {
+    TensorErrors& errors = result_.tensors_[name];
+    for (const double square : x.errors) errors.squares.push_back(square / (scale * scale));
+    errors.drift = x.drift;
+  }
+  // num_groups: features; every parameter gradient has at least hidden_size of them.  Tokens whose
+  // parts of the sum agree make partial sums that grow evenly: k / n of the result, n / 3 in the
+  // sum of squares.  Under the mean loss they may even be equal, and err alike.
+  void KeepGradient(const std::string& name, double square, double shared, double drift) {
+    const double u = formats_.float32;
+    const auto n = static_cast<double>(num_tokens_);
+    result_.tensors_["grad." + name] = {.squares = {square / (gradient_scale_ * gradient_scale_)},
+                                        .num_groups = hidden_size_,
+                                        .shared = shared + u * u * (n / 3 + 1),
+                                        .drift = drift + (problem_.projection.empty() ? u * n : 0)};
+  }
+
+  const reference::Problem& problem_;
+  Precision precision_;
+  Formats formats_;
+  double gradient_scale_;
+  int64_t hidden_size_, num_tokens_;
+  AttentionShape attention_;
+  std::vector<Layer> layers_;
+  StackErrors result_;
+};
+
+// The mean's gradient is one number, and its rounding the same everywhere.
+Noisy StackAnalysis::LossGradient(int64_t size) const {
+  Values dz = reference::LossBackward(size, problem_.projection);
+  for (double& value : dz) value *= gradient_scale_;
+  Noisy gradient = Exact(std::move(dz), hidden_size_);
+  if (problem_.projection.empty()) {
+    const double value = gradient.values.front();
+    gradient.drift = std::abs(RoundToNearest(formats_.storage, value) - value) / std::abs(value);
+  } else {
+    Store(formats_.storage, gradient);
+  }
+  return gradient;
+}
+
+Noisy StackAnalysis::Forward(size_t index, Noisy x) {
+  const NamedValues& weights = problem_.weights[index];
+  const auto linear = [&](const std::string& name) {
+    return Weights{weights.at(name + ".weight"), weights.at(name + ".bias")};
+  };
+  const auto stored = [&](Noisy tensor) {
+    Store(formats_.storage, tensor);
+    return tensor;
+  };
+  Layer a;
+  a.x = std::move(x);
+  a.attn_ln =
+      stored(LayerNormForward(a.x, weights.at("attn_ln.weight"), weights.at("attn_ln.bias")));
+  a.qkv = stored(LinearForward(a.attn_ln, linear("attn.in_proj"), 3 * hidden_size_));
+  if (problem_.prefix_len > 0) {
+    const Noisy prefix = stored(Exact(problem_.prefix[index], 3 * hidden_size_));
+    a.qkv.values.insert(a.qkv.values.begin(), prefix.values.begin(), prefix.values.end());
+    a.qkv.errors.insert(a.qkv.errors.begin(), prefix.errors.begin(), prefix.errors.end());
+  }
+  a.attention = stored(Attention(a.qkv));
+  a.y = stored(Sum(a.x, LinearForward(a.attention, linear("attn.out_proj"), hidden_size_)));
+  a.fc_ln = stored(LayerNormForward(a.y, weights.at("fc_ln.weight"), weights.at("fc_ln.bias")));
+  a.fc1 = LinearForward(a.fc_ln, linear("fc1"), problem_.config.ffn_hidden_size());
+  a.relu = stored(Relu(a.fc1));
+  Noisy z = stored(Sum(a.y, LinearForward(a.relu, linear("fc2"), hidden_size_)));
+  layers_.push_back(std::move(a));
+  return z;
+}
+
+Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
+  const NamedValues& weights = problem_.weights[index];
+  const auto name = [&](const char* parameter) {
+    return ParameterName(static_cast<int64_t>(index), parameter);
+  };
+  // Under the mean loss tokens may have equal gradients, which are rounded alike.
+  const bool is_alike = problem_.projection.empty();
+  const auto stored = [&](Noisy tensor) {
+    const double before = Sum(tensor.errors);
+    Store(formats_.storage, tensor);
+    if (is_alike) tensor.shared += (Sum(tensor.errors) - before) / tensor.norm_square();
+    return tensor;
+  };
+  const Layer a = std::move(layers_[index]);
+  LinearGradients(name("fc2"), a.relu, dz);
+  const Noisy drelu = LinearBackward(dz, weights.at("fc2.weight"), 4 * hidden_size_);
+  const Noisy dfc1 = stored(ReluBackward(static_cast<int64_t>(index), a.fc1, drelu));
+  LinearGradients(name("fc1"), a.fc_ln, dfc1);
+  const Noisy dfc_ln = stored(LinearBackward(dfc1, weights.at("fc1.weight"), hidden_size_));
+  const Noisy dy =
+      stored(Sum(dz, LayerNormBackward(name("fc_ln"), a.y, weights.at("fc_ln.weight"), dfc_ln)));
+  LinearGradients(name("attn.out_proj"), a.attention, dy);
+  const Noisy dattention =
+      stored(LinearBackward(dy, weights.at("attn.out_proj.weight"), hidden_size_));
+  const Noisy dqkv = stored(AttentionBackward(a.qkv, a.attention, dattention));
+  LinearGradients(name("attn.in_proj"), a.attn_ln, dqkv);
+  const Noisy dattn_ln =
+      stored(LinearBackward(dqkv, weights.at("attn.in_proj.weight"), hidden_size_));
+  return stored(
+      Sum(dy, LayerNormBackward(name("attn_ln"), a.x, weights.at("attn_ln.weight"), dattn_ln)));
+}
+
+void StackAnalysis::AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const {
+  const double gain = SumOfSquares(weight) / static_cast<double>(x.row_size);
+  double weight_errors = RoundingSquaresOf(formats_.storage, weight).all;
+  if (formats_.has_short_operands) {
+    weight_errors += RoundingSquaresOf(formats_.operand, weight).all;
+  }
+  const double weight_gain = weight_errors / static_cast<double>(x.row_size);
+  const double sums = SumError(formats_.accumulation, x.row_size);
+  double of_weights = 0;
+  for (int64_t m = 0; m < out.num_rows(); ++m) {
+    double operand = 0;
+    if (formats_.has_short_operands) {
+      operand = RoundingSquaresOf(formats_.operand, x.Row(m)).all;
+    }
+    const double x_square = SumOfSquares(x.Row(m));
+    out.errors[m] += gain * (x.errors[m] + operand + sums * x_square) + weight_gain * x_square;
+    of_weights += weight_gain * x_square;
+  }
+  const double out_square = out.norm_square();
+  out.shared += (x.shared * gain * x.norm_square() + of_weights) / out_square;
+  out.drift += x.drift + ProductDrift();
+  out.excess_of_sum += gain * x.excess_of_sum;
+}
+
+Noisy StackAnalysis::LinearForward(const Noisy& x, const Weights& weights,
+                                   int64_t out_features) const {
+  const LinearShape shape = {x.num_rows(), x.row_size, out_features};
+  Noisy out = Exact(Linear(shape, x.values, weights.weight, weights.bias), out_features);
+  AddProductErrors(x, weights.weight, out);
+  const double bias = RoundingSquaresOf(formats_.storage, weights.bias).all;
+  for (double& error : out.errors) error += bias;
+  out.shared += bias * static_cast<double>(out.num_rows()) / out.norm_square();
+  return out;
+}
+
+Noisy StackAnalysis::LinearBackward(const Noisy& dout, const Values& weight,
+                                    int64_t in_features) const {
+  Noisy dx =
+      Exact(reference::MatMul({dout.num_rows(), dout.row_size, in_features}, dout.values, weight),
+            in_features);
+  AddProductErrors(dout, weight, dx);
+  return dx;
+}
+
+// dweight = dout^T x, dbias = the sum of dout.
+void StackAnalysis::LinearGradients(const std::string& name, const Noisy& x, const Noisy& dout) {
+  const double sums = SumError(formats_.accumulation, num_tokens_);
+  const double drift = ProductDrift();
+  double weight_square = dout.excess_of_sum * SumOfSquares(MeanRow(x));
+  double bias_square = dout.excess_of_sum;
+  for (int64_t m = 0; m < num_tokens_; ++m) {
+    double x_error = x.RowSquare(m), dout_error = dout.RowSquare(m);
+    bias_square += dout_error;
+    if (formats_.has_short_operands) {
+      x_error += RoundingSquaresOf(formats_.operand, x.Row(m)).all;
+      dout_error += RoundingSquaresOf(formats_.operand, dout.Row(m)).all;
+    }
+    const double x_square = SumOfSquares(x.Row(m)), dout_square = SumOfSquares(dout.Row(m));
+    weight_square += dout_error * x_square + dout_square * x_error +
+                     (sums + drift * drift) * dout_square * x_square;
+    bias_square += sums * dout_square;
+  }
+  KeepGradient(name + ".weight", weight_square, dout.shared + x.shared,
+               dout.drift + x.drift + drift);
+  KeepGradient(name + ".bias", bias_square, dout.shared, dout.drift);
+}
+
+// n = (x - mean) rstd keeps what of an error is orthogonal to 1 and n, at most all of it.
+Noisy StackAnalysis::LayerNormForward(const Noisy& x, const Values& weight,
+                                      const Values& bias) const {
+  const LayerNormShape shape = {x.num_rows(), x.row_size};
+  const reference::LayerNormOutput forward = LayerNorm(shape, x.values, weight, bias);
+  Noisy out = Exact(forward.out, x.row_size);
+  const auto size = static_cast<double>(x.row_size);
+  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
+  for (int64_t m = 0; m < x.num_rows(); ++m) {
+    const double scale = forward.rstd[m] * forward.rstd[m] * weight_square;
+    out.errors[m] = scale * x.errors[m] + SumError(u, x.row_size) * weight_square +
+                    2 * u * u * SumOfSquares(out.Row(m));
+  }
+  out.shared = x.shared;
+  out.drift = x.drift;
+  return out;
+}
+
+// With g = dout weight: dx = rstd (g - mean(g) - n mean(g n)).  An error of n, and so of rstd and
+// of the means, answers with a 1 / H of its size.
+Noisy StackAnalysis::LayerNormBackward(const std::string& name, const Noisy& x,
+                                       const Values& weight, const Noisy& dout) {
+  const LayerNormShape shape = {x.num_rows(), x.row_size};
+  const Values zeros(weight.size());
+  const reference::LayerNormOutput forward = LayerNorm(shape, x.values, weight, zeros);
+  const auto size = static_cast<double>(x.row_size);
+  Noisy dx =
+      Exact(reference::LayerNormBackward(shape, x.values, weight, dout.values).x, x.row_size);
+  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
+  const double over_hidden = SumError(u, x.row_size) + 3 * u * u;
+  const double over_tokens = SumError(u, num_tokens_) + u * u;
+  double dweight_square = 0, dbias_square = dout.excess_of_sum, mean_square_rstd = 0;
+  Values mean_n(weight.size());
+  for (int64_t m = 0; m < x.num_rows(); ++m) {
+    const double rstd = forward.rstd[m];
+    const double n_error = rstd * rstd * x.RowSquare(m);
+    const double dout_square = SumOfSquares(dout.Row(m));
+    double g_square = 0, gn = 0, n_square = 0;
+    for (int64_t h = 0; h < x.row_size; ++h) {
+      const double n = (x.Row(m)[h] - forward.mean[m]) * rstd;
+      const double g = dout.Row(m)[h] * weight[h];
+      g_square += g * g;
+      gn += g * n;
+      n_square += n * n;
+      mean_n[h] += n / static_cast<double>(num_tokens_);
+    }
+    const double of_n = n_error * (gn * gn + g_square * n_square / size) / (size * size) +
+                        n_error / size * SumOfSquares(dx.Row(m)) / (rstd * rstd * size);
+    dx.errors[m] = rstd * rstd * (weight_square * dout.errors[m] + of_n + over_hidden * g_square);
+    dweight_square += dout.RowSquare(m) * n_square / size + dout_square * n_error / size +
+                      over_tokens * dout_square;
+    dbias_square += dout.RowSquare(m) + over_tokens * dout_square;
+    mean_square_rstd += rstd * rstd / static_cast<double>(num_tokens_);
+  }
+  dweight_square += dout.excess_of_sum * SumOfSquares(mean_n) / size;
+  dx.excess_of_sum = dout.excess_of_sum * weight_square * mean_square_rstd;
+  dx.shared = dout.shared + x.shared / size;
+  dx.drift = dout.drift + x.drift;
+  KeepGradient(name + ".weight", dweight_square, dout.shared + x.shared, dout.drift + x.drift);
+  KeepGradient(name + ".bias", dbias_square, dout.shared, dout.drift);
+  return dx;
+}
+
+Noisy StackAnalysis::Attention(const Noisy& qkv) const {
+  const Squares mean_squares = qkv.MeanSquares();
+  Noisy out = Exact(CausalAttention(attention_, qkv.values).out, hidden_size_);
+  out.errors = AttentionErrors(OperandsOf(qkv, mean_squares), out.values,
+                               {formats_.storage, formats_.accumulation});
+  out.shared = qkv.shared;
+  out.drift = qkv.drift;
+  return out;
+}
+
+Noisy StackAnalysis::AttentionBackward(const Noisy& qkv, const Noisy& out,
+                                       const Noisy& dout) const {
+  const Squares qkv_squares = qkv.MeanSquares(), out_squares = out.MeanSquares();
+  const Squares dout_squares = dout.MeanSquares();
+  const Values gradient = CausalAttentionBackward(attention_, qkv.values, dout.values);
+  const auto prefix_size =
+      static_cast<std::ptrdiff_t>(problem_.prefix_len * problem_.batch_size * 3 * hidden_size_);
+  Noisy dqkv = Exact({gradient.begin() + prefix_size, gradient.end()}, 3 * hidden_size_);
+  const AttentionGradientErrors errors = AttentionBackwardErrors(
+      OperandsOf(qkv, qkv_squares), {out.values, out_squares, dout.values, dout_squares},
+      {formats_.storage, formats_.accumulation});
+  const double sums =
+      SumError(formats_.accumulation, 2 * (problem_.prefix_len + attention_.slice_len));
+  for (int64_t m = 0; m < dqkv.num_rows(); ++m) {
+    dqkv.errors[m] = errors.squares[m] + sums * SumOfSquares(dqkv.Row(m));
+  }
+  // Probabilities of a row add up to 1: its error of dout comes back whole in the sum over tokens
+  // of dv, and its error of delta in that of dk.
+  dqkv.excess_of_sum = Sum(dout.errors) + dout.excess_of_sum + errors.delta_squares;
+  dqkv.shared = dout.shared + qkv.shared + errors.lost_squares / dqkv.norm_square();
+  dqkv.drift = dout.drift + 3 * qkv.drift;
+  return dqkv;
+}
+
+// An input a > 0 passes its error e; a < 0 lets through what of e reaches above 0, whose mean
+// square is at most e^2 times the probability of that.
+Noisy StackAnalysis::Relu(const Noisy& fc1) const {
+  Noisy out = Exact(reference::Relu(fc1.values), fc1.row_size);
+  for (int64_t m = 0; m < fc1.num_rows(); ++m) {
+    const double error = fc1.errors[m] / static_cast<double>(fc1.row_size);
+    const double deviation = std::sqrt(fc1.RowSquare(m) / static_cast<double>(fc1.row_size));
+    double share = 0;
+    for (const double a : fc1.Row(m)) {
+      if (a > 0) share += 1;
+      if (a <= 0 && -a <= 6 * deviation) share += std::erfc(-a / deviation / std::sqrt(2.0)) / 2;
+    }
+    out.errors[m] = error * share;
+  }
+  out.shared = fc1.shared;
+  out.drift = fc1.drift;
+  return out;
+}
+
+// What flips do to the gradient of a ReLU's input.
+Noisy StackAnalysis::ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& drelu) {
+  Noisy dfc1 =
+      Exact(reference::ReluBackward(reference::Relu(fc1.values), drelu.values), fc1.row_size);
+  const auto size = static_cast<double>(fc1.row_size);
+  const double num_units = size * static_cast<double>(num_tokens_ * problem_.config.num_layers);
+  // Beyond this many deviations none of the stack's units flips.
+  const double reach = std::sqrt(2 * std::log(num_units / kFailureProbability));
+  const double t = std::log(static_cast<double>(problem_.config.num_layers) / kFailureProbability);
+  Squares likely(fc1.errors.size()), possible(fc1.errors.size());
+  double sum_of_fourths = 0, largest = 0;
+  for (int64_t m = 0; m < fc1.num_rows(); ++m) {
+    const double deviation = std::sqrt(fc1.RowSquare(m) / size);
+    const double drelu_error = drelu.errors[m] / size;
+    int64_t num_positive = 0;
+    for (int64_t f = 0; f < fc1.row_size; ++f) {
+      const double a = fc1.Row(m)[f];
+      if (a > 0) ++num_positive;
+      if (!(std::abs(a) <= reach * deviation)) continue;
+      const double probability = std::erfc(std::abs(a) / deviation / std::sqrt(2.0)) / 2;
+      const double square = drelu.Row(m)[f] * drelu.Row(m)[f] + drelu_error;
+      likely[m] += probability * square;
+      possible[m] += square;
+      sum_of_fourths += probability * square * square;
+      largest = std::max(largest, square);
+      result_.expected_flips_ += probability;
+      ++result_.num_possible_flips_;
+      if (precision_ != Precision::kFloat32) continue;
+      const double change = drelu.Row(m)[f] / gradient_scale_;
+      result_.possible_flips_.push_back({{layer, m * fc1.row_size + f}, a > 0 ? -change : change});
+    }
+    dfc1.errors[m] = drelu_error * static_cast<double>(num_positive);
+    dfc1.excess_of_sum += drelu.excess_of_sum * static_cast<double>(num_positive) / size /
+                          static_cast<double>(num_tokens_);
+  }
+  const double expected = Sum(likely);
+  // Bernstein's inequality; and no more than all that may flip do.
+  const double bound = expected + std::sqrt(2 * t * sum_of_fourths) + largest * t / 3;
+  const bool is_small = Sum(possible) <= bound;
+  for (int64_t m = 0; m < fc1.num_rows(); ++m) {
+    dfc1.errors[m] += is_small ? possible[m] : likely[m] * (bound / expected);
+  }
+  // An error that the tokens share shifts a unit's threshold for all of them: with density phi(0)
+  // of inputs at 0, the gradient changes by 2 phi(0) times the relative error.
+  const double density = 2 / std::sqrt(2 * M_PI);
+  dfc1.shared = drelu.shared + density * density * fc1.shared;
+  dfc1.drift = drelu.drift;
+  return dfc1;
+}
+
+// Linear layers forward and backward; of attention, for each pair of positions that see each other,
+// about twelve products over head_dim, the reference's own among them.
+double StackAnalysisFlops(const ModelConfig& config, int64_t batch_size) {
+  const auto t = static_cast<double>(config.seq_len), h = static_cast<double>(config.hidden_size);
+  return static_cast<double>(config.num_layers * batch_size) *
+         (48 * t * h * h + 12 * 2 * h * t * t / 2);
+}
+
+// Weights, and 16 numbers kept of each element of the residual stream and layer.
+int64_t StackAnalysisBytes(const ModelConfig& config, int64_t batch_size) {
+  return static_cast<int64_t>(sizeof(double)) *
+         (NumParameters(config) +
+          16 * (config.num_layers + 2) * config.seq_len * batch_size * config.hidden_size);
+}
+
+StackErrors AnalyzeStack(const reference::Problem& problem, const StackRounding& rounding) {
+  return StackAnalysis(problem, rounding).Run();
+}
+
+}  // namespace sluice
