@@ -70,4 +70,13 @@ int64_t BackwardFlops(const ModelConfig& config, int64_t batch_size, const Slice
                     BackwardWeightFlops(config, batch_size, slice));
 }
 
+int64_t StepFlops(const ModelConfig& config, int64_t batch_size, int64_t prefix_len) {
+  const Slice sequence = {prefix_len, config.seq_len};
+  const int64_t not_needed = CheckedProduct(
+      kWhat, {config.num_layers, 2, 2, batch_size, config.hidden_size, prefix_len, config.seq_len});
+  return CheckedSum(kWhat, ForwardFlops(config, batch_size, sequence),
+                    BackwardFlops(config, batch_size, sequence)) -
+         not_needed;
+}
+
 }  // namespace sluice

@@ -56,4 +56,9 @@ int64_t BackwardWeightFlops(const ModelConfig& config, int64_t batch_size, const
 // BackwardInputFlops + BackwardWeightFlops.
 int64_t BackwardFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
 
+// Forward and backward of whole sequences behind `prefix_len` cached positions.  A step does not
+// differentiate with respect to these, so two of the backward's products, the gradients of keys and
+// values, are needed for the sequence's own positions alone.
+int64_t StepFlops(const ModelConfig& config, int64_t batch_size, int64_t prefix_len);
+
 }  // namespace sluice

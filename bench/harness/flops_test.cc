@@ -46,6 +46,23 @@ TEST(Flops, BackwardIsTwiceTheForward) {
   }
 }
 
+// Counted one by one: two products of the forward and four of the backward over all visible pairs,
+// but of these the gradients of keys and values only where the key is the sequence's own.
+TEST(Flops, AStepAsksForNoGradientsOfItsPrefix) {
+  ModelConfig config = FindModel("test");
+  config.num_layers = 2;
+  config.seq_len = 5;
+  for (const int64_t prefix_len : {0, 3}) {
+    int64_t num_products = 0;
+    for (int64_t query = prefix_len; query < prefix_len + config.seq_len; ++query) {
+      for (int64_t key = 0; key <= query; ++key) num_products += key < prefix_len ? 4 : 6;
+    }
+    const int64_t linear = 3 * 24 * 5 * 7 * config.hidden_size * config.hidden_size;
+    EXPECT_EQ(StepFlops(config, 7, prefix_len),
+              2 * (linear + 2 * 7 * config.hidden_size * num_products));
+  }
+}
+
 TEST(Flops, SlicesAddUpToTheSequence) {
   const ModelConfig config = FindModel("test");
   for (const auto count : {ForwardFlops, BackwardInputFlops, BackwardWeightFlops, BackwardFlops}) {

@@ -30,13 +30,10 @@ namespace {
 // The pass's operations: what the whole model needs for the whole batch.
 double PassFlops(const JobPlan& plan) {
   const JobConfig& config = plan.config;
-  const Slice sequence = {config.prefix_len, config.model.seq_len};
-  int64_t flops = ForwardFlops(config.model, config.batch_size, sequence);
-  if (config.pass == Pass::kStep) {
-    flops =
-        CheckedSum("operations", flops, BackwardFlops(config.model, config.batch_size, sequence));
-  }
-  return static_cast<double>(flops);
+  return static_cast<double>(config.pass == Pass::kStep
+                                 ? StepFlops(config.model, config.batch_size, config.prefix_len)
+                                 : ForwardFlops(config.model, config.batch_size,
+                                                {config.prefix_len, config.model.seq_len}));
 }
 
 bool AllFinite(const std::vector<double>& values) {
