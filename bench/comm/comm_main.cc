@@ -67,7 +67,7 @@ std::vector<CommBenchmark> MakeBenchmarks(int world_size, CommKind kind) {
   std::vector<CommBenchmark> benchmarks;
   const auto add = [&](const Primitive& primitive, int64_t bytes) {
     const std::string name =
-        fmt::format("comm:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32", primitive.name, bytes,
+        fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32", primitive.name, bytes,
                     world_size, kind == CommKind::kMpi ? "mpi" : "thread");
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };

@@ -24,6 +24,11 @@ TEST(Refusals, AFilterThatMatchesNothing) {
   ExpectRefused({"--filter=nothing"}, "matches no benchmark");
 }
 
+TEST(Refusals, NamesEachThingOnce) {
+  ExpectRefused({"--filter=nothing", "--world_size=2"},
+                "primitive:all_reduce/bytes:8/world_size:2/comm:thread/");
+}
+
 TEST(Refusals, OneSizeTwice) { ExpectRefused({"--bytes=8,8"}, "is asked for twice"); }
 
 TEST(Refusals, MoreMemoryThanThereIs) {
