@@ -26,16 +26,36 @@ def scheme_program(name, defaults, smoke_flags, tags = []):
         args = smoke_flags + ["--n_steps=2"],
     )
 
-def configuration_target(scheme, model, world_size, flags = [], device = "cpu"):
-    """One configuration as a target of its own, `<scheme>_<model>_w<world_size>_<device>`."""
+def configuration_target(scheme, model, world_size, flags = [], device = "cpu", short_flags = []):
+    """One configuration as a target of its own, and a cut of it that regressions are watched on.
+
+    The first is `<scheme>_<model>_w<world_size>_<device>`. The second, with "_short" behind it, runs the same code on
+    fewer layers and steps, so that tools/perf can afford dozens of its processes.
+
+    Args:
+      scheme: its name.
+      model: its name.
+      world_size: ranks.
+      flags: of both.
+      device: "cpu" or "cuda".
+      short_flags: of the second.
+    """
+    name = "%s_%s_w%d_%s" % (scheme, model.replace("-", "_"), world_size, device)
+    defaults = [
+        "--scheme=" + scheme,
+        "--model=" + model,
+        "--world_size=%d" % world_size,
+        "--device=" + device,
+    ] + flags
+    smoke_flags = ["--num_layers=%d" % (2 * world_size), "--seq_len=64"]
     scheme_program(
-        name = "%s_%s_w%d_%s" % (scheme, model.replace("-", "_"), world_size, device),
-        defaults = [
-            "--scheme=" + scheme,
-            "--model=" + model,
-            "--world_size=%d" % world_size,
-            "--device=" + device,
-        ] + flags,
-        smoke_flags = ["--num_layers=%d" % (2 * world_size), "--seq_len=64"],
+        name = name,
+        defaults = defaults,
+        smoke_flags = smoke_flags,
+    )
+    scheme_program(
+        name = name + "_short",
+        defaults = defaults + ["--n_steps=5"] + short_flags,
+        smoke_flags = smoke_flags,
         tags = ["perf_target"],
     )
