@@ -2,7 +2,8 @@
 
     probe     each target once per side, not counted: contexts are checked, failures found, caches warmed
     screen    every target, num_screen_pairs pairs
-    confirm   more pairs for what the screen did not show to be SAME: suspects first, while the budget lasts
+    confirm   more pairs for the benchmarks that the screen did not show to be SAME, and for those alone: suspects
+              first, while the budget lasts
 
 A suspect is judged on num_confirm_pairs fresh pairs alone, because the screen chose it for being slow.  The undecided
 were not chosen so: they get as many pairs as would decide, judged together with those of the screen.
@@ -145,7 +146,7 @@ class Comparer:
         self._interleaver.measure("confirm", wanted, _MAX_BUDGET_OVERRUN * self._budget_s)
         compared = {}
         for (target, name), first in screened.items():
-            if target in wanted and not target.problem:
+            if target in wanted and name in target.wanted and not target.problem:
                 second = self._compare(_judged_phases(first, self._rules), target, name)
                 if second and "confirm" in target.samples:
                     compared[target, name] = second
@@ -172,6 +173,7 @@ class Comparer:
     def _plan_confirmation(self, screened):
         """Returns the pairs that each target gets that needs some and finds room."""
         needs = {}  # target -> (is not a suspect, pairs)
+        undecided = {}  # target -> its benchmarks that need more pairs
         for (target, name), compared in screened.items():
             state = judge.screen(compared, self._rules) if compared else verdicts.SAME
             if state == verdicts.SAME:
@@ -179,6 +181,7 @@ class Comparer:
             pairs = self._rules.num_confirm_pairs
             if state == verdicts.UNSURE:
                 pairs = judge.more_pairs(compared, self._rules)
+            undecided.setdefault(target, []).append(name)
             is_undecided, most = needs.get(target, (True, 0))
             needs[target] = (is_undecided and state == verdicts.UNSURE, max(most, pairs))
         remaining_s = self._budget_s - self._interleaver.elapsed_s()
@@ -188,6 +191,7 @@ class Comparer:
             if seconds <= remaining_s:
                 remaining_s -= seconds
                 wanted[target] = pairs
+                target.wanted = undecided[target]
         return wanted
 
 

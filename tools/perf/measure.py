@@ -1,5 +1,6 @@
 """Interleaved measurement: pairs of processes, base and cand, of every target in random order."""
 
+import re
 import time
 
 from tools.perf import verdicts
@@ -24,6 +25,7 @@ class Target:
         self.arguments = arguments or {side: () for side in SIDES}
         self.cpus = cpus
         self.benchmarks = list(benchmarks)
+        self.wanted = self.benchmarks  # those of them that the next pairs measure
         self.samples = {}
         self.counters = {side: {} for side in SIDES}
         self.problem = ""
@@ -39,6 +41,14 @@ class Target:
 
     def num_pairs(self, benchmark):
         return sum(len(by_name[benchmark]["cand"]) for by_name in self.samples.values() if benchmark in by_name)
+
+
+def _filter(target):
+    """The argument that has the program run nothing but the wanted benchmarks; none where that is all of them."""
+    if target.wanted == target.benchmarks:
+        return []
+    names = (re.sub(r"[][.*+?^$(){}|\\]", r"\\\g<0>", name) for name in target.wanted)
+    return [f"--filter=^({'|'.join(names)})$"]
 
 
 class Interleaver:
@@ -79,7 +89,7 @@ class Interleaver:
         if target.problem:
             return
         by_name = target.samples.setdefault(phase, {})
-        for name in target.benchmarks:
+        for name in target.wanted:
             by_side = by_name.setdefault(name, {side: [] for side in SIDES})
             for side in SIDES:
                 by_side[side].append(measured[side][name])
@@ -90,7 +100,7 @@ class Interleaver:
         if target.problem:
             return None
         try:
-            result = self._runner.run(target.programs[side], target.cpus, target.arguments[side])
+            result = self._runner.run(target.programs[side], target.cpus, [*target.arguments[side], *_filter(target)])
         except BenchmarkFailure as failure:
             target.fail(verdicts.ERROR, f"{side}: {failure}")
             return None
@@ -98,7 +108,7 @@ class Interleaver:
             target.fail(verdicts.UNREADABLE, f"{side}: {failure}")
             return None
         samples = {}
-        for name in target.benchmarks:
+        for name in target.wanted:
             if name not in result.measurements:
                 target.fail(verdicts.ERROR, f"{side}: {name} was there before and is not in this run")
                 return None

@@ -13,11 +13,13 @@ from tools.perf.runner import BenchmarkFailure
 class _Runner:
     def __init__(self):
         self.calls = []
+        self.arguments = []
         self.failures = {}  # path -> (number of the call, exception)
 
     def run(self, program, cpus, arguments):
         path, = program
         self.calls.append(path)
+        self.arguments.append(arguments)
         number, failure = self.failures.get(path, (0, None))
         if failure and self.calls.count(path) >= number:
             raise failure
@@ -67,6 +69,17 @@ class MeasureTest(unittest.TestCase):
                          {"a.base": 2, "a.cand": 2, "b.base": 5, "b.cand": 5})
         self.assertEqual(self.targets[1].num_pairs("BM"), 5)
         self.assertEqual(self.targets[1].values(["screen"], "BM", "cand"), [2.0] * 5)
+
+    def test_only_the_wanted_benchmarks_are_run(self):
+        target = Target("a", {"base": ["a.base"], "cand": ["a.cand"]}, [0], ["BM", "BM/x:1.5|(2)"], {})
+        target.wanted = ["BM"]
+        self.targets = [target]
+        self.measure([2])
+        self.assertEqual(self.runner.arguments, [["--filter=^(BM)$"]] * 4)
+        self.assertEqual((target.num_pairs("BM"), target.num_pairs("BM/x:1.5|(2)")), (2, 0))
+        target.benchmarks, target.wanted = ["other", "BM/x:1.5|(2)"], ["BM/x:1.5|(2)"]
+        self.measure([1])
+        self.assertEqual(self.runner.arguments[-1], [r"--filter=^(BM/x:1\.5\|\(2\))$"])
 
     def test_a_failure_ends_its_target_only(self):
         self.runner.failures = {
