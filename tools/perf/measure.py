@@ -10,6 +10,9 @@ from tools.perf.samples import make_sample
 
 SIDES = ("base", "cand")
 
+# What bench/harness takes as a filter.
+_MAX_FILTER_LENGTH = 1000
+
 
 class Target:
     """A binary that both sides have, and all that was measured of it.
@@ -44,11 +47,13 @@ class Target:
 
 
 def _filter(target):
-    """The argument that has the program run nothing but the wanted benchmarks; none where that is all of them."""
+    """The argument that has the program run nothing but the wanted benchmarks; none where that is all of them, or where
+    their names are more than a program takes."""
     if target.wanted == target.benchmarks:
         return []
     names = (re.sub(r"[][.*+?^$(){}|\\]", r"\\\g<0>", name) for name in target.wanted)
-    return [f"--filter=^({'|'.join(names)})$"]
+    pattern = f"^({'|'.join(names)})$"
+    return [f"--filter={pattern}"] if len(pattern) <= _MAX_FILTER_LENGTH else []
 
 
 class Interleaver:

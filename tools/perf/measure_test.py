@@ -81,6 +81,15 @@ class MeasureTest(unittest.TestCase):
         self.measure([1])
         self.assertEqual(self.runner.arguments[-1], [r"--filter=^(BM/x:1\.5\|\(2\))$"])
 
+    def test_more_names_than_a_filter_takes_are_all_run(self):
+        names = [f"BM/{index:04}" for index in range(200)]
+        target = Target("a", {"base": ["a.base"], "cand": ["a.cand"]}, [0], ["BM", *names], {})
+        target.wanted = names
+        self.targets = [target]
+        self.runner.failures = {"a.cand": (1, BenchmarkFailure("it was started"))}
+        self.measure([1])
+        self.assertEqual({tuple(arguments) for arguments in self.runner.arguments}, {()})
+
     def test_a_failure_ends_its_target_only(self):
         self.runner.failures = {
             "a.cand": (3, BenchmarkFailure("exit code 1")), "b.base": (1, UnreadableResult("b.base: no samples"))}
