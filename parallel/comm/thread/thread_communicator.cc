@@ -1,7 +1,6 @@
 #include "parallel/comm/thread/thread_communicator.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +16,7 @@
 #include "parallel/comm/collective.h"
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/reduce.h"
+#include "parallel/comm/thread/rank_thread.h"
 #include "parallel/comm/thread/thread_world.h"
 
 namespace sluice {
@@ -425,30 +425,10 @@ void ThreadCommunicator::ReportFault(std::exception_ptr fault) {
   if (auto named = NameRank(global_rank_, status(), fault)) world_.Fail(named);
 }
 
-// Moves this thread to a core of its own and lets it go again: ranks that wake each other are often
-// put on one core, and stay there while they only spin.  Where the system refuses, they start where
-// they are.
-void SpreadOverCores(int rank, int world_size) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
-  const int num_cores = CPU_COUNT(&allowed);
-  int index = rank * num_cores / world_size;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed) || index-- > 0) continue;
-    cpu_set_t own;
-    CPU_ZERO(&own);
-    CPU_SET(cpu, &own);
-    if (sched_setaffinity(0, sizeof(own), &own) == 0) {
-      sched_setaffinity(0, sizeof(allowed), &allowed);
-    }
-    return;
-  }
-}
-
 void RunRank(ThreadWorld& world, ThreadGroup& everyone, int rank,
              const std::function<void(Communicator&)>& run_rank) {
   SetCurrentRank(rank);
-  if (world.has_core_per_rank()) SpreadOverCores(rank, world.size());
+  internal::ScheduleRankThread(rank, world.size());
   RankStatus& status = world.status(rank);
   status.SetPhase(RankPhase::kRunning);
   try {
