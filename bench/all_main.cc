@@ -72,8 +72,10 @@ int Run() {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }
   }
+  const ResultOptions result = ResultOptionsFromFlags();
+  const std::vector<SchemeBenchmark> selected = Selected(benchmarks, result.filter);
   return RunWithRanks(CommKind::kThread, {}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(benchmarks, ResultOptionsFromFlags(), ranks);
+    return RunSchemeBenchmarks(selected, result, ranks);
   });
 }
 

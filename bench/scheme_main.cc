@@ -36,8 +36,10 @@ int Run() {
     job.config.pass = pass;
     benchmarks.push_back({job, PlanJob(job.config), options});
   }
+  const ResultOptions result = ResultOptionsFromFlags();
+  const std::vector<SchemeBenchmark> selected = Selected(benchmarks, result.filter);
   return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(benchmarks, ResultOptionsFromFlags(), ranks);
+    return RunSchemeBenchmarks(selected, result, ranks);
   });
 }
 

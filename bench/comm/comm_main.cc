@@ -144,27 +144,36 @@ void CheckAgreement(RankStarter& ranks) {
                                                  {"n_steps", std::to_string(FLAGS_n_steps)}});
 }
 
-// A rank sends and receives at most its size at a time; rank 0 then copies as much twice.
-void CheckMemory(const std::vector<CommBenchmark>& benchmarks, const std::vector<size_t>& selected,
-                 int num_local_ranks, const Device& device) {
-  for (const size_t i : selected) {
+// Before ranks start, so that what is wrong is said once.  A rank sends and receives at most its
+// size at a time; rank 0 then copies as much twice.
+void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, int num_local_ranks) {
+  const Backend backend = MakeBackend({});
+  std::vector<std::string> names;
+  for (const CommBenchmark& benchmark : benchmarks) {
+    if (std::ranges::find(names, benchmark.name) != names.end()) {
+      throw Error(
+          fmt::format("--bytes '{}': '{}' is asked for twice", FLAGS_bytes, benchmark.name));
+    }
+    names.push_back(benchmark.name);
+  }
+  for (const size_t i : SelectedIndices(names, ResultOptionsFromFlags().filter)) {
     const int64_t needed_bytes = CheckedProduct(
         "the memory of a benchmark",
         {2, benchmarks[i].options.min_bytes, CheckedSum("ranks", num_local_ranks, 1)});
-    if (needed_bytes <= device.available_bytes()) continue;
+    if (needed_bytes <= backend.device->available_bytes()) continue;
     throw Error(
         fmt::format("out of memory: {} needs {} for the {} ranks of this host, have {}; "
                     "use smaller --bytes",
-                    benchmarks[i].name, FormatBytes(needed_bytes), num_local_ranks,
-                    FormatBytes(device.available_bytes())));
+                    names[i], FormatBytes(needed_bytes), num_local_ranks,
+                    FormatBytes(backend.device->available_bytes())));
   }
 }
 
-int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
+int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, int world_size,
+           RankStarter& ranks) {
   CheckAgreement(ranks);
   const std::string comm = request.kind == CommKind::kMpi ? "mpi" : "thread";
   const int rank = ranks.rank();
-  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
   std::vector<Benchmark> benchmarks;
   for (const CommBenchmark& benchmark : all) {
     const auto measure = [&, world_size] {
@@ -178,12 +187,7 @@ int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
         {.name = benchmark.name, .num_repetitions = FLAGS_n_steps, .measure = measure});
   }
   const Backend backend = MakeBackend({});
-  const ResultOptions result = ResultOptionsFromFlags();
-  std::vector<std::string> names;
-  for (const CommBenchmark& benchmark : all) names.push_back(benchmark.name);
-  CheckMemory(all, SelectedIndices(names, result.filter),
-              request.kind == CommKind::kMpi ? MpiLocalWorldSize() : world_size, *backend.device);
-  return RunBenchmarks(benchmarks, {.result = result,
+  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
                                     .context = {{"device", "cpu"},
                                                 {"device_name", backend.device->description()},
                                                 {"comm", comm},
@@ -199,8 +203,10 @@ int RunAll(const CommRequest& request, int world_size, RankStarter& ranks) {
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
+  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
+  CheckCanRun(all, request.kind == CommKind::kMpi ? MpiLocalWorldSize() : world_size);
   return RunWithRanks(request.kind, request.options,
-                      [&](RankStarter& ranks) { return RunAll(request, world_size, ranks); });
+                      [&](RankStarter& ranks) { return RunAll(request, all, world_size, ranks); });
 }
 
 }  // namespace

@@ -119,16 +119,6 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
           .counters = Counters(benchmark, m, process_bytes)};
 }
 
-// Conditions are checked and told of what runs, not of what the filter leaves out.
-std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
-                                      const std::string& filter) {
-  std::vector<std::string> names;
-  for (const SchemeBenchmark& benchmark : all) names.push_back(NameOf(benchmark));
-  std::vector<SchemeBenchmark> selected;
-  for (const size_t i : SelectedIndices(names, filter)) selected.push_back(all[i]);
-  return selected;
-}
-
 // "2x13+12" for 13, 13, 12: a list in one value, since commas join those of several benchmarks.
 std::string InRuns(const std::vector<int64_t>& values) {
   std::vector<std::string> runs;
@@ -271,10 +261,18 @@ std::string NameOf(const SchemeBenchmark& benchmark) {
                             Name(config.precision), PassName(config.pass));
 }
 
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
+std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
+                                      const std::string& filter) {
+  std::vector<std::string> names;
+  for (const SchemeBenchmark& benchmark : all) names.push_back(NameOf(benchmark));
+  std::vector<SchemeBenchmark> selected;
+  for (const size_t i : SelectedIndices(names, filter)) selected.push_back(all[i]);
+  return selected;
+}
+
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks) {
   const int64_t process_bytes = ResidentBytes();
-  const std::vector<SchemeBenchmark> benchmarks = Selected(all, result.filter);
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark),

@@ -23,9 +23,14 @@ struct SchemeBenchmark {
 // that are 1 are left out, except world_size.
 std::string NameOf(const SchemeBenchmark& benchmark);
 
-// Measures those that the filter selects, with progress on stderr and the table on stdout (rank 0
+// Those whose names the filter selects, as SelectedIndices does.  Asked before ranks start, so that
+// a bad filter is answered once, and so that conditions are told of what runs alone.
+std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
+                                      const std::string& filter);
+
+// Measures all, with progress on stderr and the table on stdout (rank 0
 // alone); returns the exit code.
-int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
+int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks);
 
 }  // namespace sluice

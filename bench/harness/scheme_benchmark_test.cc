@@ -51,9 +51,9 @@ TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
   alone.batch_size = 3;
   const std::string path = testing::TempDir() + "/result.json";
   RankStarter ranks({}, nullptr);
-  ASSERT_EQ(RunSchemeBenchmarks({BenchmarkOf(Small()), BenchmarkOf(alone)},
-                                {.filter = "world_size:2", .json_out = path}, ranks),
-            0);
+  const std::vector<SchemeBenchmark> selected =
+      Selected({BenchmarkOf(Small()), BenchmarkOf(alone)}, "world_size:2");
+  ASSERT_EQ(RunSchemeBenchmarks(selected, {.json_out = path}, ranks), 0);
   const nlohmann::json context = nlohmann::json::parse(std::ifstream(path)).at("context");
   EXPECT_EQ(context.at("world_size"), "2");
   EXPECT_EQ(context.at("batch_size"), "1");
