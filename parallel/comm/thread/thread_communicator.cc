@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 #include "core/base/check.h"
@@ -475,13 +476,23 @@ void RunThreadRanks(const ThreadRanksOptions& options,
   std::condition_variable ended;
   int num_running = options.world_size;
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(options.world_size));
   for (int rank = 0; rank < options.world_size; ++rank) {
-    threads.emplace_back([&, rank] {
-      RunRank(world, everyone, rank, run_rank);
+    try {
+      threads.emplace_back([&, rank] {
+        RunRank(world, everyone, rank, run_rank);
+        const std::lock_guard lock(mutex);
+        --num_running;
+        ended.notify_one();
+      });
+    } catch (const std::system_error& error) {
+      world.Fail(std::make_exception_ptr(
+          Error(fmt::format("the system has no thread for rank {} of world_size {}: {}", rank,
+                            options.world_size, error.code().message()))));
       const std::lock_guard lock(mutex);
-      --num_running;
-      ended.notify_one();
-    });
+      num_running -= options.world_size - rank;
+      break;
+    }
   }
   {
     std::unique_lock lock(mutex);
