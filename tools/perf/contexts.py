@@ -3,10 +3,11 @@
 import hashlib
 import json
 
-# Keys that differ between two runs of one configuration, or say when and where it ran.  Every other key is the
-# configuration.
+# Keys that differ between two runs of one configuration, because they were measured or say when and where it ran.
+# Every other key is the configuration.
 _NOT_CONFIG = {
     "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "commit", "dirty",
+    "program_bytes",
 }
 _MEASURED_PREFIXES = ("measured_", "sm_clock")
 # Facts of the machine and of the libraries on it: checked between two sides, but no part of a configuration's hash,

@@ -1,8 +1,12 @@
 """What makes two results comparable."""
 
+import os
 import unittest
 
-from tools.perf import contexts, fakes
+from tools.perf import contexts, fakes, machine
+from tools.perf.runner import Runner
+
+_ROOT = os.environ["PYTHONPATH"]
 
 
 class ContextsTest(unittest.TestCase):
@@ -31,6 +35,14 @@ class ContextsTest(unittest.TestCase):
         self.assertIn("build_mode", contexts.unfit_build({"build_mode": "dbg", "ndebug": "true"}))
         self.assertIn("ndebug", contexts.unfit_build({"build_mode": "opt", "ndebug": "false"}))
         self.assertIn("absent", contexts.unfit_build({}))
+
+    def test_two_runs_of_a_real_program_can_be_compared(self):
+        runner = Runner(timeout_s=200, num_steps=1)
+        for program in ("bench/seqpipe_test_w2_cpu_short", "bench/kernels/loss"):
+            first, second = (
+                runner.run([os.path.join(_ROOT, program)], machine.allowed_cpus()).context for _ in range(2))
+            self.assertEqual(contexts.mismatches(first, second), [])
+            self.assertGreater(len(contexts.config(first)), 10)
 
 
 if __name__ == "__main__":
