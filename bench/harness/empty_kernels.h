@@ -10,6 +10,7 @@ class EmptyKernels : public Kernels {
  public:
   int64_t WorkspaceBytes(const KernelLimits&) const override { return 0; }
   void Reserve(const KernelLimits&) override {}
+  std::string_view AttentionName(int64_t) const override { return "none"; }
 
   void LinearForward(const LinearForwardArgs&) override {}
   void LinearBackwardInput(const LinearBackwardInputArgs&) override {}

@@ -184,6 +184,8 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"comm", joined([](B b) { return b.job.comm == CommKind::kMpi ? "mpi" : "thread"; })},
       {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
       {"num_threads", joined([](B b) { return b.job.threads; })},
+      {"attention",
+       joined([&](B b) { return backend.kernels->AttentionName(b.plan.config.model.head_dim()); })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
@@ -220,8 +222,9 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
                      const BenchmarkContext& context, int64_t process_bytes) {
   std::map<std::string, std::string> value(context.begin(), context.end());
   for (const auto& [key, text] : BuildContext()) value[key] = text;
-  fmt::print("{} ({}), {} thread(s) a rank, {}, {}\n", value["device"], value["device_name"],
-             value["num_threads"], value["blas"], value["compiler"]);
+  fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}\n", value["device"],
+             value["device_name"], value["num_threads"], value["blas"], value["compiler"],
+             value["attention"]);
   fmt::print("model {}: {} layers of {}, {} heads, {} tokens, batch {}, {} parameters, {}\n",
              value["model"], value["num_layers"], value["hidden_size"], value["num_heads"],
              value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"]);

@@ -13,6 +13,7 @@ class CpuKernels : public Kernels {
 
   int64_t WorkspaceBytes(const KernelLimits& limits) const override;
   void Reserve(const KernelLimits& limits) override;
+  std::string_view AttentionName(int64_t) const override { return "cpu"; }
 
   void LinearForward(const LinearForwardArgs& args) override;
   void LinearBackwardInput(const LinearBackwardInputArgs& args) override;

@@ -64,6 +64,10 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
   }
 }
 
+std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
+  return cuda::Name(cuda::DefaultCausalAttention(StorageDType(precision_), head_dim));
+}
+
 void CudaKernels::LinearForward(const LinearForwardArgs& args) {
   cuda::LinearForward(args, linear_context());
 }

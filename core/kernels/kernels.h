@@ -6,6 +6,8 @@
 // memory that calls within the given limits need.
 #pragma once
 
+#include <string_view>
+
 #include "core/kernels/causal_attention/causal_attention.h"
 #include "core/kernels/layer_norm/layer_norm.h"
 #include "core/kernels/loss/loss.h"
@@ -32,6 +34,10 @@ class Kernels {
   // Bytes that Reserve allocates for these limits.
   virtual int64_t WorkspaceBytes(const KernelLimits& limits) const = 0;
   virtual void Reserve(const KernelLimits& limits) = 0;
+
+  // Which implementation of causal attention calls with this head_dim run: "tile" or "hopper" on
+  // cuda (causal_attention_cuda.h), "cpu" on the cpu.
+  virtual std::string_view AttentionName(int64_t head_dim) const = 0;
 
   virtual void LinearForward(const LinearForwardArgs& args) = 0;
   virtual void LinearBackwardInput(const LinearBackwardInputArgs& args) = 0;
