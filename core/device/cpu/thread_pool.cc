@@ -1,6 +1,11 @@
 #include "core/device/cpu/thread_pool.h"
 
+#include <fmt/format.h>
+
+#include <system_error>
+
 #include "core/base/check.h"
+#include "core/base/error.h"
 
 namespace sluice {
 namespace {
@@ -29,15 +34,24 @@ void WaitForChange(const std::atomic<T>& value, T old) {
 ThreadPool::ThreadPool(int num_threads) {
   SLUICE_CHECK_GE(num_threads, 1);
   const int rank = CurrentRank();
+  threads_.reserve(static_cast<size_t>(num_threads - 1));
   for (int worker = 1; worker < num_threads; ++worker) {
-    threads_.emplace_back([this, worker, rank] {
-      SetCurrentRank(rank);
-      WorkerLoop(worker);
-    });
+    try {
+      threads_.emplace_back([this, worker, rank] {
+        SetCurrentRank(rank);
+        WorkerLoop(worker);
+      });
+    } catch (const std::system_error& error) {
+      Stop();
+      throw Error(fmt::format("{} threads are wanted, and the system has no more than {}: {}",
+                              num_threads, worker, error.code().message()));
+    }
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   stopping_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();

@@ -16,6 +16,7 @@ namespace sluice {
 
 class ThreadPool {
  public:
+  // Throws Error when the system has not that many threads.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
 
@@ -50,6 +51,8 @@ class ThreadPool {
  private:
   using Function = void (*)(const void* erased, int worker);
 
+  // Ends the workers.
+  void Stop();
   void RunErased(const void* work, Function function);
   void WorkerLoop(int worker);
 
