@@ -227,7 +227,7 @@ int Run() {
   std::optional<Judge> judge;
   const int exit_code =
       RunRanks(job, plan, {.host_bytes = HostBytes(plan)}, [&](const RankEnvironment& environment) {
-        Executor executor(plan, environment.backend, environment.world);
+        Executor executor(plan, environment.backend, environment.device_world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();
         const bool is_first = environment.world.rank() == 0;

@@ -98,7 +98,7 @@ int Run() {
                                                     .commit = GetBuildInfo().commit});
   const int exit_code = RunRanks(
       job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {
-        Executor executor(plan, environment.backend, environment.world);
+        Executor executor(plan, environment.backend, environment.device_world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();
         CheckpointWriter writer(path, header);

@@ -1,5 +1,6 @@
 #include "programs/comm_flags.h"
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -8,15 +9,37 @@
 SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
                          "all ranks; default: the product of the sizes along each axis where one "
                          "is given, else one a core (cpu) or GPU, or those started by mpirun");
-SLUICE_CHOICE_FLAG(comm, "thread", (std::vector<std::string>{"thread", "mpi"}),
-                   "ranks as threads of this process, or as processes (tools/launch)");
+SLUICE_CHOICE_FLAG(
+    comm, "thread", (std::vector<std::string>{"thread", "mpi", "nccl"}),
+    "ranks as threads of this process, or as processes (tools/launch); nccl: on a GPU "
+    "each, as processes where a launcher starts them, else as threads");
 SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6, "seconds that a rank waits for another");
 
 namespace sluice {
 
+namespace {
+
+// Kernels of NCCL wait on the GPU for other ranks, and meanwhile everything else must go on.  What
+// is set already stays.  Why each: docs/communication.md.
+void PrepareForNccl() {
+  constexpr int kKeep = 0;
+  setenv("CUDA_MODULE_LOADING", "EAGER", kKeep);
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", kKeep);
+  setenv("NCCL_GRAPH_MIXING_SUPPORT", "0", kKeep);
+}
+
+CommKind KindFromFlags() {
+  for (const CommKind kind : {CommKind::kMpi, CommKind::kNccl}) {
+    if (FLAGS_comm == Name(kind)) return kind;
+  }
+  return CommKind::kThread;
+}
+
+}  // namespace
+
 CommRequest CommFromFlags() {
-  CommRequest request = {.kind = FLAGS_comm == "mpi" ? CommKind::kMpi : CommKind::kThread,
-                         .options = {.timeout_s = FLAGS_timeout_s}};
+  CommRequest request = {.kind = KindFromFlags(), .options = {.timeout_s = FLAGS_timeout_s}};
+  if (request.kind == CommKind::kNccl) PrepareForNccl();
   if (WasGiven("world_size")) request.world_size = static_cast<int>(FLAGS_world_size);
   return request;
 }

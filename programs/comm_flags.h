@@ -19,7 +19,8 @@ struct CommRequest {
   CommOptions options;
 };
 
-// The flags after Main has parsed them.
+// The flags after Main has parsed them.  With --comm=nccl, sets what CUDA and NCCL read from the
+// environment when they start.
 CommRequest CommFromFlags();
 
 }  // namespace sluice

@@ -1,15 +1,21 @@
 #include "programs/job.h"
 
+#include <algorithm>
+
 #include "parallel/comm/mpi/mpi_communicator.h"
 
 namespace sluice {
 
 BackendOptions Job::BackendOf(int rank) const {
-  const int num_local = comm == CommKind::kMpi ? MpiLocalWorldSize() : config.sizes.world_size();
+  // A launcher may show each process its own GPU only; two ranks on one are refused later.
+  int device_index = rank;
+  if (device == DeviceKind::kCuda && RanksAreProcesses(comm)) {
+    device_index = MpiLocalRank() % std::max(1, NumDevices(device));
+  }
   return {.kind = device,
           .precision = config.precision,
           .num_threads = threads,
-          .device_index = rank % num_local};
+          .device_index = device_index};
 }
 
 }  // namespace sluice

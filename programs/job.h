@@ -18,7 +18,7 @@ struct Job {
   int threads = 1;  // of each rank, on the cpu
   double timeout_s = 300;
 
-  // What rank `rank` computes on.
+  // What rank `rank`, one of this process, computes on: the GPU of its number on this host.
   BackendOptions BackendOf(int rank) const;
 };
 

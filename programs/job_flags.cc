@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/cli/flags.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/schemes/schemes.h"
 #include "programs/comm_flags.h"
 #include "programs/workload_flags.h"
@@ -68,7 +69,37 @@ std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
 }
 
 int DefaultWorldSize(const Job& job) {
-  return job.comm == CommKind::kMpi ? MpiWorldSize() : NumDevices(job.device);
+  return RanksAreProcesses(job.comm) ? MpiWorldSize() : NumDevices(job.device);
+}
+
+void CheckComm(const Job& job) {
+  if (job.comm != CommKind::kNccl) return;
+  if (!kBuiltWithNccl) {
+    throw Error(
+        "--comm=nccl is not in this program, which was built without it; communicators it has: "
+        "thread, mpi");
+  }
+  if (job.device != DeviceKind::kCuda) {
+    throw Error(
+        "--comm=nccl moves bytes between GPUs and needs --device=cuda; for ranks on the cpu: "
+        "thread, mpi");
+  }
+}
+
+// The GPUs of a launcher's processes are looked at when all have met: parallel/comm/nccl.
+void CheckNumGpus(const Job& job) {
+  const int world_size = job.config.sizes.world_size();
+  if (job.device != DeviceKind::kCuda || world_size == 1) return;
+  if (job.comm != CommKind::kNccl) {
+    throw Error(fmt::format(
+        "world_size {} on cuda needs --comm=nccl: --comm={} moves memory of the host only",
+        world_size, Name(job.comm)));
+  }
+  if (RanksAreProcesses(job.comm) || world_size <= NumDevices(job.device)) return;
+  throw Error(
+      fmt::format("world_size {} is more than the {} GPUs of this host; ranks on several hosts are "
+                  "started by tools/launch/launch",
+                  world_size, NumDevices(job.device)));
 }
 
 void CheckWorldSize(const Job& job) {
@@ -77,7 +108,7 @@ void CheckWorldSize(const Job& job) {
     throw Error(fmt::format("{} makes {} ranks; at most {} are allowed", Factors(job.config.sizes),
                             world_size, kMaxRanks));
   }
-  if (job.comm == CommKind::kMpi && world_size != MpiWorldSize()) {
+  if (RanksAreProcesses(job.comm) && world_size != MpiWorldSize()) {
     throw Error(fmt::format("world_size {} ({}) is not the number of processes started, {}",
                             world_size, Factors(job.config.sizes), MpiWorldSize()));
   }
@@ -85,7 +116,7 @@ void CheckWorldSize(const Job& job) {
 
 int DefaultThreads(const Job& job) {
   const int local_ranks =
-      job.comm == CommKind::kMpi ? MpiLocalWorldSize() : job.config.sizes.world_size();
+      RanksAreProcesses(job.comm) ? MpiLocalWorldSize() : job.config.sizes.world_size();
   return std::max(1, NumDevices(DeviceKind::kCpu) / local_ranks);
 }
 
@@ -130,6 +161,7 @@ Job JobFromFlags() {
   job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   job.timeout_s = comm.options.timeout_s;
   CheckSupported(job.device, workload.precision);
+  CheckComm(job);
   const RequestedSizes requested = {
       .world_size = comm.world_size,
       .pipeline = Given("pipeline_parallel_size", FLAGS_pipeline_parallel_size),
@@ -148,12 +180,7 @@ Job JobFromFlags() {
                 .sizes = ResolveSizes(job.scheme, requested, DefaultWorldSize(job)),
                 .plan = ParsePlan(FLAGS_plan)};
   CheckWorldSize(job);
-  if (job.device == DeviceKind::kCuda && job.config.sizes.world_size() > 1) {
-    throw Error(
-        fmt::format("world_size {} on cuda is not allowed: this build has no communicator between "
-                    "GPUs; valid: 1",
-                    job.config.sizes.world_size()));
-  }
+  CheckNumGpus(job);
   job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : DefaultThreads(job);
   return job;
 }

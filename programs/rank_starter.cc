@@ -16,7 +16,7 @@ void RankStarter::Run(int world_size, const std::function<void(Communicator&)>& 
 
 int RunWithRanks(CommKind kind, const CommOptions& options,
                  const std::function<int(RankStarter&)>& run) {
-  if (kind == CommKind::kThread) {
+  if (!RanksAreProcesses(kind)) {
     RankStarter ranks(options, nullptr);
     return RunReportingFaults([&] { return run(ranks); });
   }

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "core/base/checked_math.h"
 #include "core/cli/build_info.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/exec/check_memory.h"
 #include "parallel/schedule/schedule_text.h"
 
@@ -24,7 +26,7 @@ void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, 
     return CheckMemory(plan, {rank}, MakeBackend(job.BackendOf(rank)), needs.device_bytes);
   }
   const int world_size = job.config.sizes.world_size();
-  const int num_local = job.comm == CommKind::kMpi ? MpiLocalWorldSize() : world_size;
+  const int num_local = RanksAreProcesses(job.comm) ? MpiLocalWorldSize() : world_size;
   if (rank % num_local != 0) return;
   std::vector<int> ranks(static_cast<size_t>(std::min(num_local, world_size - rank)));
   std::iota(ranks.begin(), ranks.end(), rank);
@@ -43,6 +45,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"compiler", build.compiler + " " + build.flags},
           {"scheme", job.scheme},
           {"device", std::string(Name(job.device))},
+          {"comm", std::string(Name(job.comm))},
           {"threads", std::to_string(job.threads)},
           {"dtype", std::string(Name(config.precision))},
           {"model", model.name},
@@ -82,7 +85,9 @@ void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const Ran
   CheckRanks(ranks, job, plan, needs);
   ranks.Run(job.config.sizes.world_size(), [&](Communicator& world) {
     Backend backend = MakeBackend(job.BackendOf(world.rank()));
-    run_rank({world, backend});
+    if (job.comm != CommKind::kNccl) return run_rank({world, world, backend});
+    const std::unique_ptr<Communicator> gpus = MakeDeviceCommunicator(world, *backend.stream);
+    run_rank({world, *gpus, backend});
   });
 }
 
@@ -94,6 +99,6 @@ int RunRanks(const Job& job, const JobPlan& plan, const RankNeeds& needs,
   });
 }
 
-bool HasFirstRank(const Job& job) { return job.comm != CommKind::kMpi || MpiRank() == 0; }
+bool HasFirstRank(const Job& job) { return !RanksAreProcesses(job.comm) || MpiRank() == 0; }
 
 }  // namespace sluice

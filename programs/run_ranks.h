@@ -16,7 +16,8 @@ namespace sluice {
 
 // Where one rank works.
 struct RankEnvironment {
-  Communicator& world;  // of host memory
+  Communicator& world;         // of host memory
+  Communicator& device_world;  // of the backend's device: `world` itself on the cpu
   Backend& backend;
 };
 

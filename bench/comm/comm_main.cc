@@ -53,8 +53,9 @@ std::vector<int64_t> SizesFromFlags() {
 
 int WorldSizeFrom(const CommRequest& request) {
   int world_size = std::max(2, NumDevices(DeviceKind::kCpu));
-  if (request.kind == CommKind::kMpi) world_size = MpiWorldSize();
-  if (request.world_size.value_or(world_size) != world_size && request.kind == CommKind::kMpi) {
+  const bool is_launched = RanksAreProcesses(request.kind);
+  if (is_launched) world_size = MpiWorldSize();
+  if (is_launched && request.world_size.value_or(world_size) != world_size) {
     throw Error(fmt::format("world_size {} is not the number of processes started, {}",
                             *request.world_size, world_size));
   }
@@ -66,9 +67,8 @@ int WorldSizeFrom(const CommRequest& request) {
 std::vector<CommBenchmark> MakeBenchmarks(int world_size, CommKind kind) {
   std::vector<CommBenchmark> benchmarks;
   const auto add = [&](const Primitive& primitive, int64_t bytes) {
-    const std::string name =
-        fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32", primitive.name, bytes,
-                    world_size, kind == CommKind::kMpi ? "mpi" : "thread");
+    const std::string name = fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32",
+                                         primitive.name, bytes, world_size, Name(kind));
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };
   for (const Primitive& primitive : BarrierPrimitives()) add(primitive, 0);
@@ -172,7 +172,7 @@ void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, int num_local_ran
 int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, int world_size,
            RankStarter& ranks) {
   CheckAgreement(ranks);
-  const std::string comm = request.kind == CommKind::kMpi ? "mpi" : "thread";
+  const std::string comm(Name(request.kind));
   const int rank = ranks.rank();
   std::vector<Benchmark> benchmarks;
   for (const CommBenchmark& benchmark : all) {
@@ -204,7 +204,7 @@ int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
   const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
-  CheckCanRun(all, request.kind == CommKind::kMpi ? MpiLocalWorldSize() : world_size);
+  CheckCanRun(all, RanksAreProcesses(request.kind) ? MpiLocalWorldSize() : world_size);
   return RunWithRanks(request.kind, request.options,
                       [&](RankStarter& ranks) { return RunAll(request, all, world_size, ranks); });
 }

@@ -216,7 +216,7 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   world.Barrier();
   const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
   m.matmul_flops_per_s = SumOverRanks(world, own_matmul_rate) / world.world_size();
-  Executor executor(plan, backend, world);
+  Executor executor(plan, backend, environment.device_world);
   executor.RunStep();
   if (executor.can_capture()) executor.Capture();
   for (int64_t i = 0; i < options.num_warmup_steps; ++i) executor.RunStep();
@@ -279,7 +279,7 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
   measurement.predicted_bytes = PredictMemory(job, plan).total();
-  if (job.comm == CommKind::kThread) measurement.peak_resident_bytes = PeakResidentBytes();
+  if (!RanksAreProcesses(job.comm)) measurement.peak_resident_bytes = PeakResidentBytes();
   return measurement;
 }
 

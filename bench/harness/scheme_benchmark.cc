@@ -181,7 +181,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"layers_of_stages", joined([](B b) { return LayersOfStages(b.plan); })},
       {"num_micro_batches", joined([](B b) { return b.plan.config.num_micro_batches; })},
       {"slice_lens", joined([](B b) { return SliceLens(b.plan.config); })},
-      {"comm", joined([](B b) { return b.job.comm == CommKind::kMpi ? "mpi" : "thread"; })},
+      {"comm", joined([](B b) { return Name(b.job.comm); })},
       {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
       {"num_threads", joined([](B b) { return b.job.threads; })},
       {"attention",

@@ -76,6 +76,9 @@ class Stream {
   // Returns when all work enqueued so far is done.
   virtual void Synchronize() = 0;
 
+  // Whether it is done now.
+  virtual bool IsIdle() = 0;
+
   // Records what `work` enqueues on this stream, without doing it, so that Launch costs one call
   // however many kernels it is.  `work` must allocate and synchronise nothing, and must have run
   // once before, so that everything is loaded and every algorithm chosen.  On CUDA it is called

@@ -1,17 +1,16 @@
-// The whole stack on one GPU against core/reference in every precision, each under its derived
-// bound (docs/error_bounds.md): slices with a cached prefix, micro-batches, both losses.
+// The whole stack on GPUs against core/reference in every precision, each under its derived bound
+// (docs/error_bounds.md).  On one: slices with a cached prefix, micro-batches, both losses.  On all
+// that the machine has: schemes and plans, over NCCL.
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
-#include "core/backend/backend.h"
 #include "core/device/cuda/gpu_test.h"
+#include "correctness/parity/machines.h"
 #include "correctness/parity/parity_run.h"
-#include "parallel/comm/thread/thread_communicator.h"
-#include "parallel/exec/executor.h"
-#include "parallel/exec/initialize.h"
 
 namespace sluice {
 namespace {
@@ -46,7 +45,7 @@ JobConfig ConfigFor(const GpuCase& c) {
 class GpuParity : public GpuTest, public testing::WithParamInterface<GpuCase> {
  protected:
   void ExpectParity(const JobConfig& config) {
-    const std::vector<ResultTensor> actual = RunAsThreads(config, {}, DeviceKind::kCuda);
+    const std::vector<ResultTensor> actual = RunAsThreads(config, GpuMachine());
     for (const Comparison& comparison : CompareResults(config, actual, ReferenceResults(config))) {
       EXPECT_TRUE(comparison.pass) << ToString(comparison);
     }
@@ -75,22 +74,12 @@ TEST_P(GpuParity, FailsWhereALayerIsDropped) {
   JobConfig config = ConfigFor(GetParam());
   config.loss = LossKind::kProjection;
   const auto drop = [](JobPlan& plan) { plan.layers_of_stage.back().num_layers -= 1; };
-  const std::vector<ResultTensor> actual = RunAsThreads(config, {.plan = drop}, DeviceKind::kCuda);
+  const std::vector<ResultTensor> actual = RunAsThreads(config, GpuMachine(), {.plan = drop});
   for (const Comparison& comparison : CompareResults(config, actual, ReferenceResults(config))) {
     if (comparison.name == "output" || comparison.name == "grad.input") {
       EXPECT_FALSE(comparison.pass) << ToString(comparison);
     }
   }
-}
-
-std::vector<std::vector<double>> WeightGradients(Executor& executor, Device& device) {
-  std::vector<std::vector<double>> values;
-  for (const int64_t layer : executor.memory().layers()) {
-    for (const Tensor& gradient : executor.memory().WeightGradients(layer)) {
-      values.push_back(ReadTensor(device, gradient));
-    }
-  }
-  return values;
 }
 
 class GpuGraph : public GpuTest, public testing::WithParamInterface<Precision> {};
@@ -101,21 +90,75 @@ TEST_P(GpuGraph, GivesTheBitsOfTheEagerStepAgainAndAgain) {
   config.model.num_layers = 12;
   config.model.seq_len = 200;
   config.num_micro_batches = 3;
-  const JobPlan plan = PlanJob(config);
-  RunThreadRanks({.world_size = 1, .comm = {}}, [&](Communicator& world) {
-    Backend backend = MakeBackend({.kind = DeviceKind::kCuda, .precision = config.precision});
-    Executor executor(plan, backend, world);
-    executor.RunStep();
-    const double loss = executor.loss();
-    const std::vector<std::vector<double>> eager = WeightGradients(executor, *backend.device);
-    executor.Capture();
-    for (int i = 0; i < 5; ++i) {
-      executor.RunStep();
-      EXPECT_EQ(executor.loss(), loss);
-      EXPECT_EQ(WeightGradients(executor, *backend.device), eager);
-    }
-  });
+  ExpectGraphRepeatsStep(config, GpuMachine());
 }
+
+// A rank on each of two GPUs or more, with NCCL between them.
+struct GpusCase {
+  std::string name;
+  std::string scheme;
+  enum class Axis { kPipeline, kTensor, kData } axis = Axis::kPipeline;
+  int num_slices = 1;
+  int num_micro_batches = 1;
+  PlanKind plan = PlanKind::kMegatron;
+};
+
+std::vector<GpusCase> AllGpusCases() {
+  using Axis = GpusCase::Axis;
+  return {{"gpipe", "gpipe", Axis::kPipeline, 1, 4},
+          {"one_f_one_b", "one_f_one_b", Axis::kPipeline, 1, 4},
+          {"seqpipe", "seqpipe", Axis::kPipeline, 8, 2},
+          {"seq_one_f_one_b", "seq_one_f_one_b", Axis::kPipeline, 4, 4},
+          {"zero_bubble_v", "zero_bubble_v", Axis::kPipeline, 1, 16},
+          {"megatron", "single", Axis::kTensor},
+          {"megatron_sequence", "single", Axis::kTensor, 2, 2, PlanKind::kMegatronSequenceParallel},
+          {"data", "single", Axis::kData}};
+}
+
+class Gpus : public GpuTest, public testing::WithParamInterface<GpusCase> {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    if (IsSkipped()) return;
+    if (NumCudaDevices() < 2) {
+      GTEST_SKIP() << "2 GPUs are needed; this machine shows " << NumCudaDevices();
+    }
+  }
+
+  // On the largest power of two of the GPUs, at most 8.
+  JobConfig Config() const {
+    const GpusCase& c = GetParam();
+    int size = 2;
+    while (2 * size <= std::min(NumCudaDevices(), 8)) size *= 2;
+    JobConfig config;
+    config.model = {
+        .name = "gpus", .num_layers = 16, .hidden_size = 512, .seq_len = 64, .num_heads = 8};
+    config.batch_size = 16;
+    config.loss = LossKind::kProjection;
+    config.precision = Precision::kFloat32;
+    config.scheme = c.scheme;
+    config.slices = UniformSlices(config.model.seq_len, c.num_slices);
+    config.num_micro_batches = c.num_micro_batches;
+    config.plan = c.plan;
+    if (c.axis == GpusCase::Axis::kPipeline) config.sizes.pipeline = size;
+    if (c.axis == GpusCase::Axis::kTensor) config.sizes.tensor = size;
+    if (c.axis == GpusCase::Axis::kData) config.sizes.data = size;
+    return config;
+  }
+};
+
+TEST_P(Gpus, AgreeWithTheReference) {
+  const JobConfig config = Config();
+  const std::vector<ResultTensor> actual = RunAsThreads(config, GpuMachine());
+  for (const Comparison& comparison : CompareResults(config, actual, ReferenceResults(config))) {
+    EXPECT_TRUE(comparison.pass) << ToString(comparison);
+  }
+}
+
+TEST_P(Gpus, RepeatAStepAsAGraph) { ExpectGraphRepeatsStep(Config(), GpuMachine()); }
+
+INSTANTIATE_TEST_SUITE_P(Schemes, Gpus, testing::ValuesIn(AllGpusCases()),
+                         [](const auto& test) { return test.param.name; });
 
 std::string NameOfPrecision(const testing::TestParamInfo<Precision>& info) {
   return std::string(Name(info.param));

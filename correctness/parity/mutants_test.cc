@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "correctness/parity/faulty_communicator.h"
+#include "correctness/parity/machines.h"
 #include "correctness/parity/parity_run.h"
 #include "parallel/exec/initialize.h"
 
@@ -38,8 +39,8 @@ JobConfig TensorParallelJob(PlanKind plan) {
 // The results of a tampered run that the comparison rejects.
 std::vector<std::string> Rejected(const JobConfig& config, const Tampering& tampering) {
   std::vector<std::string> names;
-  for (const Comparison& comparison :
-       CompareResults(config, RunAsThreads(config, tampering), ReferenceResults(config))) {
+  for (const Comparison& comparison : CompareResults(
+           config, RunAsThreads(config, CpuMachine(), tampering), ReferenceResults(config))) {
     if (!comparison.pass) names.push_back(comparison.name);
   }
   return names;

@@ -1,9 +1,10 @@
 #include "correctness/parity/parity_run.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <map>
 
-#include "core/backend/backend.h"
 #include "core/base/check.h"
 #include "core/reference/initial_problem.h"
 #include "correctness/results/flipped_reference.h"
@@ -71,32 +72,78 @@ std::vector<ResultTensor> ReferenceResults(const JobConfig& config) {
   return results;
 }
 
-std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering,
-                                       DeviceKind device) {
+void RunOnMachine(const Machine& machine, const JobConfig& config,
+                  const std::function<void(const MachineRank&)>& run) {
+  RunThreadRanks({.world_size = config.sizes.world_size(), .comm = {.timeout_s = kTimeoutS}},
+                 [&](Communicator& world) {
+                   Backend backend = machine.make_backend(world.rank(), config.precision);
+                   if (!machine.connect) return run({world, world, backend});
+                   const std::unique_ptr<Communicator> comm = machine.connect(world, backend);
+                   run({world, *comm, backend});
+                 });
+}
+
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Machine& machine,
+                                       const Tampering& tampering) {
   JobPlan plan = PlanJob(config);
   if (tampering.plan) tampering.plan(plan);
   std::vector<ResultTensor> results;
-  RunThreadRanks({.world_size = plan.config.sizes.world_size(), .comm = {.timeout_s = kTimeoutS}},
-                 [&](Communicator& world) {
-                   Backend backend = MakeBackend({.kind = device, .precision = config.precision});
-                   const std::unique_ptr<Communicator> wrapped =
-                       tampering.wrap ? tampering.wrap(world) : nullptr;
-                   Executor executor(plan, backend, wrapped ? *wrapped : world);
-                   Results whole(plan, *backend.device, executor);
-                   {
-                     const ScaledInput scaled(plan, executor, *backend.device,
-                                              tampering.first_input_factor);
-                     executor.RunStep();
-                   }
-                   if (tampering.before) tampering.before(executor, *backend.device);
-                   executor.RunStep();
-                   if (tampering.after) tampering.after(executor, *backend.device);
-                   whole.Visit(world, [&](const std::string& name, std::span<const double> values) {
-                     if (world.rank() == 0)
-                       results.push_back({name, {values.begin(), values.end()}});
-                   });
-                 });
+  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+    Device& device = *rank.backend.device;
+    const std::unique_ptr<Communicator> wrapped =
+        tampering.wrap ? tampering.wrap(rank.device_world) : nullptr;
+    Executor executor(plan, rank.backend, wrapped ? *wrapped : rank.device_world);
+    Results whole(plan, device, executor);
+    {
+      const ScaledInput scaled(plan, executor, device, tampering.first_input_factor);
+      executor.RunStep();
+    }
+    if (tampering.before) tampering.before(executor, device);
+    executor.RunStep();
+    if (tampering.after) tampering.after(executor, device);
+    whole.Visit(rank.world, [&](const std::string& name, std::span<const double> values) {
+      if (rank.world.rank() == 0) results.push_back({name, {values.begin(), values.end()}});
+    });
+  });
   return results;
+}
+
+namespace {
+
+std::vector<std::vector<double>> WeightGradients(Executor& executor, Device& device) {
+  std::vector<std::vector<double>> values;
+  for (const int64_t layer : executor.memory().layers()) {
+    for (const Tensor& gradient : executor.memory().WeightGradients(layer)) {
+      values.push_back(ReadTensor(device, gradient));
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine) {
+  const JobPlan plan = PlanJob(config);
+  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+    Executor executor(plan, rank.backend, rank.device_world);
+    executor.RunStep();
+    const double loss = executor.loss();
+    const std::vector<std::vector<double>> eager = WeightGradients(executor, *rank.backend.device);
+    ASSERT_TRUE(executor.can_capture());
+    executor.Capture();
+    for (int i = 0; i < 5; ++i) {
+      for (const int64_t layer : executor.memory().layers()) {
+        for (const Tensor& gradient : executor.memory().WeightGradients(layer)) {
+          WriteTensor(*rank.backend.device, gradient,
+                      std::vector<double>(static_cast<size_t>(gradient.num_elements()), 1e6));
+        }
+      }
+      rank.world.Barrier();
+      executor.RunStep();
+      EXPECT_EQ(executor.loss(), loss);
+      EXPECT_EQ(WeightGradients(executor, *rank.backend.device), eager);
+    }
+  });
 }
 
 std::vector<Comparison> CompareResults(const JobConfig& config,

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/device/device.h"
 #include "correctness/tolerance/compare.h"
 #include "parallel/comm/communicator.h"
@@ -38,10 +39,28 @@ struct Tampering {
   double first_input_factor = std::numeric_limits<double>::quiet_NaN();
 };
 
-// Runs the configuration as one thread a rank, with sends that wait for their receives.  On cuda
-// there can be one rank only.
-std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Tampering& tampering = {},
-                                       DeviceKind device = DeviceKind::kCpu);
+// What ranks compute on.
+struct Machine {
+  std::function<Backend(int rank, Precision precision)> make_backend;
+  // The communicator of a rank's backend; without it, that of the host is used.
+  std::function<std::unique_ptr<Communicator>(Communicator& world, Backend& backend)> connect = {};
+};
+
+// Calls `run` as one thread a rank, with sends that wait for their receives.
+struct MachineRank {
+  Communicator& world;         // of host memory
+  Communicator& device_world;  // of the backend's
+  Backend& backend;
+};
+void RunOnMachine(const Machine& machine, const JobConfig& config,
+                  const std::function<void(const MachineRank&)>& run);
+
+// Runs the configuration and returns what it computed.
+std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Machine& machine,
+                                       const Tampering& tampering = {});
+
+// Expects that a captured step, repeated, gives the bits of the eager one.
+void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine);
 
 // Compares tensor by tensor (correctness/results/result_checker.h); gradients of a float32 run that
 // miss, again with the run's own ReLU flips (correctness/results/flipped_reference.h).  A name that

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/cli/main.h"
+#include "correctness/parity/machines.h"
 #include "correctness/parity/parity_run.h"
 #include "correctness/results/result_checker.h"
 #include "programs/job_flags.h"
@@ -45,7 +46,7 @@ void ExpectParity(LossKind loss, Pass pass, const std::vector<Precision>& precis
     SCOPED_TRACE(Name(precision));
     config.precision = precision;
     const std::vector<Comparison> comparisons =
-        CompareResults(config, RunAsThreads(config), expected);
+        CompareResults(config, RunAsThreads(config, CpuMachine()), expected);
     for (const Comparison& comparison : comparisons) {
       EXPECT_TRUE(comparison.pass) << ToString(comparison);
     }

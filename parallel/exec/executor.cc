@@ -44,6 +44,7 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   pipeline_ = world.Split({rank_.data * sizes.tensor + rank_.tensor, rank_.pipeline});
   tensor_ = world.Split({rank_.data * sizes.pipeline + rank_.pipeline, rank_.tensor});
   data_ = world.Split({rank_.pipeline * sizes.tensor + rank_.tensor, rank_.data});
+  ConnectReceivers();
   tensor_parallel_ = MakeTensorParallel(plan.config.plan, *tensor_);
   backend_.kernels->Reserve(memory_.layout().Limits());
   memory_.Allocate(*backend_.device);
@@ -56,6 +57,18 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   InitializeRank(plan, rank_, *tensor_parallel_, memory_, *backend_.device);
 }
 
+void Executor::ConnectReceivers() {
+  std::vector<int> receivers;
+  for (const Op& op : ops()) {
+    if (!IsSend(op.kind)) continue;
+    const int peer = PeerRank(plan_.schedule, op);
+    if (std::find(receivers.begin(), receivers.end(), peer) == receivers.end()) {
+      receivers.push_back(peer);
+    }
+  }
+  pipeline_->Connect(receivers);
+}
+
 const std::vector<Op>& Executor::ops() const {
   return plan_.schedule.ops_of_rank[static_cast<size_t>(rank_.pipeline)];
 }
@@ -64,12 +77,20 @@ const LayerRange& Executor::LayersOf(const Unit& unit) const {
   return plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
 }
 
-void Executor::EnqueueStep() { graph_ != nullptr ? graph_->Launch() : EnqueueOps(); }
+void Executor::EnqueueStep() {
+  if (graph_ == nullptr) return EnqueueOps();
+  world_.SetPosition({.step = step_});
+  graph_->Launch();
+}
 
 void Executor::FinishStep() {
   pipeline_->Drain();
   backend_.stream->Synchronize();
   ++step_;
+}
+
+void Executor::WaitForStream() {
+  world_.WaitUntil({CommOp::kDrain}, [this] { return backend_.stream->IsIdle(); });
 }
 
 void Executor::Capture() {
@@ -179,7 +200,7 @@ void Executor::RunForward(const Unit& unit) {
                                  .write_mode = loss_mode_});
   loss_mode_ = WriteMode::kAccumulate;
   if (observer_ != nullptr) {
-    backend_.stream->Synchronize();
+    WaitForStream();
     observer_->output(unit, output);
   }
 }
@@ -220,7 +241,7 @@ void Executor::RunBackward(const Op& op) {
         tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind)));
   }
   if (unit.stage == 0 && observer_ != nullptr) {
-    backend_.stream->Synchronize();
+    WaitForStream();
     observer_->input_gradient(unit, tensor_parallel_->OwnRows(memory_.InputGradient(unit)));
   }
 }
@@ -254,7 +275,7 @@ double Executor::loss() {
   const bool has_last_stage = plan_.schedule.rank_of_stage.back() == rank_.pipeline &&
                               (rank_.tensor == 0 || tensor_parallel_->splits_sequence());
   if (has_last_stage) sum = ReadTensor(*backend_.device, memory_.Loss()).front();
-  world_.AllReduce({&sum, 1, DType::kFloat64}, ReduceOp::kSum);
+  world_.host().AllReduce({&sum, 1, DType::kFloat64}, ReduceOp::kSum);
   return sum;
 }
 

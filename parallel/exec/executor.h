@@ -45,8 +45,9 @@ struct Observer {
 
 class Executor {
  public:
-  // `world` has plan.config.sizes.world_size() ranks.  All arguments must outlive the executor. All
-  // ranks construct theirs together: it splits `world`.
+  // `world` has plan.config.sizes.world_size() ranks, and moves memory of the backend's device. All
+  // arguments must outlive the executor.  All ranks construct theirs together: it splits `world`
+  // and connects those that send to each other.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world);
 
   // One pass.  Enqueues it, and waits until its results are there.
@@ -60,8 +61,9 @@ class Executor {
   void FinishStep();
 
   // Records the pass as a graph, which EnqueueStep then launches with one call instead of one per
-  // kernel.  After the first pass, and only where no rank meets another: `can_capture`.
-  bool can_capture() const { return plan_.config.sizes.world_size() == 1; }
+  // kernel.  After the first pass, on all ranks, and only where no rank meets another on the host:
+  // `can_capture`.
+  bool can_capture() const { return plan_.config.sizes.world_size() == 1 || world_.can_capture(); }
   void Capture();
 
   // The loss of the last step over the whole batch; on every rank.  A collective.
@@ -80,6 +82,7 @@ class Executor {
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
+  void ConnectReceivers();
   void EnqueueOps();
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);
@@ -90,6 +93,8 @@ class Executor {
   void WaitForInputs(const Op& op);
   void WaitFor(OpKind kind, const Unit& unit);
   void ReduceWeightGradients();
+  // For observers: the host waits in the middle of a step.
+  void WaitForStream();
 
   LayerContext context() { return {*backend_.kernels, *tensor_parallel_}; }
   const LayerRange& LayersOf(const Unit& unit) const;
@@ -100,10 +105,11 @@ class Executor {
   const JobPlan& plan_;
   Backend& backend_;
   RankCoordinates rank_;
-  std::unique_ptr<Communicator> pipeline_, tensor_, data_;
   Communicator& world_;
-  std::unique_ptr<TensorParallel> tensor_parallel_;
+  // Goes after the communicators, which may still write it.
   RankMemory memory_;
+  std::unique_ptr<Communicator> pipeline_, tensor_, data_;
+  std::unique_ptr<TensorParallel> tensor_parallel_;
   const Observer* observer_ = nullptr;
   std::unique_ptr<StreamGraph> graph_;
 

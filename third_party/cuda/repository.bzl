@@ -51,7 +51,12 @@ def _version(ctx, home):
 
 def _impl(ctx):
     home = _find_home(ctx)
-    ctx.file("defs.bzl", "CUDA_HOME = %r\nCUDA_VERSION = %r\n" % (home or "", _version(ctx, home) if home else ""))
+    libs = [name for name in _LIBS if home and ctx.path("%s/lib64/lib%s.so" % (home, name)).exists]
+    ctx.file("defs.bzl", "CUDA_HOME = %r\nCUDA_VERSION = %r\nCUDA_LIBS = %r\n" % (
+        home or "",
+        _version(ctx, home) if home else "",
+        libs,
+    ))
     build = "package(default_visibility = [\"//visibility:public\"])\n"
     if not home:
         for name in ["headers", "cudart_static"] + _LIBS:
@@ -62,9 +67,8 @@ def _impl(ctx):
         ctx.symlink(entry, "include/" + entry.basename)
     build += _FOUND.format(lib = home + "/lib64")
     for name in _LIBS:
-        file = "lib%s.so" % name
-        if ctx.path("%s/lib64/%s" % (home, file)).exists:
-            build += _LIB.format(name = name, lib = home + "/lib64", file = file)
+        if name in libs:
+            build += _LIB.format(name = name, lib = home + "/lib64", file = "lib%s.so" % name)
         else:
             build += _STUB.format(name = name)
     ctx.file("BUILD.bazel", build)

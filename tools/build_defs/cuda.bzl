@@ -1,13 +1,19 @@
 """sluice_cuda_library: .cu files compiled by nvcc, to be used from C++ targets. Skipped where there is no toolkit."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
-load("@cuda//:defs.bzl", "CUDA_HOME")
+load("@cuda//:defs.bzl", "CUDA_HOME", "CUDA_LIBS")
 
 # Which targets exist only where the toolkit does: give this to target_compatible_with.
 NEEDS_CUDA = [] if CUDA_HOME else ["//third_party/cuda:toolkit_present"]
 
 def if_cuda(yes, no = []):
     return yes if CUDA_HOME else no
+
+# NCCL may be missing from a toolkit.
+NEEDS_NCCL = [] if "nccl" in CUDA_LIBS else ["//third_party/cuda:toolkit_present"]
+
+def if_nccl(yes, no = []):
+    return yes if "nccl" in CUDA_LIBS else no
 
 # sm_90a for what only Hopper has (wgmma, TMA); sm_80 where the kernel allows it.
 HOPPER = ["90a"]

@@ -39,6 +39,7 @@ class CpuTimer : public StreamTimer {
 class CpuStream : public Stream {
  public:
   void Synchronize() override {}
+  bool IsIdle() override { return true; }
   std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override {
     return std::make_unique<CpuGraph>(std::move(work));
   }

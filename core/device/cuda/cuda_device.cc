@@ -108,6 +108,13 @@ void CudaStream::WaitFor(CudaStream& other) {
 
 void CudaStream::Synchronize() { SLUICE_CUDA_CHECK(cudaStreamSynchronize(handle_)); }
 
+bool CudaStream::IsIdle() {
+  const cudaError_t code = cudaStreamQuery(handle_);
+  if (code == cudaErrorNotReady) return false;
+  SLUICE_CUDA_CHECK(code);
+  return true;
+}
+
 std::unique_ptr<StreamGraph> CudaStream::Capture(std::function<void()> work) {
   // Thread-local: ranks on other threads may allocate meanwhile.
   SLUICE_CUDA_CHECK(cudaStreamBeginCapture(handle_, cudaStreamCaptureModeThreadLocal));

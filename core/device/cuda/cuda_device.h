@@ -31,6 +31,7 @@ class CudaStream : public Stream {
   CudaStream& operator=(const CudaStream&) = delete;
 
   void Synchronize() override;
+  bool IsIdle() override;
 
   // A CUDA graph of what `work` enqueues, instantiated and uploaded.
   std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override;

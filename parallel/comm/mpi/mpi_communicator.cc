@@ -540,6 +540,10 @@ int RunMpiRank(const CommOptions& options, const std::function<void(Communicator
   }
 }
 
+bool IsLaunched() { return internal::IsLaunched(); }
+
+int MpiLocalRank() { return internal::GetLaunchedRank().local_rank; }
+
 int MpiRank() { return internal::GetLaunchedRank().rank; }
 
 int MpiWorldSize() { return internal::GetLaunchedRank().world_size; }

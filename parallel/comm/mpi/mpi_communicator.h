@@ -23,10 +23,14 @@ namespace sluice {
 // (rank_monitor.h).
 int RunMpiRank(const CommOptions& options, const std::function<void(Communicator&)>& run_rank);
 
-// This process's rank, and how many the launcher has started, on all hosts and on this one; may be
-// asked before RunMpiRank.  Throws Error when no launcher started the process.
+// Whether a launcher started this process; may be asked before RunMpiRank, as those that follow.
+bool IsLaunched();
+
+// This process's rank, and how many the launcher has started, on all hosts and on this one; its
+// number among those of this host.  Throws Error when no launcher started the process.
 int MpiRank();
 int MpiWorldSize();
 int MpiLocalWorldSize();
+int MpiLocalRank();
 
 }  // namespace sluice

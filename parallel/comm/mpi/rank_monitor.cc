@@ -159,12 +159,18 @@ const char* FirstOf(std::initializer_list<const char*> variables) {
   return nullptr;
 }
 
+const char* RankText() { return FirstOf({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}); }
+
+const char* WorldSizeText() { return FirstOf({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"}); }
+
 }  // namespace
 
+bool IsLaunched() { return RankText() != nullptr && WorldSizeText() != nullptr; }
+
 LaunchedRank GetLaunchedRank() {
-  const char* rank = FirstOf({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"});
-  const char* size = FirstOf({"OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"});
-  if (rank == nullptr || size == nullptr) {
+  const char* rank = RankText();
+  const char* size = WorldSizeText();
+  if (!IsLaunched()) {
     throw Error(
         "--comm=mpi: this process was not started by mpirun or srun; start it with "
         "tools/launch/launch");
@@ -179,6 +185,11 @@ LaunchedRank GetLaunchedRank() {
       local_size == nullptr
           ? launched.world_size
           : static_cast<int>(ParseInteger("the launcher's local size", local_size, {1, kMaxRanks}));
+  const char* local_rank = FirstOf({"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"});
+  launched.local_rank = local_rank == nullptr
+                            ? launched.rank % launched.num_local
+                            : static_cast<int>(ParseInteger("the launcher's local rank", local_rank,
+                                                            {0, kMaxRanks - 1}));
   return launched;
 }
 

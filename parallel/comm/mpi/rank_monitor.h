@@ -26,9 +26,12 @@ struct RankBoard {
 struct LaunchedRank {
   int rank = 0;
   int world_size = 1;
-  // Ranks of this host.
+  // Ranks of this host, and this one's number among them.
   int num_local = 1;
+  int local_rank = 0;
 };
+
+bool IsLaunched();
 
 // Throws Error where no launcher started this process.
 LaunchedRank GetLaunchedRank();

@@ -1,0 +1,142 @@
+#include "correctness/parity/fake_machine.h"
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/kernels/cpu_kernels.h"
+#include "parallel/comm/nccl/fake/fake_gpu.h"
+#include "parallel/comm/nccl/nccl_communicator.h"
+
+namespace sluice {
+namespace {
+
+void Check(cudaError_t code) { SLUICE_CHECK_EQ(static_cast<int>(code), 0); }
+
+class FakeGraph : public StreamGraph {
+ public:
+  FakeGraph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    Check(cudaGraphInstantiate(&executable_, graph, 0));
+    Check(cudaGraphDestroy(graph));
+  }
+  ~FakeGraph() override { Check(cudaGraphExecDestroy(executable_)); }
+  FakeGraph(const FakeGraph&) = delete;
+  FakeGraph& operator=(const FakeGraph&) = delete;
+
+  void Launch() override { Check(cudaGraphLaunch(executable_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+class FakeStream : public Stream {
+ public:
+  FakeStream() { Check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking)); }
+  ~FakeStream() override { Check(cudaStreamDestroy(handle_)); }
+  FakeStream(const FakeStream&) = delete;
+  FakeStream& operator=(const FakeStream&) = delete;
+
+  cudaStream_t handle() const { return handle_; }
+
+  void Synchronize() override { Check(cudaStreamSynchronize(handle_)); }
+  bool IsIdle() override { return cudaStreamQuery(handle_) == cudaSuccess; }
+  std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override {
+    Check(cudaStreamBeginCapture(handle_, cudaStreamCaptureModeThreadLocal));
+    work();
+    cudaGraph_t graph = nullptr;
+    Check(cudaStreamEndCapture(handle_, &graph));
+    return std::make_unique<FakeGraph>(graph, handle_);
+  }
+  std::unique_ptr<StreamTimer> MakeTimer() override { return nullptr; }
+
+ private:
+  cudaStream_t handle_ = nullptr;
+};
+
+// Enqueues what CpuKernels would do at once.
+class EnqueuedKernels : public Kernels {
+ public:
+  EnqueuedKernels(CpuDevice& device, DType dtype, cudaStream_t stream)
+      : kernels_(device, dtype), stream_(stream) {}
+
+  int64_t WorkspaceBytes(const KernelLimits& limits) const override {
+    return kernels_.WorkspaceBytes(limits);
+  }
+  void Reserve(const KernelLimits& limits) override { kernels_.Reserve(limits); }
+
+  void LinearForward(const LinearForwardArgs& args) override {
+    Enqueue(&CpuKernels::LinearForward, args);
+  }
+  void LinearBackwardInput(const LinearBackwardInputArgs& args) override {
+    Enqueue(&CpuKernels::LinearBackwardInput, args);
+  }
+  void LinearBackwardWeight(const LinearBackwardWeightArgs& args) override {
+    Enqueue(&CpuKernels::LinearBackwardWeight, args);
+  }
+  void LayerNormForward(const LayerNormForwardArgs& args) override {
+    Enqueue(&CpuKernels::LayerNormForward, args);
+  }
+  void LayerNormBackward(const LayerNormBackwardArgs& args) override {
+    Enqueue(&CpuKernels::LayerNormBackward, args);
+  }
+  void CausalAttentionForward(const CausalAttentionForwardArgs& args) override {
+    Enqueue(&CpuKernels::CausalAttentionForward, args);
+  }
+  void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override {
+    Enqueue(&CpuKernels::CausalAttentionBackward, args);
+  }
+  void BeginWeightOverlap() override {}
+  void EndWeightOverlap() override {}
+  void AddBiasResidual(const AddBiasResidualArgs& args) override {
+    Enqueue(&CpuKernels::AddBiasResidual, args);
+  }
+  void LossForward(const LossForwardArgs& args) override {
+    Enqueue(&CpuKernels::LossForward, args);
+  }
+  void LossBackward(const LossBackwardArgs& args) override {
+    Enqueue(&CpuKernels::LossBackward, args);
+  }
+
+ private:
+  template <typename Args>
+  void Enqueue(void (CpuKernels::*kernel)(const Args&), const Args& args) {
+    // Kept: a graph runs it again.
+    works_.push_back(
+        std::make_unique<std::function<void()>>([=, this] { (kernels_.*kernel)(args); }));
+    const auto run = [](void* work) { (*static_cast<std::function<void()>*>(work))(); };
+    Check(cudaLaunchHostFunc(stream_, run, works_.back().get()));
+  }
+
+  CpuKernels kernels_;
+  cudaStream_t stream_;
+  std::vector<std::unique_ptr<std::function<void()>>> works_;
+};
+
+}  // namespace
+
+Machine FakeGpuMachine() {
+  constexpr int kNumDevices = 8;
+  fake::Reset(kNumDevices);
+  return {.make_backend =
+              [](int rank, Precision precision) {
+                Check(cudaSetDevice(rank));
+                auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = 1});
+                auto stream = std::make_unique<FakeStream>();
+                auto kernels = std::make_unique<EnqueuedKernels>(*device, StorageDType(precision),
+                                                                 stream->handle());
+                return Backend{std::move(device), std::move(stream), std::move(kernels)};
+              },
+          .connect =
+              [](Communicator& world, Backend& backend) {
+                return MakeNcclCommunicator(world,
+                                            static_cast<FakeStream&>(*backend.stream).handle());
+              }};
+}
+
+}  // namespace sluice

@@ -1,0 +1,20 @@
+// The communicator of a device's ranks, for whoever has a Backend.  Two libraries implement it: one
+// where NCCL was found when the program was built, one elsewhere.  So shared code needs no #ifdef
+// and always links.
+#pragma once
+
+#include <memory>
+
+#include "core/device/device.h"
+#include "parallel/comm/communicator.h"
+
+namespace sluice {
+
+// Whether this program was built with NCCL.
+extern const bool kBuiltWithNccl;
+
+// As MakeNcclCommunicator (nccl_communicator.h), for the compute stream of a CUDA device.  Throws
+// Error when the program was built without NCCL.
+std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator& host, Stream& compute);
+
+}  // namespace sluice

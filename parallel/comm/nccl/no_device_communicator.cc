@@ -1,0 +1,12 @@
+#include "core/base/error.h"
+#include "parallel/comm/nccl/device_communicator.h"
+
+namespace sluice {
+
+const bool kBuiltWithNccl = false;
+
+std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator&, Stream&) {
+  throw Error("NCCL is not in this program, which was built without it");
+}
+
+}  // namespace sluice
