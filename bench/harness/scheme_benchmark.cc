@@ -66,7 +66,8 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
 
 // Resident memory of all processes before any rank allocates: the program and its libraries.
 int64_t ProgramBytes(const Job& job, int64_t process_bytes) {
-  return job.comm == CommKind::kMpi ? process_bytes * job.config.sizes.world_size() : process_bytes;
+  return RanksAreProcesses(job.comm) ? process_bytes * job.config.sizes.world_size()
+                                     : process_bytes;
 }
 
 // All that is not a string in the table or the name.

@@ -144,9 +144,10 @@ class StagedCommunicator : public Communicator {
     }
   }
 
+  // Goes after the communicator, which may still write it.
+  std::map<int64_t, std::vector<Staged>> staged_;
   std::unique_ptr<Communicator> device_;
   cudaStream_t compute_;
-  std::map<int64_t, std::vector<Staged>> staged_;
 };
 
 }  // namespace

@@ -2,7 +2,8 @@
 // parallel/comm/nccl calls of nccl.h and cuda_runtime_api.h, for ranks that are threads of one
 // process.  Linked in place of both.
 //
-// Memory of a device is memory of the host.  A stream is a queue whose thread takes one operation
+// Memory of a device is memory of the host; to free some waits for all streams of the device.  A
+// stream is a queue whose thread takes one operation
 // after the other; events, captures and graphs do what the CUDA Programming Guide says of them, and
 // what it forbids fails with the code that CUDA gives: to ask for a captured event, to synchronise
 // with a stream that is being captured, to end a capture that a stream has not left.

@@ -73,6 +73,27 @@ struct Queue {
   bool is_closed = false;
 };
 
+// The queues of each device.
+std::mutex queues_mutex;
+std::multimap<int, std::weak_ptr<Queue>> queues;
+
+void WaitUntilIdle(Queue& queue) {
+  std::unique_lock lock(queue.mutex);
+  queue.changed.wait(lock, [&] { return queue.works.empty() && !queue.is_busy; });
+}
+
+void WaitForDevice(int device) {
+  std::vector<std::shared_ptr<Queue>> of_device;
+  {
+    const std::lock_guard lock(queues_mutex);
+    const auto [begin, end] = queues.equal_range(device);
+    for (auto entry = begin; entry != end; ++entry) {
+      if (std::shared_ptr<Queue> queue = entry->second.lock()) of_device.push_back(queue);
+    }
+  }
+  for (const std::shared_ptr<Queue>& queue : of_device) WaitUntilIdle(*queue);
+}
+
 void RunQueue(const std::shared_ptr<Queue>& queue) {
   std::unique_lock lock(queue->mutex);
   while (true) {
@@ -201,12 +222,21 @@ cudaError_t cudaMalloc(void** data, size_t size) {
 }
 
 cudaError_t cudaFree(void* data) {
+  WaitForDevice(current_device);
   std::free(data);
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  if (kind == cudaMemcpyHostToDevice) {
+    // Pageable memory may change once the call has returned.
+    const auto* bytes = static_cast<const std::byte*>(from);
+    Enqueue(stream, [to, copy = std::vector<std::byte>(bytes, bytes + size)] {
+      std::memcpy(to, copy.data(), copy.size());
+    });
+    return cudaSuccess;
+  }
   Enqueue(stream, [=] { std::memcpy(to, from, size); });
   return cudaSuccess;
 }
@@ -224,6 +254,11 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned int, int) {
   *stream = new CUstream_st;
+  {
+    const std::lock_guard lock(queues_mutex);
+    std::erase_if(queues, [](const auto& entry) { return entry.second.expired(); });
+    queues.emplace(current_device, (*stream)->queue);
+  }
   std::thread(RunQueue, (*stream)->queue).detach();
   return cudaSuccess;
 }
@@ -256,9 +291,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     stream->capture->is_valid = false;
     return cudaErrorStreamCaptureUnsupported;
   }
-  Queue& queue = *stream->queue;
-  std::unique_lock lock(queue.mutex);
-  queue.changed.wait(lock, [&] { return queue.works.empty() && !queue.is_busy; });
+  WaitUntilIdle(*stream->queue);
   return cudaSuccess;
 }
 
