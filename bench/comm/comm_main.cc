@@ -52,6 +52,9 @@ std::vector<int64_t> SizesFromFlags() {
 }
 
 int WorldSizeFrom(const CommRequest& request) {
+  if (request.kind == CommKind::kNccl) {
+    throw Error("--comm=nccl is not timed by this program; communicators it times: thread, mpi");
+  }
   int world_size = std::max(2, NumDevices(DeviceKind::kCpu));
   const bool is_launched = RanksAreProcesses(request.kind);
   if (is_launched) world_size = MpiWorldSize();

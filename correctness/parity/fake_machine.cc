@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,9 @@ class EnqueuedKernels : public Kernels {
     return kernels_.WorkspaceBytes(limits);
   }
   void Reserve(const KernelLimits& limits) override { kernels_.Reserve(limits); }
+  std::string_view AttentionName(int64_t head_dim) const override {
+    return kernels_.AttentionName(head_dim);
+  }
 
   void LinearForward(const LinearForwardArgs& args) override {
     Enqueue(&CpuKernels::LinearForward, args);
