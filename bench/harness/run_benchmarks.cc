@@ -13,7 +13,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/cli/build_info.h"
-#include "core/kernels/cpu/blas.h"
+#include "core/kernels/cpu/gemm.h"
 
 namespace sluice {
 namespace {
@@ -133,7 +133,7 @@ BenchmarkContext BuildContext() {
           {"build_mode", info.mode},
           {"ndebug", info.has_asserts ? "false" : "true"},
           {"sanitizer", info.sanitizer},
-          {"blas", cpu::BlasDescription()},
+          {"blas", cpu::GemmDescription()},
           {"calibration_version", std::to_string(kCalibrationVersion)}};
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/kernels/causal_attention/causal_attention_cpu.h"
 #include "core/kernels/cpu/blas.h"
+#include "core/kernels/cpu/gemm.h"
 #include "core/kernels/layer_norm/layer_norm_cpu.h"
 #include "core/kernels/loss/loss_cpu.h"
 #include "core/kernels/matmul/matmul_cpu.h"
@@ -13,7 +14,6 @@ namespace sluice {
 namespace {
 
 // Elements of scratch a thread.
-int64_t AttentionScratch(int64_t head_dim) { return cpu::CausalAttentionScratchSize(head_dim); }
 int64_t LayerNormScratch(int64_t hidden_size) { return 2 * hidden_size; }
 
 }  // namespace
@@ -24,9 +24,15 @@ CpuKernels::CpuKernels(CpuDevice& device, DType dtype) : device_(device), dtype_
 }
 
 int64_t CpuKernels::WorkspaceBytes(const KernelLimits& limits) const {
-  const int64_t size =
-      std::max(AttentionScratch(limits.head_dim), LayerNormScratch(limits.hidden_size));
-  return device_.pool().num_threads() * size * SizeOf(dtype_);
+  int64_t bytes = 0;
+  WithType([&](auto t) {
+    using T = decltype(t);
+    // Attention's holds that of a product.
+    const int64_t size = std::max(cpu::CausalAttentionScratchSize<T>(limits.head_dim),
+                                  LayerNormScratch(limits.hidden_size));
+    bytes = device_.pool().num_threads() * size * static_cast<int64_t>(sizeof(T));
+  });
+  return bytes;
 }
 
 void CpuKernels::Reserve(const KernelLimits& limits) {
@@ -41,15 +47,24 @@ T* CpuKernels::Scratch(int64_t size) {
 }
 
 void CpuKernels::LinearForward(const LinearForwardArgs& args) {
-  WithType([&](auto t) { cpu::LinearForward<decltype(t)>(device_.pool(), args); });
+  WithType([&](auto t) {
+    using T = decltype(t);
+    cpu::LinearForward<T>(device_.pool(), args, Scratch<T>(cpu::GemmScratchSize<T>()));
+  });
 }
 
 void CpuKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
-  WithType([&](auto t) { cpu::LinearBackwardInput<decltype(t)>(device_.pool(), args); });
+  WithType([&](auto t) {
+    using T = decltype(t);
+    cpu::LinearBackwardInput<T>(device_.pool(), args, Scratch<T>(cpu::GemmScratchSize<T>()));
+  });
 }
 
 void CpuKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
-  WithType([&](auto t) { cpu::LinearBackwardWeight<decltype(t)>(device_.pool(), args); });
+  WithType([&](auto t) {
+    using T = decltype(t);
+    cpu::LinearBackwardWeight<T>(device_.pool(), args, Scratch<T>(cpu::GemmScratchSize<T>()));
+  });
 }
 
 void CpuKernels::LayerNormForward(const LayerNormForwardArgs& args) {
@@ -67,16 +82,16 @@ void CpuKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
 void CpuKernels::CausalAttentionForward(const CausalAttentionForwardArgs& args) {
   WithType([&](auto t) {
     using T = decltype(t);
-    cpu::CausalAttentionForward<T>(device_.pool(), args,
-                                   Scratch<T>(AttentionScratch(args.out.shape()[3])));
+    cpu::CausalAttentionForward<T>(
+        device_.pool(), args, Scratch<T>(cpu::CausalAttentionScratchSize<T>(args.out.shape()[3])));
   });
 }
 
 void CpuKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& args) {
   WithType([&](auto t) {
     using T = decltype(t);
-    cpu::CausalAttentionBackward<T>(device_.pool(), args,
-                                    Scratch<T>(AttentionScratch(args.out.shape()[3])));
+    cpu::CausalAttentionBackward<T>(
+        device_.pool(), args, Scratch<T>(cpu::CausalAttentionScratchSize<T>(args.out.shape()[3])));
   });
 }
 

@@ -31,7 +31,7 @@ class CpuKernels : public Kernels {
  private:
   // Calls function(T{}) with T the element type.
   template <typename Function>
-  void WithType(const Function& function) {
+  void WithType(const Function& function) const {
     dtype_ == DType::kFloat64 ? function(double{}) : function(float{});
   }
 

@@ -15,7 +15,7 @@ WARNINGS = [
 ]
 
 # AVX2 and FMA: the vector kernels are written for the compiler to vectorise, and every x86 server since 2013 has these.
-# core/cli refuses to start on a CPU without them. OpenBLAS picks its own kernels at run time, AVX-512 included.
+# core/cli refuses to start on a CPU without them. Matrix products choose at run time (core/kernels/cpu/gemm.h).
 INSTRUCTION_SET = select({
     "//tools/build_defs:x86_64": ["-march=x86-64-v3"],
     "//conditions:default": [],

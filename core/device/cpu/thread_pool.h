@@ -33,19 +33,25 @@ class ThreadPool {
   }
 
   // Splits 0 .. count - 1 into one contiguous range a worker, each but the last a multiple of
-  // `grain` long, and calls work(begin, end) for the ranges that are not empty.
+  // `grain` long, and calls work(worker, begin, end) for the ranges that are not empty.
   template <typename Work>
-  void ParallelFor(int64_t count, int64_t grain, const Work& work) {
+  void ParallelForByWorker(int64_t count, int64_t grain, const Work& work) {
     const int64_t num_grains = (count + grain - 1) / grain;
     if (num_threads() == 1 || num_grains <= 1) {
-      if (count > 0) work(int64_t{0}, count);
+      if (count > 0) work(0, int64_t{0}, count);
       return;
     }
     Run([&](int worker) {
       const int64_t begin = num_grains * worker / num_threads() * grain;
       const int64_t end = num_grains * (worker + 1) / num_threads() * grain;
-      if (begin < count && begin < end) work(begin, end < count ? end : count);
+      if (begin < count && begin < end) work(worker, begin, end < count ? end : count);
     });
+  }
+
+  // The same without the worker's number: work(begin, end).
+  template <typename Work>
+  void ParallelFor(int64_t count, int64_t grain, const Work& work) {
+    ParallelForByWorker(count, grain, [&](int, int64_t begin, int64_t end) { work(begin, end); });
   }
 
  private:

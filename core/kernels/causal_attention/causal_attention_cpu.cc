@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "core/base/check.h"
-#include "core/kernels/cpu/blas.h"
+#include "core/kernels/cpu/gemm.h"
 #include "core/kernels/cpu/vector_math.h"
 
 namespace sluice::cpu {
@@ -66,13 +66,15 @@ int64_t NumVisible(int64_t position, int64_t key_begin, int64_t num_keys) {
 // Scratch of one thread in the forward.
 template <typename T>
 struct ForwardScratch {
+  T* gemm;    // [GemmScratchSize<T>()]
   T* scores;  // [kQueryBlock, kKeyBlock]
   T* sums;    // [kQueryBlock, D]: of exp(score - max) * v
   T* max;     // [kQueryBlock]
   T* total;   // [kQueryBlock]: of exp(score - max)
 
   ForwardScratch(T* base, int64_t head_dim)
-      : scores(base),
+      : gemm(base),
+        scores(gemm + GemmScratchSize<T>()),
         sums(scores + kQueryBlock * kKeyBlock),
         max(sums + kQueryBlock * head_dim),
         total(max + kQueryBlock) {}
@@ -111,13 +113,14 @@ void ForwardBlock(const Geometry& g, const CausalAttentionForwardArgs& args, int
     const int64_t num_keys = std::min(kKeyBlock, block.num_keys - key);
     const T* k = head + key * g.qkv_stride + d;
     Gemm<T>({block.count, num_keys, d}, scale, {q, g.qkv_stride},
-            {k, g.qkv_stride, Transpose::kYes}, 0, {s.scores, kKeyBlock});
+            {k, g.qkv_stride, Transpose::kYes}, WriteMode::kOverwrite, {s.scores, kKeyBlock},
+            s.gemm);
     for (int64_t i = 0; i < block.count; ++i) {
       SoftmaxRow(s.scores + i * kKeyBlock, NumVisible(block.first_position + i, key, num_keys),
                  num_keys, d, s.max + i, s.total + i, s.sums + i * d);
     }
-    Gemm<T>({block.count, d, num_keys}, 1, {s.scores, kKeyBlock}, {k + d, g.qkv_stride}, 1,
-            {s.sums, d});
+    Gemm<T>({block.count, d, num_keys}, 1, {s.scores, kKeyBlock}, {k + d, g.qkv_stride},
+            WriteMode::kAccumulate, {s.sums, d}, s.gemm);
   }
   for (int64_t i = 0; i < block.count; ++i) {
     T* out = args.out.Data<T>() + (block.begin + i) * g.out_stride + pair * d;
@@ -131,12 +134,14 @@ void ForwardBlock(const Geometry& g, const CausalAttentionForwardArgs& args, int
 // Scratch of one thread in the backward.
 template <typename T>
 struct BackwardScratch {
+  T* gemm;    // [GemmScratchSize<T>()]
   T* probs;   // [kQueryBlock, kKeyBlock]
   T* dprobs;  // [kQueryBlock, kKeyBlock]
   T* delta;   // [kQueryBlock]: the dot product of out and dout
 
   explicit BackwardScratch(T* base)
-      : probs(base),
+      : gemm(base),
+        probs(gemm + GemmScratchSize<T>()),
         dprobs(probs + kQueryBlock * kKeyBlock),
         delta(dprobs + kQueryBlock * kKeyBlock) {}
 };
@@ -219,13 +224,17 @@ void BackwardBlock(const Geometry& g, const CausalAttentionBackwardArgs& args, i
   const GemmSize scores_size = {block.count, num_keys, d};
   const GemmSize keys_size = {num_keys, d, block.count};
 
-  Gemm<T>(scores_size, scale, q, {k.data, k.row_stride, Transpose::kYes}, 0, {s.probs, kKeyBlock});
-  Gemm<T>(scores_size, 1, dout, {k.data + d, k.row_stride, Transpose::kYes}, 0,
-          {s.dprobs, kKeyBlock});
+  Gemm<T>(scores_size, scale, q, {k.data, k.row_stride, Transpose::kYes}, WriteMode::kOverwrite,
+          {s.probs, kKeyBlock}, s.gemm);
+  Gemm<T>(scores_size, 1, dout, {k.data + d, k.row_stride, Transpose::kYes}, WriteMode::kOverwrite,
+          {s.dprobs, kKeyBlock}, s.gemm);
   BackwardSoftmax(g, args, pair, block, key, num_keys, s);
-  Gemm<T>(keys_size, 1, {s.probs, kKeyBlock, Transpose::kYes}, dout, 1, {to.dv, to.stride});
-  Gemm<T>(keys_size, scale, {s.dprobs, kKeyBlock, Transpose::kYes}, q, 1, {to.dk, to.stride});
-  Gemm<T>({block.count, d, num_keys}, scale, {s.dprobs, kKeyBlock}, k, 1, {dq, g.qkv_stride});
+  Gemm<T>(keys_size, 1, {s.probs, kKeyBlock, Transpose::kYes}, dout, WriteMode::kAccumulate,
+          {to.dv, to.stride}, s.gemm);
+  Gemm<T>(keys_size, scale, {s.dprobs, kKeyBlock, Transpose::kYes}, q, WriteMode::kAccumulate,
+          {to.dk, to.stride}, s.gemm);
+  Gemm<T>({block.count, d, num_keys}, scale, {s.dprobs, kKeyBlock}, k, WriteMode::kAccumulate,
+          {dq, g.qkv_stride}, s.gemm);
 }
 
 template <typename T>
@@ -249,10 +258,12 @@ void BackwardPair(const Geometry& g, const CausalAttentionBackwardArgs& args, in
 
 }  // namespace
 
+template <typename T>
 int64_t CausalAttentionScratchSize(int64_t head_dim) {
   const int64_t forward = kQueryBlock * (kKeyBlock + head_dim + 2);
   const int64_t backward = kQueryBlock * (2 * kKeyBlock + 1);
-  return std::max(forward, backward);
+  const int64_t size = GemmScratchSize<T>() + std::max(forward, backward);
+  return (size + 15) / 16 * 16;  // so that each thread's starts a cache line
 }
 
 template <typename T>
@@ -261,7 +272,7 @@ void CausalAttentionForward(ThreadPool& pool, const CausalAttentionForwardArgs& 
   const int64_t num_items = NumQueryBlocks(g) * g.num_pairs();
   std::atomic<int64_t> next_item{0};
   pool.Run([&](int worker) {
-    const ForwardScratch<T> s(scratch + worker * CausalAttentionScratchSize(g.head_dim),
+    const ForwardScratch<T> s(scratch + worker * CausalAttentionScratchSize<T>(g.head_dim),
                               g.head_dim);
     for (int64_t item = next_item++; item < num_items; item = next_item++) {
       // The last blocks have the most keys: they go first, so that the threads end together.
@@ -285,13 +296,15 @@ void CausalAttentionBackward(ThreadPool& pool, const CausalAttentionBackwardArgs
   }
   std::atomic<int64_t> next_pair{0};
   pool.Run([&](int worker) {
-    const BackwardScratch<T> s(scratch + worker * CausalAttentionScratchSize(g.head_dim));
+    const BackwardScratch<T> s(scratch + worker * CausalAttentionScratchSize<T>(g.head_dim));
     for (int64_t pair = next_pair++; pair < g.num_pairs(); pair = next_pair++) {
       BackwardPair(g, args, pair, s);
     }
   });
 }
 
+template int64_t CausalAttentionScratchSize<float>(int64_t);
+template int64_t CausalAttentionScratchSize<double>(int64_t);
 template void CausalAttentionForward<float>(ThreadPool&, const CausalAttentionForwardArgs&, float*);
 template void CausalAttentionForward<double>(ThreadPool&, const CausalAttentionForwardArgs&,
                                              double*);

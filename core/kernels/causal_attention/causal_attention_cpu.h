@@ -1,5 +1,5 @@
 // causal_attention.h on the CPU: blocks of queries against blocks of keys, the products by
-// OpenBLAS.
+// core/kernels/cpu/gemm.h.
 #pragma once
 
 #include "core/device/cpu/thread_pool.h"
@@ -8,9 +8,10 @@
 namespace sluice::cpu {
 
 // Elements of scratch that one thread needs, for either pass.  Independent of the sequence length.
+template <typename T>
 int64_t CausalAttentionScratchSize(int64_t head_dim);
 
-// `scratch` has CausalAttentionScratchSize(D) elements for each thread of the pool.
+// `scratch` has CausalAttentionScratchSize<T>(D) elements for each thread of the pool.
 template <typename T>
 void CausalAttentionForward(ThreadPool& pool, const CausalAttentionForwardArgs& args, T* scratch);
 

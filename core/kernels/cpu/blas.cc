@@ -14,8 +14,10 @@ CBLAS_TRANSPOSE ToCblas(Transpose transpose) {
 }  // namespace
 
 template <typename T>
-void Gemm(GemmSize size, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, Matrix<T> c) {
+void BlasGemm(GemmSize size, T alpha, Matrix<const T> a, Matrix<const T> b, WriteMode write_mode,
+              Matrix<T> c) {
   if (size.m == 0 || size.n == 0) return;
+  const T beta = write_mode == WriteMode::kAccumulate ? 1 : 0;
   const auto gemm = [&](auto function) {
     function(CblasRowMajor, ToCblas(a.transpose), ToCblas(b.transpose),
              static_cast<blasint>(size.m), static_cast<blasint>(size.n),
@@ -30,10 +32,10 @@ void Gemm(GemmSize size, T alpha, Matrix<const T> a, Matrix<const T> b, T beta, 
   }
 }
 
-template void Gemm<float>(GemmSize, float, Matrix<const float>, Matrix<const float>, float,
-                          Matrix<float>);
-template void Gemm<double>(GemmSize, double, Matrix<const double>, Matrix<const double>, double,
-                           Matrix<double>);
+template void BlasGemm<float>(GemmSize, float, Matrix<const float>, Matrix<const float>, WriteMode,
+                              Matrix<float>);
+template void BlasGemm<double>(GemmSize, double, Matrix<const double>, Matrix<const double>,
+                               WriteMode, Matrix<double>);
 
 void UseCallingThreadOnly() { openblas_set_num_threads(1); }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
-#include "core/kernels/cpu/blas.h"
+#include "core/kernels/cpu/gemm.h"
 
 namespace sluice::cpu {
 namespace {
@@ -16,22 +16,21 @@ struct Tile {
   int64_t num_columns() const { return column_end - column_begin; }
 };
 
-// Shares are multiples of this, so that OpenBLAS's register tiles stay whole.
+// Columns of a tile of Gemm, so that tiles stay whole.
 constexpr int64_t kGrain = 32;
 
-// Calls work(tile) on each thread's share of a [num_rows, num_columns] result, split along its
-// longer side.
-template <typename Work>
-void ForEachTile(ThreadPool& pool, int64_t num_rows, int64_t num_columns, const Work& work) {
-  if (num_rows >= num_columns) {
-    pool.ParallelFor(num_rows, kGrain, [&](int64_t begin, int64_t end) {
-      work(Tile{begin, end, 0, num_columns});
-    });
-  } else {
-    pool.ParallelFor(num_columns, kGrain, [&](int64_t begin, int64_t end) {
-      work(Tile{0, num_rows, begin, end});
-    });
-  }
+// Calls work(tile, scratch of the thread) on each thread's share of a [num_rows, num_columns]
+// result, split along its longer side.
+template <typename T, typename Work>
+void ForEachTile(ThreadPool& pool, T* scratch, int64_t num_rows, int64_t num_columns,
+                 const Work& work) {
+  const bool splits_rows = num_rows >= num_columns;
+  pool.ParallelForByWorker(
+      splits_rows ? num_rows : num_columns, kGrain, [&](int worker, int64_t begin, int64_t end) {
+        const Tile tile =
+            splits_rows ? Tile{begin, end, 0, num_columns} : Tile{0, num_rows, begin, end};
+        work(tile, scratch + worker * GemmScratchSize<T>());
+      });
 }
 
 int64_t NumTokens(const Tensor& x, int64_t num_features) {
@@ -70,34 +69,35 @@ void ReluTile(const LinearForwardArgs& args, const Tile& tile, int64_t row_strid
 }  // namespace
 
 template <typename T>
-void LinearForward(ThreadPool& pool, const LinearForwardArgs& args) {
+void LinearForward(ThreadPool& pool, const LinearForwardArgs& args, T* scratch) {
   const int64_t n = args.weight.shape()[0];
   const int64_t k = args.weight.shape()[1];
   const int64_t m = NumTokens(args.x, k);
   SLUICE_CHECK_EQ(args.out.num_elements(), m * n);
   SLUICE_CHECK(args.activation == Activation::kNone || !args.residual.present());
   const bool starts_filled = args.bias.present() || args.residual.present();
-  ForEachTile(pool, m, n, [&](const Tile& tile) {
+  ForEachTile(pool, scratch, m, n, [&](const Tile& tile, T* tile_scratch) {
     if (starts_filled) FillTile<T>(args, tile, n);
     Gemm<T>({tile.num_rows(), tile.num_columns(), k}, 1, {args.x.Data<T>() + tile.row_begin * k, k},
             {args.weight.Data<T>() + tile.column_begin * k, k, Transpose::kYes},
-            starts_filled ? T{1} : T{0},
-            {args.out.Data<T>() + tile.row_begin * n + tile.column_begin, n});
+            starts_filled ? WriteMode::kAccumulate : WriteMode::kOverwrite,
+            {args.out.Data<T>() + tile.row_begin * n + tile.column_begin, n}, tile_scratch);
     if (args.activation == Activation::kRelu) ReluTile<T>(args, tile, n);
   });
 }
 
 template <typename T>
-void LinearBackwardInput(ThreadPool& pool, const LinearBackwardInputArgs& args) {
+void LinearBackwardInput(ThreadPool& pool, const LinearBackwardInputArgs& args, T* scratch) {
   const int64_t n = args.weight.shape()[0];
   const int64_t k = args.weight.shape()[1];
   const int64_t m = NumTokens(args.dout, n);
   SLUICE_CHECK_EQ(args.dx.num_elements(), m * k);
-  ForEachTile(pool, m, k, [&](const Tile& tile) {
+  ForEachTile(pool, scratch, m, k, [&](const Tile& tile, T* tile_scratch) {
     T* dx = args.dx.Data<T>() + tile.row_begin * k;
     Gemm<T>({tile.num_rows(), tile.num_columns(), n}, 1,
             {args.dout.Data<T>() + tile.row_begin * n, n},
-            {args.weight.Data<T>() + tile.column_begin, k}, 0, {dx + tile.column_begin, k});
+            {args.weight.Data<T>() + tile.column_begin, k}, WriteMode::kOverwrite,
+            {dx + tile.column_begin, k}, tile_scratch);
     if (!args.relu_out.present()) return;
     const T* relu_out = args.relu_out.Data<T>() + tile.row_begin * k;
     for (int64_t row = 0; row < tile.num_rows(); ++row, dx += k, relu_out += k) {
@@ -127,17 +127,16 @@ void SumColumns(const LinearBackwardWeightArgs& args, int64_t m, int64_t n, int6
 }  // namespace
 
 template <typename T>
-void LinearBackwardWeight(ThreadPool& pool, const LinearBackwardWeightArgs& args) {
+void LinearBackwardWeight(ThreadPool& pool, const LinearBackwardWeightArgs& args, T* scratch) {
   const int64_t n = args.dweight.shape()[0];
   const int64_t k = args.dweight.shape()[1];
   const int64_t m = NumTokens(args.x, k);
   SLUICE_CHECK_EQ(args.dout.num_elements(), m * n);
-  const T beta = args.write_mode == WriteMode::kAccumulate ? 1 : 0;
-  ForEachTile(pool, n, k, [&](const Tile& tile) {
+  ForEachTile(pool, scratch, n, k, [&](const Tile& tile, T* tile_scratch) {
     Gemm<T>({tile.num_rows(), tile.num_columns(), m}, 1,
             {args.dout.Data<T>() + tile.row_begin, n, Transpose::kYes},
-            {args.x.Data<T>() + tile.column_begin, k}, beta,
-            {args.dweight.Data<T>() + tile.row_begin * k + tile.column_begin, k});
+            {args.x.Data<T>() + tile.column_begin, k}, args.write_mode,
+            {args.dweight.Data<T>() + tile.row_begin * k + tile.column_begin, k}, tile_scratch);
     // Of the tiles in a row, the first one sums.
     if (args.dbias.present() && tile.column_begin == 0) {
       SumColumns<T>(args, m, n, tile.row_begin, tile.row_end);
@@ -145,11 +144,11 @@ void LinearBackwardWeight(ThreadPool& pool, const LinearBackwardWeightArgs& args
   });
 }
 
-template void LinearForward<float>(ThreadPool&, const LinearForwardArgs&);
-template void LinearForward<double>(ThreadPool&, const LinearForwardArgs&);
-template void LinearBackwardInput<float>(ThreadPool&, const LinearBackwardInputArgs&);
-template void LinearBackwardInput<double>(ThreadPool&, const LinearBackwardInputArgs&);
-template void LinearBackwardWeight<float>(ThreadPool&, const LinearBackwardWeightArgs&);
-template void LinearBackwardWeight<double>(ThreadPool&, const LinearBackwardWeightArgs&);
+template void LinearForward<float>(ThreadPool&, const LinearForwardArgs&, float*);
+template void LinearForward<double>(ThreadPool&, const LinearForwardArgs&, double*);
+template void LinearBackwardInput<float>(ThreadPool&, const LinearBackwardInputArgs&, float*);
+template void LinearBackwardInput<double>(ThreadPool&, const LinearBackwardInputArgs&, double*);
+template void LinearBackwardWeight<float>(ThreadPool&, const LinearBackwardWeightArgs&, float*);
+template void LinearBackwardWeight<double>(ThreadPool&, const LinearBackwardWeightArgs&, double*);
 
 }  // namespace sluice::cpu
