@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,9 @@
 #include "core/cli/main.h"
 #include "parallel/comm/fingerprint.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/comm/nccl/device_communicator.h"
 #include "programs/comm_flags.h"
+#include "programs/job.h"
 #include "programs/rank_starter.h"
 
 namespace sluice {
@@ -34,7 +37,8 @@ constexpr int64_t kMaxBytes = int64_t{1} << 34;
 }  // namespace sluice
 
 SLUICE_INT_LIST_FLAG(bytes, 1, sluice::kMaxBytes,
-                     "sizes; default: 8,1024,32768,1048576,8388608,67108864");
+                     "sizes; default: 8,1024,32768,1048576,8388608,67108864, with nccl also 2^28 "
+                     "and 2^30");
 SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed repetitions of each primitive and size");
 
 namespace sluice {
@@ -46,23 +50,37 @@ struct CommBenchmark {
   PrimitiveOptions options;
 };
 
-std::vector<int64_t> SizesFromFlags() {
-  if (FLAGS_bytes.empty()) return {8, 1 << 10, 1 << 15, 1 << 20, 1 << 23, 1 << 26};
-  return ParseIntegerList("--bytes", FLAGS_bytes, {1, kMaxBytes});
+std::vector<int64_t> SizesFromFlags(CommKind kind) {
+  if (!FLAGS_bytes.empty()) return ParseIntegerList("--bytes", FLAGS_bytes, {1, kMaxBytes});
+  std::vector<int64_t> sizes = {8, 1 << 10, 1 << 15, 1 << 20, 1 << 23, 1 << 26};
+  if (kind == CommKind::kNccl) sizes.insert(sizes.end(), {1 << 28, 1 << 30});
+  return sizes;
+}
+
+// What ranks compute on, as far as it is the same for all that are made by `kind`.
+DeviceKind DeviceOf(CommKind kind) {
+  return kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
 }
 
 int WorldSizeFrom(const CommRequest& request) {
-  if (request.kind == CommKind::kNccl) {
-    throw Error("--comm=nccl is not timed by this program; communicators it times: thread, mpi");
+  if (request.kind == CommKind::kNccl && !kBuiltWithNccl) {
+    throw Error(
+        "--comm=nccl is not in this program, which was built without it; communicators it has: "
+        "thread, mpi");
   }
-  int world_size = std::max(2, NumDevices(DeviceKind::kCpu));
   const bool is_launched = RanksAreProcesses(request.kind);
-  if (is_launched) world_size = MpiWorldSize();
+  // A launcher's process may not use CUDA before it is a rank.
+  const int num_devices = is_launched ? MpiWorldSize() : NumDevices(DeviceOf(request.kind));
+  int world_size = is_launched ? num_devices : std::max(2, num_devices);
   if (is_launched && request.world_size.value_or(world_size) != world_size) {
     throw Error(fmt::format("world_size {} is not the number of processes started, {}",
                             *request.world_size, world_size));
   }
   world_size = request.world_size.value_or(world_size);
+  if (request.kind == CommKind::kNccl && world_size > num_devices) {
+    throw Error(fmt::format("world_size {} is more than the {} GPUs of this host", world_size,
+                            num_devices));
+  }
   if (world_size < 2) throw Error("world_size 1: at least 2 ranks are needed to communicate");
   return world_size;
 }
@@ -74,10 +92,13 @@ std::vector<CommBenchmark> MakeBenchmarks(int world_size, CommKind kind) {
                                          primitive.name, bytes, world_size, Name(kind));
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };
-  for (const Primitive& primitive : BarrierPrimitives()) add(primitive, 0);
+  // Hosts meet at a barrier, also where ranks have GPUs.
+  if (kind != CommKind::kNccl) {
+    for (const Primitive& primitive : BarrierPrimitives()) add(primitive, 0);
+  }
   for (const auto& group : {PointToPointPrimitives(), ReductionPrimitives(), CopyPrimitives()}) {
     for (const Primitive& primitive : group) {
-      for (const int64_t bytes : SizesFromFlags()) add(primitive, bytes);
+      for (const int64_t bytes : SizesFromFlags(kind)) add(primitive, bytes);
     }
   }
   return benchmarks;
@@ -129,11 +150,20 @@ void PrintRow(const Primitive& primitive, const Counters& counters) {
   std::fflush(stdout);
 }
 
-PrimitiveMeasurement Measure(const CommBenchmark& benchmark, int world_size, RankStarter& ranks) {
+BackendOptions BackendOf(CommKind kind, int rank) {
+  return Job{.comm = kind, .device = DeviceOf(kind)}.BackendOf(rank);
+}
+
+PrimitiveMeasurement Measure(const CommBenchmark& benchmark, CommKind kind, int world_size,
+                             RankStarter& ranks) {
   PrimitiveMeasurement measurement;
-  ranks.Run(world_size, [&](Communicator& comm) {
-    const PrimitiveMeasurement m = MeasurePrimitive(benchmark.primitive, benchmark.options, comm);
-    if (comm.rank() == ranks.rank()) measurement = m;
+  ranks.Run(world_size, [&](Communicator& world) {
+    Backend backend = MakeBackend(BackendOf(kind, world.rank()));
+    std::unique_ptr<Communicator> gpus;
+    if (kind == CommKind::kNccl) gpus = MakeDeviceCommunicator(world, *backend.stream);
+    const PrimitiveMeasurement m =
+        MeasurePrimitive(benchmark.primitive, benchmark.options, {gpus ? *gpus : world, backend});
+    if (world.rank() == ranks.rank()) measurement = m;
   });
   return measurement;
 }
@@ -149,8 +179,7 @@ void CheckAgreement(RankStarter& ranks) {
 
 // Before ranks start, so that what is wrong is said once.  A rank sends and receives at most its
 // size at a time; rank 0 then copies as much twice.
-void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, int num_local_ranks) {
-  const Backend backend = MakeBackend({});
+void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, CommKind kind, int num_local_ranks) {
   std::vector<std::string> names;
   for (const CommBenchmark& benchmark : benchmarks) {
     if (std::ranges::find(names, benchmark.name) != names.end()) {
@@ -159,7 +188,11 @@ void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, int num_local_ran
     }
     names.push_back(benchmark.name);
   }
-  for (const size_t i : SelectedIndices(names, ResultOptionsFromFlags().filter)) {
+  const std::vector<size_t> selected = SelectedIndices(names, ResultOptionsFromFlags().filter);
+  // A GPU says itself what does not fit.
+  if (DeviceOf(kind) != DeviceKind::kCpu) return;
+  const Backend backend = MakeBackend({});
+  for (const size_t i : selected) {
     const int64_t needed_bytes = CheckedProduct(
         "the memory of a benchmark",
         {2, benchmarks[i].options.min_bytes, CheckedSum("ranks", num_local_ranks, 1)});
@@ -180,7 +213,7 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
   std::vector<Benchmark> benchmarks;
   for (const CommBenchmark& benchmark : all) {
     const auto measure = [&, world_size] {
-      const PrimitiveMeasurement m = Measure(benchmark, world_size, ranks);
+      const PrimitiveMeasurement m = Measure(benchmark, request.kind, world_size, ranks);
       const Counters counters = CountersOf(benchmark.primitive, m, world_size);
       if (rank == 0) PrintRow(benchmark.primitive, counters);
       if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
@@ -189,25 +222,27 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
     benchmarks.push_back(
         {.name = benchmark.name, .num_repetitions = FLAGS_n_steps, .measure = measure});
   }
-  const Backend backend = MakeBackend({});
-  return RunBenchmarks(benchmarks, {.result = ResultOptionsFromFlags(),
-                                    .context = {{"device", "cpu"},
-                                                {"device_name", backend.device->description()},
-                                                {"comm", comm},
-                                                {"world_size", std::to_string(world_size)},
-                                                {"num_threads", "1"},
-                                                {"dtype", "f32"}},
-                                    .rank = rank,
-                                    .before = [&] {
-                                      if (rank == 0) PrintHeader(world_size, comm);
-                                    }});
+  const Backend backend = MakeBackend(BackendOf(request.kind, rank));
+  return RunBenchmarks(benchmarks,
+                       {.result = ResultOptionsFromFlags(),
+                        .context = {{"device", std::string(Name(backend.device->kind()))},
+                                    {"device_name", backend.device->description()},
+                                    {"comm", comm},
+                                    {"world_size", std::to_string(world_size)},
+                                    {"num_threads", "1"},
+                                    {"dtype", "f32"}},
+                        .rank = rank,
+                        .before = [&] {
+                          if (rank == 0) PrintHeader(world_size, comm);
+                        }});
 }
 
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
   const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
-  CheckCanRun(all, RanksAreProcesses(request.kind) ? MpiLocalWorldSize() : world_size);
+  CheckCanRun(all, request.kind,
+              RanksAreProcesses(request.kind) ? MpiLocalWorldSize() : world_size);
   return RunWithRanks(request.kind, request.options,
                       [&](RankStarter& ranks) { return RunAll(request, all, world_size, ranks); });
 }

@@ -1,6 +1,5 @@
 #include "bench/comm/copies.h"
 
-#include <algorithm>
 #include <memory>
 
 namespace sluice {
@@ -8,39 +7,34 @@ namespace {
 
 constexpr int kRoot = 0;
 
-int64_t NumWrongRows(const std::vector<float>& gathered, int64_t count) {
-  int64_t num_wrong = 0;
-  for (int64_t begin = 0; begin < static_cast<int64_t>(gathered.size()); begin += count) {
-    num_wrong += NumDifferent(static_cast<int>(begin / count), gathered.data() + begin, count);
-  }
-  return num_wrong;
-}
-
-Exchange AllGather(Communicator& comm, int64_t min_bytes) {
+Exchange AllGather(const ExchangeRank& rank, int64_t min_bytes) {
+  Communicator& comm = rank.comm;
   const int64_t count = PartCount(min_bytes, comm.world_size());
-  auto shard = std::make_shared<std::vector<float>>(count);
-  auto gathered = std::make_shared<std::vector<float>>(count * comm.world_size());
-  return {.size_bytes = PayloadOf(*gathered).size_bytes(),
+  auto shard = std::make_shared<Floats>(rank, count);
+  auto gathered = std::make_shared<Floats>(rank, count * comm.world_size());
+  return {.size_bytes = gathered->payload().size_bytes(),
           .fill =
-              [=, rank = comm.rank()] {
-                FillInput(rank, shard.get());
-                std::fill(gathered->begin(), gathered->end(), -1.f);
+              [=, &comm] {
+                shard->FillInput(comm.rank());
+                gathered->Fill(-1);
               },
-          .run = [=, &comm] { comm.AllGather(PayloadOf(*shard), gathered->data()); },
-          .num_wrong = [=] { return NumWrongRows(*gathered, count); }};
+          .run = [=, &comm] { comm.AllGather(shard->payload(), gathered->data()); },
+          .num_wrong =
+              [=] {
+                return gathered->NumDifferent([count](int64_t i) {
+                  return InputValue(static_cast<int>(i / count), i % count);
+                });
+              }};
 }
 
-Exchange Broadcast(Communicator& comm, int64_t min_bytes) {
-  const int64_t count = PartCount(min_bytes, 1);
-  auto data = std::make_shared<std::vector<float>>(count);
-  return {.size_bytes = PayloadOf(*data).size_bytes(),
-          .fill =
-              [=, rank = comm.rank()] {
-                std::fill(data->begin(), data->end(), -1.f);
-                if (rank == kRoot) FillInput(rank, data.get());
-              },
-          .run = [=, &comm] { comm.Broadcast(PayloadOf(*data), kRoot); },
-          .num_wrong = [=] { return NumDifferent(kRoot, data->data(), count); }};
+Exchange Broadcast(const ExchangeRank& rank, int64_t min_bytes) {
+  Communicator& comm = rank.comm;
+  auto data = std::make_shared<Floats>(rank, PartCount(min_bytes, 1));
+  return {.size_bytes = data->payload().size_bytes(),
+          .fill = [=, &comm] { comm.rank() == kRoot ? data->FillInput(kRoot) : data->Fill(-1); },
+          .run = [=, &comm] { comm.Broadcast(data->payload(), kRoot); },
+          .num_wrong =
+              [=] { return data->NumDifferent([](int64_t i) { return InputValue(kRoot, i); }); }};
 }
 
 }  // namespace

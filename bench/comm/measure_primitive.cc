@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "bench/harness/cpu_time.h"
 #include "bench/harness/median.h"
@@ -21,8 +22,9 @@ int64_t NumCalls(int64_t size_bytes) {
 int64_t CheckedRun(const Exchange& exchange, Communicator& comm) {
   exchange.fill();
   exchange.run();
+  comm.Drain();
   int64_t num_wrong = exchange.num_wrong();
-  comm.AllReduce({&num_wrong, 1, ControlType::kInt64}, ReduceOp::kSum);
+  comm.host().AllReduce({&num_wrong, 1, ControlType::kInt64}, ReduceOp::kSum);
   return num_wrong;
 }
 
@@ -49,28 +51,35 @@ double MedianMemcpySeconds(int64_t size_bytes, const PrimitiveOptions& options) 
 }  // namespace
 
 PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const PrimitiveOptions& options,
-                                      Communicator& comm) {
+                                      const ExchangeRank& rank) {
+  Communicator& comm = rank.comm;
   SLUICE_CHECK_GE(comm.world_size(), 2);
-  const Exchange exchange = primitive.prepare(comm, options.min_bytes);
+  const Exchange exchange = primitive.prepare(rank, options.min_bytes);
   PrimitiveMeasurement m = {.size_bytes = exchange.size_bytes,
                             .num_calls = NumCalls(exchange.size_bytes)};
   m.num_wrong = CheckedRun(exchange, comm);
+  const std::unique_ptr<StreamTimer> timer = rank.backend.stream->MakeTimer();
+  const std::unique_ptr<StreamGraph> calls = rank.backend.stream->Capture([&] {
+    for (int64_t i = 0; i < m.num_calls; ++i) exchange.run();
+  });
   const auto num_transfers = static_cast<double>(m.num_calls * primitive.num_transfers);
   for (int64_t step = 0; step < options.n_steps; ++step) {
     exchange.fill();
     comm.Barrier();
     const double begin_cpu_s = ProcessCpuSeconds();
-    const int64_t begin_ns = MonotonicNs();
-    for (int64_t i = 0; i < m.num_calls; ++i) exchange.run();
-    m.elapsed_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9 / num_transfers);
+    timer->Begin();
+    calls->Launch();
+    timer->End();
+    comm.Drain();
+    m.elapsed_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9 / num_transfers);
     m.cpu_s.push_back((ProcessCpuSeconds() - begin_cpu_s) / num_transfers);
   }
-  comm.AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
+  comm.host().AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.num_wrong += CheckedRun(exchange, comm);
   comm.Barrier();
-  if (comm.rank() == 0 && primitive.copies == Primitive::Copies::kOneToOne) {
-    m.memcpy_s = MedianMemcpySeconds(m.size_bytes, options);
-  }
+  const bool is_copy = primitive.copies == Primitive::Copies::kOneToOne &&
+                       rank.backend.device->kind() == DeviceKind::kCpu;
+  if (comm.rank() == 0 && is_copy) m.memcpy_s = MedianMemcpySeconds(m.size_bytes, options);
   comm.Barrier();
   return m;
 }

@@ -1,10 +1,11 @@
 // Times one primitive for one size on all ranks, and checks what arrives.
 //
-//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, comm);
+//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, {comm, backend});
 //
 // A repetition is num_calls runs back to back after a barrier; its time, divided by the number of
 // transfers, is the maximum over ranks.  One run before the timed ones and one after are checked to
-// the last bit, on every rank.
+// the last bit, on every rank.  On a device the calls are captured once and launched as one graph,
+// as a step's are, and the time is the device's.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +29,12 @@ struct PrimitiveMeasurement {
   int64_t num_wrong = 0;          // elements, all ranks, both checked runs
 
   // Of std::memcpy of size_bytes by rank 0 while the others rest: the median.  0 where the
-  // primitive is not held against it.
+  // primitive is not held against it, and on a device.
   double memcpy_s = 0;
 };
 
 // All ranks call it.  Every rank gets the same numbers, but memcpy_s, which is rank 0's.
 PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const PrimitiveOptions& options,
-                                      Communicator& comm);
+                                      const ExchangeRank& rank);
 
 }  // namespace sluice

@@ -28,8 +28,9 @@ std::vector<Primitive> AllPrimitives() {
 PrimitiveMeasurement Measure(const Primitive& primitive, int64_t min_bytes, int world_size) {
   PrimitiveMeasurement result;
   RunThreadRanks({.world_size = world_size, .comm = {.timeout_s = 60}}, [&](Communicator& comm) {
+    Backend backend = MakeBackend({});
     const PrimitiveMeasurement m =
-        MeasurePrimitive(primitive, {.min_bytes = min_bytes, .n_steps = 3}, comm);
+        MeasurePrimitive(primitive, {.min_bytes = min_bytes, .n_steps = 3}, {comm, backend});
     if (comm.rank() == 0) result = m;
   });
   return result;
@@ -58,10 +59,10 @@ TEST(MeasurePrimitive, CountsEveryElementThatDidNotArrive) {
   for (Primitive primitive : AllPrimitives()) {
     if (primitive.name == "barrier") continue;
     SCOPED_TRACE(primitive.name);
-    static Exchange (*prepare)(Communicator&, int64_t);
+    static Exchange (*prepare)(const ExchangeRank&, int64_t);
     prepare = primitive.prepare;
-    primitive.prepare = [](Communicator& comm, int64_t min_bytes) {
-      Exchange exchange = prepare(comm, min_bytes);
+    primitive.prepare = [](const ExchangeRank& rank, int64_t min_bytes) {
+      Exchange exchange = prepare(rank, min_bytes);
       exchange.run = [] {};
       return exchange;
     };

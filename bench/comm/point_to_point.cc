@@ -1,38 +1,38 @@
 #include "bench/comm/point_to_point.h"
 
-#include <algorithm>
+#include <functional>
 #include <memory>
 
 namespace sluice {
 namespace {
 
 struct Buffers {
-  std::vector<float> sent;
-  std::vector<float> received;
+  Floats sent;
+  Floats received;
 };
 
 // `source` is the rank that this one receives from.
-Exchange MakeExchange(Communicator& comm, int64_t min_bytes, int source,
+Exchange MakeExchange(const ExchangeRank& rank, int64_t min_bytes, int source,
                       std::function<void(Buffers&)> run) {
-  const auto count = static_cast<size_t>(PartCount(min_bytes, 1));
-  auto buffers = std::make_shared<Buffers>();
-  buffers->sent.resize(count);
-  buffers->received.resize(count);
+  const int64_t count = PartCount(min_bytes, 1);
+  auto buffers = std::make_shared<Buffers>(Buffers{Floats(rank, count), Floats(rank, count)});
   Exchange exchange;
-  exchange.size_bytes = PayloadOf(buffers->sent).size_bytes();
-  exchange.fill = [=, rank = comm.rank()] {
-    FillInput(rank, &buffers->sent);
-    std::fill(buffers->received.begin(), buffers->received.end(), -1.f);
+  exchange.size_bytes = buffers->sent.payload().size_bytes();
+  exchange.fill = [=, &comm = rank.comm] {
+    buffers->sent.FillInput(comm.rank());
+    buffers->received.Fill(-1);
   };
   exchange.run = [=] { run(*buffers); };
   exchange.num_wrong = [=] {
-    return NumDifferent(source, buffers->received.data(), static_cast<int64_t>(count));
+    return buffers->received.NumDifferent([source](int64_t i) { return InputValue(source, i); });
   };
   return exchange;
 }
 
-Exchange SendRecv(Communicator& comm, int64_t min_bytes) {
+Exchange SendRecv(const ExchangeRank& rank, int64_t min_bytes) {
+  Communicator& comm = rank.comm;
   if (comm.rank() > 1) {
+    comm.Connect({});
     const int64_t size_bytes = PartCount(min_bytes, 1) * static_cast<int64_t>(sizeof(float));
     return {.size_bytes = size_bytes,
             .fill = [] {},
@@ -40,20 +40,23 @@ Exchange SendRecv(Communicator& comm, int64_t min_bytes) {
             .num_wrong = [] { return int64_t{0}; }};
   }
   const Peer peer = {.rank = 1 - comm.rank()};
-  return MakeExchange(comm, min_bytes, peer.rank, [&comm, peer](Buffers& buffers) {
-    if (comm.rank() == 0) comm.Send(PayloadOf(buffers.sent), peer);
-    comm.Recv(PayloadOf(buffers.received), peer);
-    if (comm.rank() == 1) comm.Send(PayloadOf(buffers.sent), peer);
+  comm.Connect({&peer.rank, 1});
+  return MakeExchange(rank, min_bytes, peer.rank, [&comm, peer](Buffers& buffers) {
+    if (comm.rank() == 0) comm.Send(buffers.sent.payload(), peer);
+    comm.Recv(buffers.received.payload(), peer);
+    if (comm.rank() == 1) comm.Send(buffers.sent.payload(), peer);
   });
 }
 
-Exchange RingExchange(Communicator& comm, int64_t min_bytes) {
+Exchange RingExchange(const ExchangeRank& rank, int64_t min_bytes) {
+  Communicator& comm = rank.comm;
   const int n = comm.world_size();
   const Peer next = {.rank = (comm.rank() + 1) % n};
   const Peer previous = {.rank = (comm.rank() + n - 1) % n};
-  return MakeExchange(comm, min_bytes, previous.rank, [&comm, next, previous](Buffers& buffers) {
-    const Message messages[] = {SendMessage(PayloadOf(buffers.sent), next),
-                                RecvMessage(PayloadOf(buffers.received), previous)};
+  comm.Connect({&next.rank, 1});
+  return MakeExchange(rank, min_bytes, previous.rank, [&comm, next, previous](Buffers& buffers) {
+    const Message messages[] = {SendMessage(buffers.sent.payload(), next),
+                                RecvMessage(buffers.received.payload(), previous)};
     comm.Wait(comm.Start(messages));
   });
 }

@@ -1,32 +1,61 @@
 #include "bench/comm/primitive.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "core/base/checked_math.h"
 
 namespace sluice {
+namespace {
+
+constexpr int64_t kFloatBytes = sizeof(float);
+// Elements on the host at a time.
+constexpr int64_t kPart = 1 << 16;
+
+}  // namespace
+
 float InputValue(int rank, int64_t index) {
   return static_cast<float>((31 * int64_t{rank} + index) % kInputPeriod);
 }
 
-void FillInput(int rank, std::vector<float>* values) {
-  int64_t index = 0;
-  for (float& value : *values) value = InputValue(rank, index++);
-}
-
-int64_t NumDifferent(int rank, const float* values, int64_t count) {
-  int64_t num_different = 0;
-  for (int64_t i = 0; i < count; ++i) num_different += values[i] != InputValue(rank, i) ? 1 : 0;
-  return num_different;
-}
-
 int64_t PartCount(int64_t min_bytes, int num_parts) {
-  const auto part_bytes = int64_t{num_parts} * static_cast<int64_t>(sizeof(float));
-  return std::max<int64_t>(1, CeilDiv(min_bytes, part_bytes));
+  return std::max<int64_t>(1, CeilDiv(min_bytes, int64_t{num_parts} * kFloatBytes));
 }
 
-Payload PayloadOf(std::vector<float>& values) {
-  return {values.data(), static_cast<int64_t>(values.size()), DType::kFloat32};
+Floats::Floats(const ExchangeRank& rank, int64_t count)
+    : device_(rank.backend.device.get()),
+      count_(count),
+      buffer_(device_->Allocate(count * kFloatBytes, "a message")) {}
+
+void Floats::Set(const std::function<float(int64_t)>& value) {
+  std::vector<float> part;
+  for (int64_t begin = 0; begin < count_; begin += kPart) {
+    const int64_t end = std::min(begin + kPart, count_);
+    part.clear();
+    for (int64_t i = begin; i < end; ++i) part.push_back(value(i));
+    device_->CopyFromHost(data() + begin, part.data(), (end - begin) * kFloatBytes);
+  }
+}
+
+void Floats::FillInput(int rank) {
+  Set([rank](int64_t i) { return InputValue(rank, i); });
+}
+
+void Floats::Fill(float value) {
+  Set([value](int64_t) { return value; });
+}
+
+int64_t Floats::NumDifferent(const std::function<float(int64_t)>& expected) const {
+  std::vector<float> part;
+  int64_t num_different = 0;
+  for (int64_t begin = 0; begin < count_; begin += kPart) {
+    part.resize(static_cast<size_t>(std::min(kPart, count_ - begin)));
+    device_->CopyToHost(part.data(), data() + begin,
+                        static_cast<int64_t>(part.size()) * kFloatBytes);
+    int64_t i = begin;
+    for (const float got : part) num_different += got != expected(i++) ? 1 : 0;
+  }
+  return num_different;
 }
 
 }  // namespace sluice

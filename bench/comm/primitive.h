@@ -8,11 +8,17 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <vector>
 
+#include "core/backend/backend.h"
 #include "parallel/comm/communicator.h"
 
 namespace sluice {
+
+// A rank, and where its buffers lie.
+struct ExchangeRank {
+  Communicator& comm;  // of the backend's device
+  Backend& backend;
+};
 
 // What one rank does for one size, with its buffers.
 struct Exchange {
@@ -20,13 +26,14 @@ struct Exchange {
   int64_t size_bytes = 0;
 
   std::function<void()> fill;          // inputs are set and outputs spoiled
-  std::function<void()> run;           // what is timed; a collective
+  std::function<void()> run;           // what is timed: all ranks call it; on a device it enqueues
   std::function<int64_t()> num_wrong;  // elements of this rank's output that are not exact
 };
 
 struct Primitive {
   std::string name;  // "all_reduce"
-  Exchange (*prepare)(Communicator& comm, int64_t min_bytes);
+  // Connects ranks that send: all call it.
+  Exchange (*prepare)(const ExchangeRank& rank, int64_t min_bytes);
 
   // What bytes per second of S are multiplied with to give the bytes per second that each rank's
   // link carries at least (docs/metrics.md).  0 for what moves no bytes.
@@ -45,15 +52,30 @@ struct Primitive {
 constexpr int kInputPeriod = 127;
 float InputValue(int rank, int64_t index);
 
-// Elements 0, 1, ... of `rank`'s input.
-void FillInput(int rank, std::vector<float>* values);
+// Float32 elements in memory of a rank's device, which goes through the host a part at a time.
+class Floats {
+ public:
+  Floats(const ExchangeRank& rank, int64_t count);
 
-// How many of `values` differ from `rank`'s input.
-int64_t NumDifferent(int rank, const float* values, int64_t count);
+  float* data() const { return static_cast<float*>(buffer_.data()); }
+  Payload payload() const { return {buffer_.data(), count_, DType::kFloat32}; }
+
+  // Sets all elements: to those of `rank`'s input, or to one value.
+  void FillInput(int rank);
+  void Fill(float value);
+
+  // How many elements i differ from expected(i).
+  int64_t NumDifferent(const std::function<float(int64_t index)>& expected) const;
+
+ private:
+  void Set(const std::function<float(int64_t index)>& value);
+
+  Device* device_;
+  int64_t count_;
+  Buffer buffer_;
+};
 
 // Float32 elements that `min_bytes` need on each of `num_parts` equal parts; at least one.
 int64_t PartCount(int64_t min_bytes, int num_parts);
-
-Payload PayloadOf(std::vector<float>& values);
 
 }  // namespace sluice
