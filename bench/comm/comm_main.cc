@@ -21,6 +21,7 @@
 #include "core/cli/build_info.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
+#include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/fingerprint.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
@@ -158,12 +159,19 @@ PrimitiveMeasurement Measure(const CommBenchmark& benchmark, CommKind kind, int 
                              RankStarter& ranks) {
   PrimitiveMeasurement measurement;
   ranks.Run(world_size, [&](Communicator& world) {
-    Backend backend = MakeBackend(BackendOf(kind, world.rank()));
-    std::unique_ptr<Communicator> gpus;
-    if (kind == CommKind::kNccl) gpus = MakeDeviceCommunicator(world, *backend.stream);
-    const PrimitiveMeasurement m =
-        MeasurePrimitive(benchmark.primitive, benchmark.options, {gpus ? *gpus : world, backend});
-    if (world.rank() == ranks.rank()) measurement = m;
+    const auto measure = [&](Communicator& comm, Device& device, Stream& stream) {
+      const PrimitiveMeasurement m =
+          MeasurePrimitive(benchmark.primitive, benchmark.options, {comm, device, stream});
+      if (comm.rank() == ranks.rank()) measurement = m;
+    };
+    if (kind == CommKind::kNccl) {
+      const Backend gpu = MakeBackend(BackendOf(kind, world.rank()));
+      const std::unique_ptr<Communicator> gpus = MakeDeviceCommunicator(world, *gpu.stream);
+      return measure(*gpus, *gpu.device, *gpu.stream);
+    }
+    // Without kernels: those of a matrix library keep a core busy for a while.
+    CpuDevice device({.num_threads = 1});
+    measure(world, device, *device.MakeStream());
   });
   return measurement;
 }

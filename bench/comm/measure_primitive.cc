@@ -58,8 +58,8 @@ PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const Primitiv
   PrimitiveMeasurement m = {.size_bytes = exchange.size_bytes,
                             .num_calls = NumCalls(exchange.size_bytes)};
   m.num_wrong = CheckedRun(exchange, comm);
-  const std::unique_ptr<StreamTimer> timer = rank.backend.stream->MakeTimer();
-  const std::unique_ptr<StreamGraph> calls = rank.backend.stream->Capture([&] {
+  const std::unique_ptr<StreamTimer> timer = rank.stream.MakeTimer();
+  const std::unique_ptr<StreamGraph> calls = rank.stream.Capture([&] {
     for (int64_t i = 0; i < m.num_calls; ++i) exchange.run();
   });
   const auto num_transfers = static_cast<double>(m.num_calls * primitive.num_transfers);
@@ -77,8 +77,8 @@ PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const Primitiv
   comm.host().AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.num_wrong += CheckedRun(exchange, comm);
   comm.Barrier();
-  const bool is_copy = primitive.copies == Primitive::Copies::kOneToOne &&
-                       rank.backend.device->kind() == DeviceKind::kCpu;
+  const bool is_copy =
+      primitive.copies == Primitive::Copies::kOneToOne && rank.device.kind() == DeviceKind::kCpu;
   if (comm.rank() == 0 && is_copy) m.memcpy_s = MedianMemcpySeconds(m.size_bytes, options);
   comm.Barrier();
   return m;

@@ -1,6 +1,7 @@
 // Times one primitive for one size on all ranks, and checks what arrives.
 //
-//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, {comm, backend});
+//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, {comm, device,
+//   stream});
 //
 // A repetition is num_calls runs back to back after a barrier; its time, divided by the number of
 // transfers, is the maximum over ranks.  One run before the timed ones and one after are checked to

@@ -12,6 +12,7 @@
 #include "bench/comm/copies.h"
 #include "bench/comm/point_to_point.h"
 #include "bench/comm/reductions.h"
+#include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/thread/thread_communicator.h"
 
 namespace sluice {
@@ -28,9 +29,10 @@ std::vector<Primitive> AllPrimitives() {
 PrimitiveMeasurement Measure(const Primitive& primitive, int64_t min_bytes, int world_size) {
   PrimitiveMeasurement result;
   RunThreadRanks({.world_size = world_size, .comm = {.timeout_s = 60}}, [&](Communicator& comm) {
-    Backend backend = MakeBackend({});
-    const PrimitiveMeasurement m =
-        MeasurePrimitive(primitive, {.min_bytes = min_bytes, .n_steps = 3}, {comm, backend});
+    CpuDevice device({.num_threads = 1});
+    const std::unique_ptr<Stream> stream = device.MakeStream();
+    const PrimitiveMeasurement m = MeasurePrimitive(
+        primitive, {.min_bytes = min_bytes, .n_steps = 3}, {comm, device, *stream});
     if (comm.rank() == 0) result = m;
   });
   return result;

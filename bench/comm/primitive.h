@@ -9,15 +9,16 @@
 #include <functional>
 #include <string>
 
-#include "core/backend/backend.h"
+#include "core/device/device.h"
 #include "parallel/comm/communicator.h"
 
 namespace sluice {
 
 // A rank, and where its buffers lie.
 struct ExchangeRank {
-  Communicator& comm;  // of the backend's device
-  Backend& backend;
+  Communicator& comm;  // of the device
+  Device& device;
+  Stream& stream;
 };
 
 // What one rank does for one size, with its buffers.
@@ -68,8 +69,6 @@ class Floats {
   int64_t NumDifferent(const std::function<float(int64_t index)>& expected) const;
 
  private:
-  void Set(const std::function<float(int64_t index)>& value);
-
   Device* device_;
   int64_t count_;
   Buffer buffer_;

@@ -33,6 +33,15 @@ class CommandLines(unittest.TestCase):
         self.assertIn("-n 8 --host a:4,b:4 --map-by ppr:4:node:OVERSUBSCRIBE", result.stdout)
         self.assertIn("plm_rsh_agent 'my agent'", result.stdout)
 
+    def test_settings_of_nccl_go_to_other_hosts(self):
+        os.environ["NCCL_SHM_DISABLE"] = "1"
+        try:
+            result = launch("--hosts=a,b", "--ranks_per_host=2", "--dry_run", "--", PROGRAM)
+        finally:
+            del os.environ["NCCL_SHM_DISABLE"]
+        self.assertIn(" -x NCCL_SHM_DISABLE ", result.stdout)
+        self.assertNotIn(" -x ", launch("--ranks_per_host=2", "--dry_run", "--", PROGRAM).stdout)
+
     def test_bazel_target(self):
         result = launch("--ranks_per_host=2", "--dry_run", "--", "//bench:seqpipe", "--n_slices=8")
         self.assertRegex(result.stdout, r"/bazel-bin/bench/seqpipe --n_slices=8$")
