@@ -339,6 +339,25 @@ TEST_P(Faults, AHangingGpuIsNamed) {
   EXPECT_THAT(fault.message, HasSubstr("waits in Recv of 8 B from rank"));
 }
 
+// The same before a collective, in which all wait for all.
+TEST_P(Faults, AHangingGpuIsNamedInACollective) {
+  const int faulty = GetParam() - 1;
+  std::atomic<bool> may_end = false;
+  const Fault fault = RunFault(GetParam(), 0.4, [&](const Gpu& gpu) {
+    double x = 0;
+    if (gpu.comm.rank() == faulty) {
+      gpu.stream.Enqueue([&] {
+        while (!may_end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      });
+    }
+    gpu.comm.AllReduce({&x, 1, DType::kFloat64}, ReduceOp::kSum);
+    gpu.comm.Drain();
+  });
+  may_end = true;
+  EXPECT_EQ(fault.exit_code, kDeadlineExitCode);
+  EXPECT_THAT(FirstLine(fault.message), HasSubstr(fmt::format("rank {} does not respond", faulty)));
+}
+
 // The host of one rank hangs while the others wait for the GPU, in a replay, where nothing is known
 // of single calls.
 TEST_P(Faults, AHangingHostIsNamed) {
