@@ -38,7 +38,7 @@ def configuration_target(scheme, model, world_size, flags = [], device = "cpu", 
       world_size: ranks.
       flags: of both.
       device: "cpu" or "cuda".
-      short_flags: of the second.
+      short_flags: of the second, before the others.
     """
     name = "%s_%s_w%d_%s" % (scheme, model.replace("-", "_"), world_size, device)
     defaults = [
@@ -55,7 +55,8 @@ def configuration_target(scheme, model, world_size, flags = [], device = "cpu", 
     )
     scheme_program(
         name = name + "_short",
-        defaults = defaults + ["--n_steps=5"] + short_flags,
+        # The first of two that give the same flag holds.
+        defaults = short_flags + ["--n_steps=5"] + defaults,
         smoke_flags = smoke_flags,
         tags = ["perf_target"],
     )
