@@ -35,7 +35,8 @@ template <typename T>
 void Gemm(GemmSize size, T alpha, Matrix<const T> a, Matrix<const T> b, WriteMode write_mode,
           Matrix<T> c, T* scratch);
 
-// Whether Gemm is the own product on this machine.
+// Whether Gemm is the own product on this machine: where there is AVX-512, unless the environment
+// has SLUICE_NO_AVX512.
 bool HasOwnGemm();
 
 // What Gemm is on this machine: "own AVX-512", or OpenBLAS's version and kernels.
