@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <limits>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "parallel/comm/mpi/mpi_process.h"
 #include "parallel/comm/mpi/rank_monitor.h"
 #include "parallel/comm/reduce.h"
+#include "parallel/comm/request_pool.h"
 
 namespace sluice {
 namespace {
@@ -35,9 +35,6 @@ static_assert(kMaxTag == (1 << kTagBits) - 1);
 // Of the collectives' own MPI communicator.
 constexpr int kHeaderTag = 1;
 constexpr int kDataTag = 2;
-
-// Transfer ids are a pool index and how often it was used, so that a stale one is noticed.
-constexpr int64_t kMaxRequests = 1 << 20;
 
 MPI_Datatype TypeOfSize(int64_t size_bytes) {
   switch (size_bytes) {
@@ -91,7 +88,7 @@ class MpiCommunicator : public Communicator {
   void Broadcast(Payload data, int root) override;
   void Barrier() override;
   std::unique_ptr<Communicator> Split(SplitKey key) override;
-  void Drain() override { SLUICE_CHECK_EQ(num_outstanding_, 0); }
+  void Drain() override { SLUICE_CHECK_EQ(requests_.num_outstanding(), 0); }
   void WaitUntil(const CommCall& call, const std::function<bool()>& done) override;
   void ReportFault(std::exception_ptr fault) override;
 
@@ -124,10 +121,7 @@ class MpiCommunicator : public Communicator {
   MPI_Comm messages_ = MPI_COMM_NULL;
   MPI_Comm collectives_ = MPI_COMM_NULL;
   std::vector<int> global_ranks_;
-  int64_t num_outstanding_ = 0;
-  int64_t num_started_ = 0;
-  std::deque<Request> requests_;
-  Request* free_requests_ = nullptr;
+  RequestPool<Request> requests_;
 
   CollectiveCall call_;
   std::vector<CollectiveCall> headers_;
@@ -160,17 +154,9 @@ MpiCommunicator::~MpiCommunicator() {
 Request* MpiCommunicator::TakeRequest(const Message& message) {
   SLUICE_CHECK(message.peer.rank >= 0 && message.peer.rank < world_size());
   SLUICE_CHECK(message.peer.tag >= 0 && message.peer.tag <= kMaxTag);
-  Request* request = free_requests_;
-  if (request != nullptr) {
-    free_requests_ = request->next;
-  } else {
-    SLUICE_CHECK_LT(static_cast<int64_t>(requests_.size()), kMaxRequests);
-    request = &requests_.emplace_back();
-    request->index = static_cast<int64_t>(requests_.size()) - 1;
-  }
+  Request* request = requests_.Take();
   request->message = message;
   request->done = false;
-  request->next = nullptr;
   return request;
 }
 
@@ -204,9 +190,7 @@ Transfer MpiCommunicator::Start(std::span<const Message> messages) {
     last = request;
     Post(request);
   }
-  ++num_outstanding_;
-  first->transfer_id = ++num_started_ * kMaxRequests + first->index;
-  return {first->transfer_id};
+  return requests_.Begin(first);
 }
 
 void MpiCommunicator::CheckReceived(const Request& request, const MPI_Status& mpi_status) {
@@ -252,17 +236,9 @@ void MpiCommunicator::WaitFor(Request* request) {
 
 void MpiCommunicator::Wait(Transfer transfer) {
   if (transfer.id < 0) return;
-  Request& first = requests_[transfer.id % kMaxRequests];
-  SLUICE_CHECK_EQ(first.transfer_id, transfer.id);
-  Request* last = nullptr;
-  for (Request* request = &first; request != nullptr; request = request->next) {
-    last = request;
-    WaitFor(request);
-  }
-  first.transfer_id = -1;
-  last->next = free_requests_;
-  free_requests_ = &first;
-  --num_outstanding_;
+  Request* const first = requests_.First(transfer);
+  for (Request* request = first; request != nullptr; request = request->next) WaitFor(request);
+  requests_.End(first);
 }
 
 void MpiCommunicator::BeginCollective(const CollectiveCall& call) {

@@ -12,14 +12,12 @@
 #include "parallel/comm/collective.h"
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/nccl/nccl_rank.h"
+#include "parallel/comm/request_pool.h"
 
 namespace sluice {
 namespace {
 
 using internal::NcclRank;
-
-// Transfer ids are a pool index and how often it was used, so that a stale one is noticed.
-constexpr int64_t kMaxRequests = 1 << 20;
 
 ncclDataType_t TypeOf(ElementType type) {
   switch (type.kind()) {
@@ -111,7 +109,7 @@ class NcclCommunicator : public Communicator {
   }
   std::unique_ptr<Communicator> Split(SplitKey key) override;
   void Drain() override {
-    SLUICE_CHECK_EQ(num_outstanding_, 0);
+    SLUICE_CHECK_EQ(requests_.num_outstanding(), 0);
     rank_->Guard([&] { rank_->Drain(); });
   }
   void WaitUntil(const CommCall& call, const std::function<bool()>& done) override {
@@ -154,10 +152,7 @@ class NcclCommunicator : public Communicator {
   // By peer.
   std::vector<Channel> outgoing_;
   std::vector<Channel> incoming_;
-  std::deque<Request> requests_;
-  Request* free_requests_ = nullptr;
-  int64_t num_outstanding_ = 0;
-  int64_t num_started_ = 0;
+  RequestPool<Request> requests_;
   // Messages to itself that have not met their other half.
   std::deque<Request*> self_sends_;
   std::deque<Request*> self_receives_;
@@ -212,7 +207,7 @@ Channel NcclCommunicator::MakeChannel(int from, int to) {
 }
 
 void NcclCommunicator::MakeChannels(std::span<const int> receivers) {
-  SLUICE_CHECK_EQ(num_outstanding_, 0);
+  SLUICE_CHECK_EQ(requests_.num_outstanding(), 0);
   const size_t size = CountOf(world_size());
   std::vector<char> mine(size, 0);
   for (const int receiver : receivers) {
@@ -238,18 +233,10 @@ void NcclCommunicator::MakeChannels(std::span<const int> receivers) {
 Request* NcclCommunicator::TakeRequest(const Message& message) {
   SLUICE_CHECK(message.peer.rank >= 0 && message.peer.rank < world_size());
   SLUICE_CHECK(message.peer.tag >= 0 && message.peer.tag <= kMaxTag);
-  Request* request = free_requests_;
-  if (request != nullptr) {
-    free_requests_ = request->next;
-  } else {
-    SLUICE_CHECK_LT(static_cast<int64_t>(requests_.size()), kMaxRequests);
-    request = &requests_.emplace_back();
-    request->index = static_cast<int64_t>(requests_.size()) - 1;
-  }
+  Request* request = requests_.Take();
   request->message = message;
   request->header_transfer = {};
   request->is_issued = false;
-  request->next = nullptr;
   return request;
 }
 
@@ -322,9 +309,7 @@ Transfer NcclCommunicator::StartAll(std::span<const Message> messages) {
                  "cudaEventRecord");
     request->is_issued = true;
   }
-  ++num_outstanding_;
-  first->transfer_id = ++num_started_ * kMaxRequests + first->index;
-  return {first->transfer_id};
+  return requests_.Begin(first);
 }
 
 void NcclCommunicator::IssueToSelf() {
@@ -390,18 +375,12 @@ void NcclCommunicator::OrderComputeAfter(Request& request) {
 
 void NcclCommunicator::WaitForAll(Transfer transfer) {
   if (transfer.id < 0) return;
-  Request& first = requests_[CountOf(transfer.id % kMaxRequests)];
-  SLUICE_CHECK_EQ(first.transfer_id, transfer.id);
-  Request* last = nullptr;
-  for (Request* request = &first; request != nullptr; request = request->next) {
-    last = request;
+  Request* const first = requests_.First(transfer);
+  for (Request* request = first; request != nullptr; request = request->next) {
     WaitForHeader(*request);
     OrderComputeAfter(*request);
   }
-  first.transfer_id = -1;
-  last->next = free_requests_;
-  free_requests_ = &first;
-  --num_outstanding_;
+  requests_.End(first);
 }
 
 void NcclCommunicator::Agree(const CollectiveCall& call) {

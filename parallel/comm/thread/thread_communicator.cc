@@ -37,9 +37,6 @@ constexpr std::chrono::seconds kGrace(2);
 constexpr int64_t kDeviceYields = 1000;
 constexpr std::chrono::microseconds kDevicePause(20);
 
-// Transfer ids are a pool index and how often it was used, so that a stale one is noticed.
-constexpr int64_t kMaxRequests = 1 << 20;
-
 Side SideOf(const ThreadRequest& request) {
   const Message& message = request.message;
   const bool sends = message.direction == Direction::kSend;
@@ -80,7 +77,7 @@ class ThreadCommunicator : public Communicator {
   void Broadcast(Payload data, int root) override;
   void Barrier() override;
   std::unique_ptr<Communicator> Split(SplitKey key) override;
-  void Drain() override { SLUICE_CHECK_EQ(num_outstanding_, 0); }
+  void Drain() override { SLUICE_CHECK_EQ(slot_.requests.num_outstanding(), 0); }
   void WaitUntil(const CommCall& call, const std::function<bool()>& done) override;
   void ReportFault(std::exception_ptr fault) override;
 
@@ -102,8 +99,6 @@ class ThreadCommunicator : public Communicator {
   ThreadGroup& group_;
   ThreadGroup::Slot& slot_;
   int global_rank_;
-  int64_t num_outstanding_ = 0;
-  int64_t num_started_ = 0;
   // Filled by each collective, kept so that none allocates.
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;
@@ -113,23 +108,15 @@ ThreadRequest* ThreadCommunicator::TakeRequest(const Message& message) {
   SLUICE_CHECK(message.payload.count >= 0);
   SLUICE_CHECK(message.peer.rank >= 0 && message.peer.rank < world_size());
   SLUICE_CHECK(message.peer.tag >= 0 && message.peer.tag <= kMaxTag);
-  ThreadRequest* request = slot_.free_requests;
-  if (request != nullptr) {
-    slot_.free_requests = request->next;
-  } else {
-    SLUICE_CHECK_LT(static_cast<int64_t>(slot_.requests.size()), kMaxRequests);
-    request = &slot_.requests.emplace_back();
-    request->index = static_cast<int64_t>(slot_.requests.size()) - 1;
-    request->owner = global_rank_;
-  }
+  ThreadRequest* request = slot_.requests.Take();
   const bool sends = message.direction == Direction::kSend;
   const int peer = group_.global_rank(message.peer.rank);
   request->message = message;
   request->size_bytes = message.payload.size_bytes();
+  request->owner = global_rank_;
   request->sender = sends ? global_rank_ : peer;
   request->receiver = sends ? peer : global_rank_;
   request->next_in_channel = nullptr;
-  request->next = nullptr;
   request->done.store(0, std::memory_order_relaxed);
   request->copied_by.store(nullptr, std::memory_order_relaxed);
   return request;
@@ -146,9 +133,7 @@ Transfer ThreadCommunicator::Start(std::span<const Message> messages) {
     last = request;
     Post(request);
   }
-  ++num_outstanding_;
-  first->transfer_id = ++num_started_ * kMaxRequests + first->index;
-  return {first->transfer_id};
+  return slot_.requests.Begin(first);
 }
 
 void ThreadCommunicator::Post(ThreadRequest* request) {
@@ -244,11 +229,8 @@ void ThreadCommunicator::Complete(ThreadRequest* mine, ThreadRequest* other) {
 
 void ThreadCommunicator::Wait(Transfer transfer) {
   if (transfer.id < 0) return;
-  ThreadRequest& first = slot_.requests[transfer.id % kMaxRequests];
-  SLUICE_CHECK_EQ(first.transfer_id, transfer.id);
-  ThreadRequest* last = nullptr;
-  for (ThreadRequest* request = &first; request != nullptr; request = request->next) {
-    last = request;
+  ThreadRequest* const first = slot_.requests.First(transfer);
+  for (ThreadRequest* request = first; request != nullptr; request = request->next) {
     const CommCall call = CallOf(*request);
     world_.SetWait(global_rank_, request);
     status().BeginWait(call);
@@ -258,10 +240,7 @@ void ThreadCommunicator::Wait(Transfer transfer) {
     });
     status().EndWait();
   }
-  first.transfer_id = -1;
-  last->next = slot_.free_requests;
-  slot_.free_requests = &first;
-  --num_outstanding_;
+  slot_.requests.End(first);
 }
 
 void ThreadCommunicator::WaitForAll(const CommCall& call) {

@@ -16,6 +16,7 @@
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/diagnosis.h"
+#include "parallel/comm/request_pool.h"
 #include "parallel/comm/thread/shared_copy.h"
 
 namespace sluice::internal {
@@ -39,10 +40,9 @@ struct ThreadRequest {
   int receiver = -1;
   // In the channel's queue.
   ThreadRequest* next_in_channel = nullptr;
-  // In the transfer, or in a free list.
+  // Of the pool of its owner.
   ThreadRequest* next = nullptr;
   int64_t transfer_id = -1;
-  // In the pool of its owner.
   int64_t index = 0;
   std::vector<std::byte> set_aside;
 };
@@ -147,8 +147,7 @@ class ThreadGroup {
     ThreadGroup* split_group = nullptr;
     // Barriers that this member has come to.
     std::atomic<uint32_t> num_arrivals{0};
-    std::deque<ThreadRequest> requests;
-    ThreadRequest* free_requests = nullptr;
+    RequestPool<ThreadRequest> requests;
   };
 
   explicit ThreadGroup(std::vector<int> members);
