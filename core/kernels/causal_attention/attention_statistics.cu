@@ -1,6 +1,6 @@
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
-#include "core/kernels/causal_attention/device_math.cuh"
+#include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
 namespace {

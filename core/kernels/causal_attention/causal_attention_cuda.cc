@@ -5,32 +5,17 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
-#include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/attention_params.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/tile_attention.h"
+#include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
 namespace {
 
 using Implementation = CausalAttentionImplementation;
-
-// Of the current device.
-int Attribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  SLUICE_CUDA_CHECK(cudaGetDevice(&device));
-  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-
-// 90 for compute capability 9.0.
-int ComputeCapability() {
-  return 10 * Attribute(cudaDevAttrComputeCapabilityMajor) +
-         Attribute(cudaDevAttrComputeCapabilityMinor);
-}
 
 int TileSharedBytesOf(DType dtype, int64_t head_dim) {
   const int columns = static_cast<int>(head_dim);
@@ -156,7 +141,7 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
         "causal attention on cuda has no head_dim {}; valid: multiples of 8 up to 128", head_dim);
   }
   const int needed = TileSharedBytesOf(dtype, head_dim);
-  const int there = Attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  const int there = DeviceAttribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   if (needed > there) {
     return fmt::format(
         "causal attention in {} with head_dim {} needs {} bytes of shared memory a block, and this "

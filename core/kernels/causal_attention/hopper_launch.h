@@ -8,14 +8,12 @@
 #include <type_traits>
 
 #include "core/base/check.h"
+#include "core/kernels/cuda/launch.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice::cuda {
 
 bool HopperSupportsHeadDim(int64_t head_dim);
-
-// Multiprocessors of the current device.
-int NumMultiprocessors();
 
 template <typename T>
 inline constexpr DType kHopperDType =

@@ -2,9 +2,9 @@
 // accumulators, and accumulators to device memory.
 #pragma once
 
-#include "core/kernels/causal_attention/hopper_primitives.cuh"
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
-#include "core/kernels/causal_attention/hopper_wgmma.cuh"
+#include "core/kernels/cuda/hopper_primitives.cuh"
+#include "core/kernels/cuda/hopper_wgmma.cuh"
 
 namespace sluice::cuda {
 
@@ -28,12 +28,6 @@ struct RowDestination {
   int64_t row_stride;  // elements
   int num_rows;        // those beyond are dropped
 };
-
-// Row of the warpgroup's 64 that the thread's accumulators begin at; the other is 8 further.
-__device__ __forceinline__ int AccumulatorRow() {
-  return static_cast<int>(threadIdx.x) % kWarpgroupThreads / 32 * 16 +
-         static_cast<int>(threadIdx.x) % 32 / 4;
-}
 
 // Scores [queries, keys]: sets those of keys later than the query to minus infinity.  `visible` is
 // the last visible column of the thread's first row.

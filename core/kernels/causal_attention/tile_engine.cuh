@@ -14,7 +14,7 @@
 
 #include <type_traits>
 
-#include "core/kernels/causal_attention/device_math.cuh"
+#include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
 

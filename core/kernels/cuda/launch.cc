@@ -2,12 +2,21 @@
 
 namespace sluice::cuda {
 
-bool OverlapsLaunches() {
+int DeviceAttribute(cudaDeviceAttr attribute) {
   int device = 0;
-  int major = 0;
+  int value = 0;
   SLUICE_CUDA_CHECK(cudaGetDevice(&device));
-  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return major >= 9;
+  SLUICE_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
 }
+
+int NumMultiprocessors() { return DeviceAttribute(cudaDevAttrMultiProcessorCount); }
+
+int ComputeCapability() {
+  return 10 * DeviceAttribute(cudaDevAttrComputeCapabilityMajor) +
+         DeviceAttribute(cudaDevAttrComputeCapabilityMinor);
+}
+
+bool OverlapsLaunches() { return ComputeCapability() >= 90; }
 
 }  // namespace sluice::cuda

@@ -18,8 +18,15 @@ namespace sluice::cuda {
 struct LaunchShape {
   dim3 grid;
   dim3 block;
-  size_t shared_bytes = 0;  // dynamic
+  size_t shared_bytes = 0;    // dynamic
+  unsigned cluster_size = 1;  // neighbouring blocks that share their shared memory, from sm_90 on
 };
+
+// Of the current device: an attribute, the number of multiprocessors, and 90 for compute capability
+// 9.0.
+int DeviceAttribute(cudaDeviceAttr attribute);
+int NumMultiprocessors();
+int ComputeCapability();
 
 // Whether the current device overlaps such launches.
 bool OverlapsLaunches();
@@ -27,16 +34,23 @@ bool OverlapsLaunches();
 template <typename... Params>
 void LaunchOverlapped(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t stream,
                       const std::type_identity_t<Params>&... args) {
-  cudaLaunchAttribute overlap = {};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned num_attributes = 0;
+  if (OverlapsLaunches()) {
+    attributes[num_attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[num_attributes++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster_size > 1) {
+    attributes[num_attributes].id = cudaLaunchAttributeClusterDimension;
+    attributes[num_attributes++].val.clusterDim = {shape.cluster_size, 1, 1};
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = OverlapsLaunches() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = num_attributes;
   SLUICE_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args...));
 }
 
