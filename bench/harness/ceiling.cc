@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <span>
+#include <vector>
 
+#include "bench/harness/median.h"
 #include "core/base/rng.h"
 #include "core/tensor/convert.h"
 
@@ -11,19 +14,73 @@ namespace sluice {
 namespace {
 
 constexpr int kNumRepetitions = 10;
+constexpr int kMaxSustainedRepetitions = 2000;
 constexpr int64_t kHeadDim = 64;  // one that every device has a kernel for
 
-// A matrix of random numbers: zeros would run faster than real data on some devices.
-Tensor RandomMatrix(Device& device, const Buffer& buffer, DType dtype, int64_t size) {
-  const Tensor matrix(buffer.data(), dtype, {size, size});
-  std::vector<double> values(static_cast<size_t>(size * size));
-  const RandomStream stream(0, "ceiling");
-  for (size_t i = 0; i < values.size(); ++i) values[i] = stream.Uniform(i);
-  std::vector<char> host(static_cast<size_t>(matrix.num_bytes()));
-  ConvertFrom(Tensor(host.data(), dtype, {size, size}), std::span<const double>(values));
-  device.CopyFromHost(matrix.data(), host.data(), matrix.num_bytes());
-  return matrix;
+// Of random numbers: zeros would run faster than real data on some devices.  What is drawn is
+// repeated: neighbours are not alike.
+void FillRandom(Device& device, const Tensor& matrix) {
+  constexpr int64_t kNumDrawn = 1 << 20;
+  const auto num_drawn = static_cast<size_t>(std::min(kNumDrawn, matrix.num_elements()));
+  std::vector<double> values(num_drawn);
+  RandomStream(0, "ceiling").FillUniform(0, values);
+  std::vector<char> host(num_drawn * static_cast<size_t>(SizeOf(matrix.dtype())));
+  ConvertFrom(Tensor(host.data(), matrix.dtype(), {static_cast<int64_t>(num_drawn)}),
+              std::span<const double>(values));
+  for (int64_t begin = 0; begin < matrix.num_bytes(); begin += std::ssize(host)) {
+    device.CopyFromHost(static_cast<char*>(matrix.data()) + begin, host.data(),
+                        std::min(std::ssize(host), matrix.num_bytes() - begin));
+  }
 }
+
+KernelLimits LimitsOf(int64_t size) {
+  return {.max_tokens = size,
+          .max_seq_len = 1,
+          .max_batch_size = 1,
+          .hidden_size = kHeadDim,
+          .num_heads = 1,
+          .head_dim = kHeadDim,
+          .max_features = size};
+}
+
+// A product of square matrices, with its memory.
+class SquareProduct {
+ public:
+  SquareProduct(Backend& backend, Precision precision)
+      : backend_(backend), size_(CeilingMatmulSize(backend.device->kind())) {
+    const DType dtype = StorageDType(precision);
+    const int64_t bytes = size_ * size_ * SizeOf(dtype);
+    Tensor* const tensors[] = {&x_, &weight_, &out_};
+    for (Tensor* tensor : tensors) {
+      buffers_.push_back(backend.device->Allocate(bytes, "a matrix of the matmul ceiling"));
+      *tensor = Tensor(buffers_.back().data(), dtype, {size_, size_});
+    }
+    FillRandom(*backend.device, x_);
+    FillRandom(*backend.device, weight_);
+    backend.kernels->Reserve(LimitsOf(size_));
+    TimeNs();  // chooses the algorithm
+  }
+
+  double num_flops() const { return 2.0 * static_cast<double>(size_ * size_ * size_); }
+
+  void Enqueue(StreamTimer& timer) {
+    timer.Begin();
+    backend_.kernels->LinearForward({.x = x_, .weight = weight_, .out = out_});
+    timer.End();
+  }
+
+  int64_t TimeNs() {
+    const std::unique_ptr<StreamTimer> timer = backend_.stream->MakeTimer();
+    Enqueue(*timer);
+    return timer->ElapsedNs();
+  }
+
+ private:
+  Backend& backend_;
+  int64_t size_;
+  std::vector<Buffer> buffers_;
+  Tensor x_, weight_, out_;
+};
 
 }  // namespace
 
@@ -35,32 +92,36 @@ int64_t CeilingMatmulBytes(DeviceKind device, Precision precision) {
 }
 
 double MeasureMatmulRate(Backend& backend, Precision precision) {
-  const int64_t size = CeilingMatmulSize(backend.device->kind());
-  const DType dtype = StorageDType(precision);
-  const int64_t bytes = size * size * SizeOf(dtype);
-  const Buffer x_buffer = backend.device->Allocate(bytes, "the matmul ceiling's operand");
-  const Buffer weight_buffer = backend.device->Allocate(bytes, "the matmul ceiling's operand");
-  const Buffer out_buffer = backend.device->Allocate(bytes, "the matmul ceiling's result");
-  const Tensor x = RandomMatrix(*backend.device, x_buffer, dtype, size);
-  const Tensor weight = RandomMatrix(*backend.device, weight_buffer, dtype, size);
-  const Tensor out(out_buffer.data(), dtype, {size, size});
-  backend.kernels->Reserve({.max_tokens = size,
-                            .max_seq_len = 1,
-                            .max_batch_size = 1,
-                            .hidden_size = kHeadDim,
-                            .num_heads = 1,
-                            .head_dim = kHeadDim,
-                            .max_features = size});
-  const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
+  SquareProduct product(backend, precision);
   int64_t best_ns = std::numeric_limits<int64_t>::max();
-  for (int i = 0; i <= kNumRepetitions; ++i) {
-    timer->Begin();
-    backend.kernels->LinearForward({.x = x, .weight = weight, .out = out});
-    timer->End();
-    const int64_t elapsed_ns = timer->ElapsedNs();
-    if (i > 0) best_ns = std::min(best_ns, elapsed_ns);
+  for (int i = 0; i < kNumRepetitions; ++i) best_ns = std::min(best_ns, product.TimeNs());
+  return product.num_flops() / (static_cast<double>(best_ns) * 1e-9);
+}
+
+SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, double duration_s) {
+  SquareProduct product(backend, precision);
+  const double count = duration_s / (static_cast<double>(product.TimeNs()) * 1e-9);
+  const auto num_repetitions = static_cast<size_t>(
+      std::clamp(count, double{kNumRepetitions}, double{kMaxSustainedRepetitions}));
+  std::vector<std::unique_ptr<StreamTimer>> timers;
+  for (size_t i = 0; i < num_repetitions; ++i) timers.push_back(backend.stream->MakeTimer());
+  SustainedRate sustained;
+  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+  if (monitor != nullptr) monitor->Start();
+  for (const std::unique_ptr<StreamTimer>& timer : timers) product.Enqueue(*timer);
+  std::vector<double> elapsed_s;
+  for (const std::unique_ptr<StreamTimer>& timer : timers) {
+    elapsed_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9);
   }
-  return 2.0 * static_cast<double>(size * size * size) / (static_cast<double>(best_ns) * 1e-9);
+  if (monitor != nullptr) sustained.conditions = monitor->Stop();
+  sustained.flops_per_s = product.num_flops() / Median(elapsed_s);
+  return sustained;
+}
+
+int64_t CeilingBytes(const Backend& backend, Precision precision) {
+  const DeviceKind kind = backend.device->kind();
+  return CeilingMatmulBytes(kind, precision) +
+         backend.kernels->WorkspaceBytes(LimitsOf(CeilingMatmulSize(kind)));
 }
 
 }  // namespace sluice

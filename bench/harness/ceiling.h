@@ -2,7 +2,11 @@
 // beside every rate.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "core/backend/backend.h"
+#include "core/device/device_monitor.h"
 
 namespace sluice {
 
@@ -16,5 +20,18 @@ int64_t CeilingMatmulBytes(DeviceKind device, Precision precision);
 // bias on the backend's threads or GPU, in its precision.  Ranks that share a machine measure
 // together and so find their share.  The kernels' scratch memory is reserved for it: reserve anew.
 double MeasureMatmulRate(Backend& backend, Precision precision);
+
+// What a GPU keeps up, where its power limit lowers its clocks under load.
+struct SustainedRate {
+  double flops_per_s = 0;
+  std::optional<DeviceConditions> conditions;  // while the products ran; absent on the cpu
+};
+
+// The same product run back to back for about `duration_s`, at least ten times; the rate is that of
+// the median of its times.
+SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, double duration_s);
+
+// Bytes that either of them allocates: the three matrices, and scratch memory of the kernels.
+int64_t CeilingBytes(const Backend& backend, Precision precision);
 
 }  // namespace sluice

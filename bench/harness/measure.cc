@@ -18,9 +18,10 @@
 #include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
+#include "core/tensor/all_finite.h"
 #include "parallel/comm/rank_status.h"
+#include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
-#include "parallel/exec/initialize.h"
 #include "parallel/exec/rank_memory.h"
 #include "parallel/schedule/simulate.h"
 
@@ -36,8 +37,19 @@ double PassFlops(const JobPlan& plan) {
                                                 {config.prefix_len, config.model.seq_len}));
 }
 
-bool AllFinite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+// Of a tensor in the device's memory, some MiB at a time.
+bool AllFinite(Device& device, const Tensor& tensor) {
+  constexpr int64_t kBlockElements = 1 << 23;
+  std::vector<char> bytes;
+  for (int64_t begin = 0; begin < tensor.num_elements(); begin += kBlockElements) {
+    const int64_t count = std::min(kBlockElements, tensor.num_elements() - begin);
+    bytes.resize(static_cast<size_t>(count * SizeOf(tensor.dtype())));
+    device.CopyToHost(bytes.data(),
+                      static_cast<const char*>(tensor.data()) + begin * SizeOf(tensor.dtype()),
+                      std::ssize(bytes));
+    if (!AllFinite(Tensor(bytes.data(), tensor.dtype(), {count}))) return false;
+  }
+  return true;
 }
 
 // Throws unless the loss and every gradient of this rank's weights are finite.
@@ -50,7 +62,7 @@ void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double
   const std::vector<ParameterSpec> specs = LayerParameters(plan.config.model);
   for (const int64_t layer : executor.memory().layers()) {
     for (size_t i = 0; i < specs.size(); ++i) {
-      if (AllFinite(ReadTensor(device, executor.memory().WeightGradients(layer)[i]))) continue;
+      if (AllFinite(device, executor.memory().WeightGradients(layer)[i])) continue;
       refuse("the gradient of " + ParameterName(layer, specs[i].name));
     }
   }
@@ -62,6 +74,7 @@ struct RankTimes {
   std::vector<double> step_cpu_s;
   std::vector<double> calibration_cpu_s;  // of one rank on the cpu
   std::vector<std::vector<double>> op_s;  // [ops][n_steps]
+  std::optional<DeviceConditions> conditions;
 };
 
 RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
@@ -74,6 +87,8 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
   times.step_s.resize(n_steps);
   times.step_cpu_s.resize(n_steps);
   times.op_s.assign(executor.ops().size(), std::vector<double>(n_steps));
+  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+  if (monitor != nullptr) monitor->Start();
   for (size_t step = 0; step < times.step_s.size(); ++step) {
     if (is_calibrated) times.calibration_cpu_s.push_back(calibration.CpuSeconds());
     world.Barrier();
@@ -90,6 +105,7 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
       times.op_s[op][step] = static_cast<double>(record.end_ns - record.begin_ns) * 1e-9;
     }
   }
+  if (monitor != nullptr) times.conditions = monitor->Stop();
   return times;
 }
 
@@ -208,14 +224,12 @@ void AddMemory(const JobPlan& plan, const Executor& executor, const Device& devi
   m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }
 
-Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
-                        const RankEnvironment& environment) {
+// The rest of what is measured, once the ceiling is known.
+void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
+                   const RankEnvironment& environment, Measurement* measurement) {
   Communicator& world = environment.world;
   Backend& backend = environment.backend;
-  Measurement m;
-  world.Barrier();
-  const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
-  m.matmul_flops_per_s = SumOverRanks(world, own_matmul_rate) / world.world_size();
+  Measurement& m = *measurement;
   Executor executor(plan, backend, environment.device_world);
   executor.RunStep();
   if (executor.can_capture()) executor.Capture();
@@ -230,6 +244,7 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   m.step_s = MaxOverRanks(world, times.step_s);
   m.step_cpu_s = times.step_cpu_s;
   m.calibration_cpu_s = times.calibration_cpu_s;
+  m.conditions = times.conditions;
   m.median_s = Median(m.step_s);
   m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
   m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());
@@ -242,6 +257,31 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
     m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
     m.empty_pass_s = MeasureEmptyPass(executor, backend, world, options.n_steps);
   }
+}
+
+void MeasureSustainedCeiling(Precision precision, Communicator& world, Backend& backend,
+                             Measurement* m) {
+  double passes_s = 0;
+  for (const double step_s : m->step_s) passes_s += step_s;
+  world.Barrier();
+  const SustainedRate own = MeasureSustainedMatmulRate(backend, precision, passes_s);
+  m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
+  m->sustained_matmul_conditions = own.conditions;
+}
+
+Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
+                        const RankEnvironment& environment) {
+  Communicator& world = environment.world;
+  Backend& backend = environment.backend;
+  Measurement m;
+  world.Barrier();
+  const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
+  m.matmul_flops_per_s = SumOverRanks(world, own_matmul_rate) / world.world_size();
+  MeasurePasses(plan, options, environment, &m);
+  if (backend.device->kind() == DeviceKind::kCpu) return m;
+  MeasureSustainedCeiling(plan.config.precision, world, backend, &m);
+  const Device& device = *backend.device;
+  m.peak_device_bytes = MaxOverRanks(world, device.peak_allocated_bytes() + device.runtime_bytes());
   return m;
 }
 
@@ -265,6 +305,19 @@ MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan) {
   return sum;
 }
 
+DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) {
+  const Backend backend = MakeBackend(job.BackendOf(0));
+  DeviceMemoryPrediction prediction = {
+      .runtime = backend.device->runtime_bytes(),
+      .ceiling = CeilingBytes(backend, plan.config.precision),
+  };
+  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
+    prediction.executor =
+        std::max(prediction.executor, ExecutorBytes(plan, rank, *backend.kernels));
+  }
+  return prediction;
+}
+
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
   return {.device_bytes = CeilingMatmulBytes(job.device, job.config.precision),
           .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
@@ -274,10 +327,15 @@ RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
                     const MeasureOptions& options) {
   Measurement measurement;
+  int64_t predicted_device_bytes = 0;
+  if (job.device == DeviceKind::kCuda) {
+    predicted_device_bytes = PredictDeviceMemory(job, plan).peak();
+  }
   RunRanks(ranks, job, plan, NeedsOf(job, options), [&](const RankEnvironment& environment) {
     const Measurement m = MeasureRank(plan, options, environment);
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
+  measurement.predicted_device_bytes = predicted_device_bytes;
   measurement.predicted_bytes = PredictMemory(job, plan).total();
   if (!RanksAreProcesses(job.comm)) measurement.peak_resident_bytes = PeakResidentBytes();
   return measurement;

@@ -8,10 +8,12 @@
 // and what RunRanks refuses.  Every number's formula and unit stand in docs/metrics.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "core/device/device_monitor.h"
 #include "parallel/exec/job.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
@@ -49,6 +51,12 @@ struct Measurement {
   // The mean over ranks of each rank's own rate of matrix products, while all measure it.
   double matmul_flops_per_s = 0;
 
+  // Of cuda: the rate of the same products run back to back after the passes for as long as those
+  // took, the mean over ranks; and what rank 0's GPU did during the passes and during these.
+  std::optional<double> sustained_matmul_flops_per_s;
+  std::optional<DeviceConditions> conditions;
+  std::optional<DeviceConditions> sustained_matmul_conditions;
+
   // Absent on cuda, where the host's clock says when an op was enqueued and not when it ran.
   std::optional<Prediction> prediction;
 
@@ -60,9 +68,13 @@ struct Measurement {
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
 
-  int64_t predicted_bytes = 0;      // PredictMemory, in all
-  int64_t allocated_bytes = 0;      // held during the timed passes, all ranks
-  int64_t rank_bytes = 0;           // the same of the rank with the most
+  int64_t predicted_bytes = 0;  // PredictMemory, in all
+  int64_t allocated_bytes = 0;  // held during the timed passes, all ranks
+  int64_t rank_bytes = 0;       // the same of the rank with the most
+  // Of cuda, the rank with the most: PredictDeviceMemory, and the most that was in use of its GPU.
+  int64_t predicted_device_bytes = 0;
+  int64_t peak_device_bytes = 0;
+
   int64_t peak_resident_bytes = 0;  // of the host process; 0 where ranks are processes of their own
 
   int64_t sent_bytes = 0;       // between stages, all ranks, one pass
@@ -82,6 +94,18 @@ struct MemoryPrediction {
 
 // Throws Error when a sum does not fit 64 bits.
 MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan);
+
+// Bytes of one GPU that the rank with the most will have in use at once.
+struct DeviceMemoryPrediction {
+  int64_t runtime = 0;   // the driver's context and kernels: measured now, on this process's GPU
+  int64_t executor = 0;  // its share of MemoryPrediction
+  int64_t ceiling = 0;  // of the products measured before the executor is made and after it is gone
+
+  int64_t peak() const { return runtime + std::max(executor, ceiling); }
+};
+
+// Of a job on cuda, before it runs.
+DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan);
 
 // What Measure needs besides the job: for CheckRanks.
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options);

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 
 #include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
+#include "core/device/device_monitor.h"
 #include "parallel/exec/rank_memory.h"
 #include "programs/run_ranks.h"
 
@@ -46,6 +48,26 @@ std::string Label(const SchemeBenchmark& benchmark) {
 std::string Milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
 std::string Percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
+// What belongs to a row of a GPU: "  during the passes: SM 1755 MHz (least 1605), ...".
+void PrintGpu(const Measurement& m, int world_size) {
+  if (m.conditions) fmt::print("  during the passes: {}\n", Describe(*m.conditions));
+  if (m.sustained_matmul_flops_per_s) {
+    const double rate = *m.sustained_matmul_flops_per_s;
+    fmt::print("  of products for as long: {} of {:.1f} GFLOP/s",
+               Percent(m.flops / m.median_s / world_size / rate), rate * 1e-9);
+    if (m.sustained_matmul_conditions) {
+      fmt::print("; then {}", Describe(*m.sustained_matmul_conditions));
+    }
+    fmt::print("\n");
+  }
+  if (m.peak_device_bytes > 0) {
+    fmt::print("  memory of the GPU: {} in use at most, {} of the prediction\n",
+               FormatBytes(m.peak_device_bytes),
+               Percent(static_cast<double>(m.peak_device_bytes) /
+                       static_cast<double>(m.predicted_device_bytes)));
+  }
+}
+
 void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
@@ -61,6 +83,7 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
              fmt::format("{:.1f}", m.flops / m.median_s / world_size * 1e-9),
              Percent(ShareOfCeiling(m, world_size)), simulated, simulated_bubble, measured_bubble,
              FormatBytes(m.activation_bytes));
+  PrintGpu(m, world_size);
   std::fflush(stdout);
 }
 
@@ -68,6 +91,42 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
 int64_t ProgramBytes(const Job& job, int64_t process_bytes) {
   return RanksAreProcesses(job.comm) ? process_bytes * job.config.sizes.world_size()
                                      : process_bytes;
+}
+
+// `prefix` and the names of docs/metrics.md.
+void AddConditions(const std::string& prefix, const DeviceConditions& conditions,
+                   std::map<std::string, double>* counters) {
+  const auto add = [&](const std::string& name, const std::optional<double>& value) {
+    if (value) (*counters)[prefix + name] = *value;
+  };
+  add("num_condition_samples", static_cast<double>(conditions.num_samples));
+  add("median_sm_clock_mhz", conditions.median_sm_clock_mhz);
+  add("min_sm_clock_mhz", conditions.min_sm_clock_mhz);
+  add("median_memory_clock_mhz", conditions.median_memory_clock_mhz);
+  add("median_power_w", conditions.median_power_w);
+  add("max_power_w", conditions.max_power_w);
+  add("power_limit_w", conditions.power_limit_w);
+  add("max_temperature_c", conditions.max_temperature_c);
+  for (const auto& [reason, share] : conditions.clocks_event_shares) {
+    add("clocks_event_share_" + reason, share);
+  }
+}
+
+// Those of a GPU.
+void AddGpuCounters(const Measurement& m, int world_size, std::map<std::string, double>* counters) {
+  if (m.conditions) AddConditions("", *m.conditions, counters);
+  if (m.sustained_matmul_conditions) {
+    AddConditions("sustained_matmul_", *m.sustained_matmul_conditions, counters);
+  }
+  if (m.sustained_matmul_flops_per_s) {
+    const double rate = *m.sustained_matmul_flops_per_s;
+    (*counters)["sustained_matmul_flops_per_s_per_rank"] = rate;
+    (*counters)["share_of_sustained_matmul_rate"] = m.flops / m.median_s / world_size / rate;
+  }
+  if (m.peak_device_bytes > 0) {
+    (*counters)["predicted_device_bytes"] = static_cast<double>(m.predicted_device_bytes);
+    (*counters)["peak_device_bytes"] = static_cast<double>(m.peak_device_bytes);
+  }
 }
 
 // All that is not a string in the table or the name.
@@ -103,6 +162,7 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
     counters["empty_pass_ms"] = *m.empty_pass_s * 1e3;
     counters["empty_pass_share"] = *m.empty_pass_s / m.median_s;
   }
+  AddGpuCounters(m, world_size, &counters);
   return counters;
 }
 
@@ -185,6 +245,10 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"comm", joined([](B b) { return Name(b.job.comm); })},
       {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
       {"num_threads", joined([](B b) { return b.job.threads; })},
+      {"conditions", joined([&](B) {
+         const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+         return monitor == nullptr ? std::string("not sampled on cpu") : monitor->source();
+       })},
       {"attention",
        joined([&](B b) { return backend.kernels->AttentionName(b.plan.config.model.head_dim()); })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
@@ -211,12 +275,19 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20));
   };
+  const std::string what = job.device == DeviceKind::kCpu ? "predicted peak" : "allocated";
   fmt::print("memory of {} {} on {} rank(s) in MiB: ", Label(benchmark),
              PassName(benchmark.plan.config.pass), job.config.sizes.world_size());
   if (program > 0) fmt::print("program and libraries {} + ", mib(program));
-  fmt::print("weights {} + gradients {} + activations {} + workspaces {} = predicted peak {}\n",
+  fmt::print("weights {} + gradients {} + activations {} + workspaces {} = {} {}\n",
              mib(memory.weights), mib(memory.gradients), mib(memory.activations),
-             mib(memory.workspaces), mib(program + memory.total()));
+             mib(memory.workspaces), what, mib(program + memory.total()));
+  if (job.device == DeviceKind::kCpu) return;
+  const DeviceMemoryPrediction gpu = PredictDeviceMemory(job, benchmark.plan);
+  fmt::print(
+      "memory of a GPU in MiB: context and kernels {} (measured) + the larger of its rank's {} and "
+      "of the matrix-product ceiling's {} = predicted peak {}\n",
+      mib(gpu.runtime), mib(gpu.executor), mib(gpu.ceiling), mib(gpu.peak()));
 }
 
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,

@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
+#include "core/device/device_monitor.h"
 
 namespace sluice {
 
@@ -27,6 +28,8 @@ Buffer::~Buffer() {
   device_->FreeBytes(data_, size_bytes_);
   device_->allocated_bytes_ -= size_bytes_;
 }
+
+std::unique_ptr<DeviceMonitor> Device::MakeMonitor() const { return nullptr; }
 
 Buffer Device::Allocate(int64_t size_bytes, std::string_view what) {
   SLUICE_CHECK_GE(size_bytes, 0);

@@ -25,6 +25,7 @@ enum class DeviceKind : uint8_t { kCpu, kCuda };
 std::string_view Name(DeviceKind kind);
 
 class Device;
+class DeviceMonitor;
 
 // Owns a piece of one device's memory, aligned to 256 bytes; freed with it.  The device must
 // outlive it.
@@ -101,6 +102,14 @@ class Device {
 
   // Bytes that Allocate could still give, as far as the system tells.
   virtual int64_t available_bytes() const = 0;
+
+  // Bytes of its memory that the process holds besides what Allocate gave, as far as the system
+  // tells: on CUDA the driver's context and the code of kernels, which grows as kernels first run.
+  // 0 on the CPU, where a process is more than what its devices hold.
+  virtual int64_t runtime_bytes() const { return 0; }
+
+  // Of clocks and power while work runs; null on the CPU.
+  virtual std::unique_ptr<DeviceMonitor> MakeMonitor() const;
 
   // Memory for `what`, uninitialised.  Throws Error naming `what`, the bytes wanted and the bytes
   // there are.

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Times Sluice and PyTorch on one GPU in one run, and prints one table with their ratios.
+"""Times Sluice and PyTorch on one GPU in one run, and writes one table with their ratios.
 
-    tools/bundle/bundle --out=/tmp/sluice //bench:single
-    tools/peers/compare_single_gpu.py --bundle=/tmp/sluice --out=single_gpu.json
+    tools/bundle/bundle --out=/tmp/sluice //bench:single //bench/kernels:causal_attention
+    tools/peers/compare_single_gpu.py --bundle=/tmp/sluice --out=single_gpu.json --markdown=single_gpu.md
 
-Sluice's times are those of //bench:single, PyTorch's those of pytorch_stack.py (eager, CUDA graph, torch.compile), each
-in a process of its own, one after the other.  Every program has its own time limit, and all together --budget_s: what
-does not fit is left out and listed with the reason.  The device memory in use is asked of nvidia-smi while Sluice runs.
-Exits 2 with one message on bad flags; 1 where a run of Sluice failed.
+Forward and step of five models in bf16, PyTorch eager, as a CUDA graph and by torch.compile; gpt3-1b in float32; steps
+with float32 gradients (PyTorch's have the type of the weights, and so have Sluice's elsewhere); forward behind a cached
+prefix; attention alone, beside PyTorch's flash and cuDNN's; of each the device memory predicted and used, and clocks,
+power and what held the clocks down.
+
+PyTorch stays loaded in one process (pytorch_stack.py --serve). For each row its modes are made and timed, then Sluice's
+program runs, then PyTorch is timed again: so both see the same clocks. All together take at most --budget_s: what does
+not fit is left out and listed with the reason. Exits 2 with one message on bad flags; 1 where a run of Sluice failed.
 """
 
 import argparse
@@ -15,32 +19,29 @@ import datetime
 import json
 import os
 import pathlib
+import queue
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
+import gpu_conditions
+import single_gpu_table
+
 HERE = pathlib.Path(__file__).absolute().parent
 PASSES = ["forward", "step"]
 MODELS = ["test", "gpt2-1hm", "gpt2-1b", "gpt3-1b", "gpt3-13b-single-device"]
-# The order in which torch.compile is tried: it may take minutes for each.
-COMPILE_MODELS = ["gpt3-13b-single-device", "gpt2-1hm", "test", "gpt3-1b", "gpt2-1b"]
-# Forward behind a cached prefix: [model, flags].
-PREFIX_RUNS = [
-    ["gpt2-1hm", ["--seq_len=128"]],
-    ["gpt2-1hm", ["--seq_len=128", "--prefix_len=1024"]],
-    ["gpt3-1b", ["--seq_len=512", "--prefix_len=1024"]],
-    ["gpt3-6b", ["--num_layers=24", "--seq_len=1024", "--prefix_len=8192"]],
-]
-# How many times faster than the best of PyTorch, forward and step, bf16.
-TARGETS = {
-    "test": (3, 3),
-    "gpt2-1hm": (1.5, 1.6),
-    "gpt2-1b": (1.3, 1.4),
-    "gpt3-1b": (1.2, 1.3),
-    "gpt3-13b-single-device": (1.06, 1.06),
-}
+PREFIX_ROWS = [("gpt2-1hm", {"seq_len": 128}), ("gpt2-1hm", {"seq_len": 128, "prefix_len": 1024}),
+               ("gpt3-1b", {"seq_len": 512, "prefix_len": 1024}),
+               ("gpt3-6b", {"num_layers": 8, "seq_len": 1024, "prefix_len": 8192})]
+# (model, slice_lens, prefix_len): 16 heads of 128 and of 64.
+ATTENTION = [("gpt3-1b", [2048, 8192, 16384], 0), ("gpt3-1b", [2048], 14336), ("gpt2-3hm", [8192, 16384], 0)]
+ATTENTION_SHAPES = "128x2048,128x8192,128x16384,64x8192,64x16384"
+ENOUGH_S = 0.3  # of timed passes, where they are short
+LEAST_PASSES, MOST_PASSES = 20, 300
 
 
 def fail(message):
@@ -52,153 +53,277 @@ def parse_flags(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", required=True, type=pathlib.Path, help="a folder made by tools/bundle")
     parser.add_argument("--out", required=True, help="file to write all results to, as JSON")
-    parser.add_argument("--budget_s", type=float, default=1800, help="seconds for all programs together")
-    parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program")
-    parser.add_argument("--n_steps", type=int, default=20, help="timed passes of each program")
+    parser.add_argument("--markdown", help="file to write the tables to")
+    parser.add_argument("--budget_s", type=float, default=1200, help="seconds for everything together")
+    parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program, or one mode to be made")
+    parser.add_argument("--modes", default="eager,graph,compile", help="of PyTorch; also autotune, minutes a row")
+    parser.add_argument("--models", default=",".join(MODELS), help="of the main rows")
     flags = parser.parse_args(argv)
     if not (flags.bundle / "run").is_file():
         fail(f"bundle '{flags.bundle}' holds no program 'run'")
+    flags.modes = flags.modes.split(",")
+    flags.models = flags.models.split(",")
+    for name in flags.modes:
+        if name not in single_gpu_table.MODES:
+            fail(f"mode '{name}' is not one of {', '.join(single_gpu_table.MODES)}")
+    for name in flags.models:
+        if name not in MODELS:
+            fail(f"model '{name}' is not one of {', '.join(MODELS)}")
     return flags
 
 
-def smi(query):
-    command = ["nvidia-smi", "--id=0", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+def rows_of(flags):
+    """All rows, the most wanted first. `sizes` are those in place of the model's own."""
+    def row(group, model, dtype, which_pass, grad_dtype, modes, sizes=None):
+        return {"group": group, "model": model, "dtype": dtype, "pass": which_pass, "grad_dtype": grad_dtype,
+                "modes": modes, "sizes": sizes or {},
+                "flags": [f"--{key}={value}" for key, value in (sizes or {}).items()]}
+
+    rows = [row("main", model, "bf16", which_pass, "bf16", flags.modes) for model in flags.models
+            for which_pass in PASSES]
+    rows += [row("f32", "gpt3-1b", "f32", which_pass, "f32", flags.modes) for which_pass in PASSES]
+    rows += [row("prefix", model, "bf16", "forward", "bf16", ["eager", "graph"], sizes) for model, sizes in PREFIX_ROWS]
+    for model in flags.models:
+        rows.append(row("grad_dtype", model, "bf16", "step", "f32", []))
+        rows[-1]["flags"] = ["--grad_dtype=f32"]
+    return rows
 
 
-class MemoryWatch:
-    """The most device memory in use while it is open, in MiB, asked for a few times a second."""
+class OutOfTime(Exception):
+    pass
 
-    def __enter__(self):
-        self.before_mib = self.peak_mib = int(smi("memory.used"))
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.watch)
-        self.thread.start()
-        return self
 
-    def watch(self):
-        while not self.stop.wait(0.3):
-            self.peak_mib = max(self.peak_mib, int(smi("memory.used")))
+class PyTorch:
+    """The process that has PyTorch loaded; made anew after it had to be stopped."""
 
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
+    def __init__(self):
+        self.process = None
+        self.about = None
+
+    def start(self, limit_s):
+        command = [sys.executable, str(HERE / "pytorch_stack.py"), "--serve", "--device=cuda"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
+        self.answers = queue.Queue()
+        threading.Thread(target=self.read, args=(self.process.stdout, self.answers), daemon=True).start()
+        self.about = self.receive(limit_s)
+
+    @staticmethod
+    def read(stream, answers):
+        for line in stream:
+            answers.put(json.loads(line))
+        answers.put(None)
+
+    def receive(self, limit_s):
+        try:
+            answer = self.answers.get(timeout=limit_s)
+        except queue.Empty:
+            self.stop()
+            raise OutOfTime(f"stopped after {limit_s:.0f} s") from None
+        if answer is None:
+            self.stop()
+            raise RuntimeError("its process has ended; what it said is above")
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer["ok"]
+
+    def ask(self, request, limit_s):
+        if self.process is None:
+            self.start(limit_s)
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # receive says so
+        return self.receive(limit_s)
+
+    def stop(self):
+        if self.process is not None:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)  # with the compilers that it started
+            self.process.wait()
+            self.process = None
 
 
 class Comparison:
-    def __init__(self, flags):
-        self.flags = flags
+    def __init__(self, flags, sampler):
+        self.flags, self.sampler = flags, sampler
         self.deadline = time.monotonic() + flags.budget_s
+        self.pytorch = PyTorch()
         self.left_out = []
         self.failed = False
 
-    def run(self, command, limit_s):
-        """Runs the command and returns (what it wrote to its JSON file, or None; its output)."""
+    def limit_s(self):
+        """Seconds that the next program may take."""
         left_s = self.deadline - time.monotonic()
-        name = " ".join(command[1:])
-        if left_s < 10:
-            self.left_out.append(f"{name}: the {self.flags.budget_s:.0f} s of all programs were spent")
-            return None, ""
+        if left_s < 5:
+            raise OutOfTime(f"the {self.flags.budget_s:.0f} s of everything were spent")
+        return min(left_s, self.flags.run_limit_s)
+
+    def run(self, command):
+        """Runs the command, in which JSON stands for a file, and returns (what it wrote there, its process id)."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "out.json"
             command = [part.replace("JSON", str(path)) for part in command]
+            limit_s = self.limit_s()
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             try:
-                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                      timeout=min(limit_s, left_s), check=False)
-            except subprocess.TimeoutExpired as error:
-                self.left_out.append(f"{name}: stopped after {error.timeout:.0f} s")
-                return None, ""
-            if done.returncode != 0:
-                last = "; ".join(done.stdout.strip().splitlines()[-3:])
-                self.left_out.append(f"{name}: exit code {done.returncode}: {last}")
-                return None, done.stdout
-            return json.loads(path.read_text()), done.stdout
+                output, _ = process.communicate(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                raise OutOfTime(f"stopped after {limit_s:.0f} s") from None
+            print(output, flush=True)
+            if process.returncode != 0:
+                raise RuntimeError(f"exit code {process.returncode}: {'; '.join(output.strip().splitlines()[-3:])}")
+            return json.loads(path.read_text()), process.pid
 
-    def run_sluice(self, model, dtype, which_pass, extra):
-        command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={model}", f"--dtype={dtype}",
-                   f"--pass={which_pass}", f"--n_steps={self.flags.n_steps}", "--n_warmup_steps=3",
-                   "--json_out=JSON", *extra]
-        begin = time.monotonic()
-        with MemoryWatch() as memory:
-            found, output = self.run(command, self.flags.run_limit_s)
-        print(output, flush=True)
-        if found is None:
-            self.failed = True
+    def attempt(self, what, action):
+        """What action returns; None where it failed, which is then listed."""
+        try:
+            return action()
+        except (OutOfTime, RuntimeError) as error:
+            self.left_out.append(f"{what}: {error}")
+            print(f"left out: {self.left_out[-1]}", flush=True)
             return None
-        run = found["benchmarks"][0]
-        keys = ["median_ms", "min_ms", "max_ms", "flops_per_s_per_rank", "matmul_flops_per_s_per_rank",
-                "share_of_matmul_rate", "rank_bytes", "loss", "timed_allocations"]
-        predicted = [line for line in output.splitlines() if line.startswith("memory: ")]
-        return {"model": model, "dtype": dtype, "pass": which_pass, "flags": extra, **{key: run[key] for key in keys},
-                "prediction": predicted[0], "device_memory_before_mib": memory.before_mib,
-                "device_memory_peak_mib": memory.peak_mib, "process_s": round(time.monotonic() - begin, 1),
-                "context": found["context"]}
 
-    def run_pytorch(self, model, dtype, which_pass, modes):
-        command = [sys.executable, str(HERE / "pytorch_stack.py"), f"--model={model}", "--device=cuda",
-                   f"--dtype={dtype}", f"--pass={which_pass}", f"--modes={modes}",
-                   f"--iterations={self.flags.n_steps}", "--json=JSON"]
-        begin = time.monotonic()
-        found, output = self.run(command, self.flags.run_limit_s)
-        print(output, flush=True)
-        if found is None:
-            return []
-        return [{"model": model, "dtype": dtype, "pass": which_pass, "mode": result["mode"],
-                 **{f"{key}_ms": result[f"{key}_ns"] / 1e6 for key in ("median", "min", "max")},
-                 "pytorch": found["context"]["pytorch"], "process_s": round(time.monotonic() - begin, 1)}
-                for result in found["results"]]
+    def make_pytorch(self, row):
+        """{mode: what is known of it} of the modes that could be made."""
+        if not row["modes"]:
+            return {}
+        what = f"PyTorch {single_gpu_table.name_of(row)} {row['dtype']} {row['pass']}"
+        case = {"model": row["model"], "dtype": row["dtype"], "which_pass": row["pass"], **row["sizes"]}
+        made = {}
+        if self.attempt(what, lambda: self.pytorch.ask({"prepare": case}, self.limit_s())) is None:
+            return made
+        for mode in row["modes"]:
+            found = self.attempt(f"{what} {mode}", lambda: self.pytorch.ask({"mode": mode}, self.limit_s()))
+            if found is not None:
+                made[mode] = {**found, "times_ns": [], "windows": []}
+            if self.pytorch.process is None:  # it had to be stopped, and what it held is gone
+                return {}
+        return made
+
+    def num_passes(self, made):
+        """Enough for ENOUGH_S of the fastest mode."""
+        if not made:
+            return LEAST_PASSES
+        times_ns = [self.pytorch.ask({"time": mode, "iterations": 3}, self.limit_s())["min_ns"] for mode in made]
+        return max(LEAST_PASSES, min(MOST_PASSES, int(ENOUGH_S * 1e9 / min(times_ns))))
+
+    def time_pytorch(self, made, num_passes):
+        for mode, found in made.items():
+            timed = self.pytorch.ask({"time": mode, "iterations": num_passes}, self.limit_s())
+            found["times_ns"] += timed["times_ns"]
+            found["windows"].append((timed["begin_monotonic_s"], timed["end_monotonic_s"]))
+
+    def summary(self, found):
+        times_ms = [time_ns / 1e6 for time_ns in found["times_ns"]]
+        return {"median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "max_ms": max(times_ms),
+                "num_passes": len(times_ms), "setup_s": found["setup_s"],
+                "difference_from_eager": found["difference_from_eager"],
+                "conditions": self.sampler.conditions(*found["windows"])}
+
+    def run_sluice(self, row, num_passes):
+        command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={row['model']}",
+                   f"--dtype={row['dtype']}", f"--grad_dtype={row['grad_dtype']}", f"--pass={row['pass']}",
+                   f"--n_steps={num_passes}", "--n_warmup_steps=3", "--json_out=JSON",
+                   *(f"--{key}={value}" for key, value in row["sizes"].items())]
+        written, pid = self.run(command)
+        counters = {key: value for key, value in written["benchmarks"][0].items()
+                    if isinstance(value, float) and key not in ("real_time", "cpu_time")}
+        context = {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}
+        return {**counters, "num_passes": num_passes, "nvml_peak_mib": self.sampler.peak_process_mib(pid),
+                "command": " ".join(["run"] + command[1:]), "context": context}
+
+    def compare(self, row):
+        what = f"{single_gpu_table.name_of(row)} {row['dtype']} {row['pass']}"
+        made = self.make_pytorch(row)
+        num_passes = self.attempt(f"PyTorch {what}", lambda: self.num_passes(made)) or LEAST_PASSES
+        self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
+        sluice = self.attempt(f"Sluice {what}", lambda: self.run_sluice(row, num_passes))
+        self.failed = self.failed or sluice is None
+        self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
+        pytorch = {mode: self.summary(found) for mode, found in made.items() if found["times_ns"]}
+        return {**{key: row[key] for key in ("group", "model", "dtype", "pass", "grad_dtype", "flags")},
+                "sluice": sluice, "pytorch": pytorch}
+
+    def pytorch_attention(self):
+        """{(head_dim, seq_len, pass): {implementation: ms}}."""
+        written, _ = self.run([sys.executable, str(HERE / "pytorch_attention.py"), f"--shapes={ATTENTION_SHAPES}",
+                               "--json=JSON"])
+        found = {}
+        for result in written["results"]:
+            for which_pass in ("forward", "backward"):
+                key = (result["head_dim"], result["seq_len"], which_pass)
+                found.setdefault(key, {})[result["implementation"]] = result[f"{which_pass}_ms"]
+        return found
+
+    def sluice_attention(self, model, slice_lens, prefix_len):
+        command = [str(self.flags.bundle / "run"), "causal_attention", "--device=cuda", "--dtype=bf16",
+                   f"--model={model}", f"--slice_lens={','.join(map(str, slice_lens))}", f"--prefix_lens={prefix_len}",
+                   "--json_out=JSON"]
+        rows = {}
+        for run in self.run(command)[0]["benchmarks"]:
+            parts = dict(part.split(":", 1) for part in run["name"].split("/") if ":" in part)
+            rows[run["name"]] = {
+                "head_dim": int(parts["head_dim"]), "prefix_len": int(parts["prefix_len"]),
+                "slice_len": int(parts["slice_len"]), "pass": parts["kernel"].rsplit("_", 1)[-1],
+                "implementation": parts.get("implementation", "default"),
+                **{key: run[key] for key in ("median_ms", "min_ms", "max_ms", "flops_per_s")}}
+        return list(rows.values())
+
+    def attention(self):
+        beside = self.attempt("PyTorch attention", self.pytorch_attention) or {}
+        rows = []
+        for model, slice_lens, prefix_len in ATTENTION:
+            found = self.attempt(f"Sluice attention {model} {slice_lens} behind {prefix_len}",
+                                 lambda: self.sluice_attention(model, slice_lens, prefix_len))
+            self.failed = self.failed or found is None
+            for row in found or []:
+                key = (row["head_dim"], row["slice_len"], row["pass"])
+                rows.append({**row, "pytorch": beside.get(key, {}) if row["prefix_len"] == 0 else {}})
+        return rows
 
 
-def print_table(sluice, pytorch):
-    modes = ["eager", "graph", "compile"]
-    print("| model | dtype | pass | Sluice ms | " + " | ".join(modes) + " | ratio | target | of the matmul ceiling |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for run in sluice:
-        if run["flags"]:
-            continue
-        key = (run["model"], run["dtype"], run["pass"])
-        of = {p["mode"]: p["median_ms"] for p in pytorch if (p["model"], p["dtype"], p["pass"]) == key}
-        best = min(of.values(), default=None)
-        target = TARGETS[run["model"]][PASSES.index(run["pass"])] if run["dtype"] == "bf16" else None
-        cells = [*key, f"{run['median_ms']:.3f}", *(f"{of[mode]:.3f}" if mode in of else "" for mode in modes),
-                 f"{best / run['median_ms']:.2f}" if best else "", str(target or ""),
-                 f"{100 * run['share_of_matmul_rate']:.1f} %"]
-        print("| " + " | ".join(cells) + " |")
+def write(path, text):
+    with open(path + ".partial", "w") as out:
+        out.write(text)
+    os.replace(path + ".partial", path)
 
 
 def main(argv):
     flags = parse_flags(argv)
-    comparison = Comparison(flags)
-    result = {"date": datetime.date.today().isoformat(), "device": smi("name"), "driver": smi("driver_version"),
-              "command": " ".join(sys.argv), "sluice": [], "pytorch": [], "left_out": comparison.left_out}
+    with gpu_conditions.GpuSampler() as sampler:
+        if sampler.nvml is None:
+            fail(f"there is no GPU to time: {sampler.source}")
+        comparison = Comparison(flags, sampler)
+        result = {"date": datetime.date.today().isoformat(), "device": sampler.nvml.text("nvmlDeviceGetName"),
+                  "driver": sampler.nvml.driver(), "pytorch": None, "commit": None, "command": " ".join(sys.argv),
+                  "rows": [], "attention": [], "left_out": comparison.left_out}
 
-    def save():
-        with open(flags.out + ".partial", "w") as out:
-            json.dump(result, out, indent=1)
-            out.write("\n")
-        os.replace(flags.out + ".partial", flags.out)
+        def save():
+            result["pytorch"] = (comparison.pytorch.about or {}).get("pytorch")
+            for row in result["rows"]:
+                if row["sluice"] is not None:
+                    context = row["sluice"]["context"]
+                    result["commit"] = context["commit"] + (" with local changes" if context["dirty"] == "true" else "")
+            write(flags.out, json.dumps(result, indent=1) + "\n")
+            if flags.markdown:
+                write(flags.markdown, single_gpu_table.render(result))
 
-    def time_sluice(*arguments):
-        found = comparison.run_sluice(*arguments)
-        result["sluice"] += [found] if found else []
-        save()
-
-    for model in MODELS:
-        for which_pass in PASSES:
-            time_sluice(model, "bf16", which_pass, [])
-            result["pytorch"] += comparison.run_pytorch(model, "bf16", which_pass, "eager,graph")
-    for which_pass in PASSES:
-        time_sluice("gpt3-1b", "f32", which_pass, [])
-    for model, extra in PREFIX_RUNS:
-        time_sluice(model, "bf16", "forward", extra)
-    for model in COMPILE_MODELS:
-        for which_pass in PASSES:
-            result["pytorch"] += comparison.run_pytorch(model, "bf16", which_pass, "compile")
+        rows = rows_of(flags)
+        num_main = len([row for row in rows if row["group"] in ("main", "f32")])
+        for row in rows[:num_main]:
+            result["rows"].append(comparison.compare(row))
             save()
-    save()
-    print_table(result["sluice"], result["pytorch"])
-    for what in comparison.left_out:
-        print(f"left out: {what}")
+        result["attention"] = comparison.attention()
+        for row in rows[num_main:]:
+            result["rows"].append(comparison.compare(row))
+            save()
+        comparison.pytorch.stop()
+        save()
+    print(single_gpu_table.render(result))
     return 1 if comparison.failed else 0
 
 

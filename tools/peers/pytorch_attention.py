@@ -9,6 +9,8 @@ for each visible (query, key) of each head forward, 10 head_dim backward. Exits 
 """
 
 import argparse
+import json
+import os
 import statistics
 import sys
 
@@ -22,20 +24,22 @@ def parse_flags(argv):
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
     parser.add_argument("--num_heads", type=int, default=16)
     parser.add_argument("--shapes", default="64x8192,128x2048,128x8192,128x16384")
+    parser.add_argument("--json", help="file to write the results to")
     return parser.parse_args(argv)
 
 
 def median_ms(torch, run):
-    times = []
-    for repetition in range(WARMUPS + REPETITIONS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
+    """Calls are enqueued without waiting, so that none waits for its launch from Python."""
+    for _ in range(WARMUPS):
         run()
-        end.record()
-        end.synchronize()
-        if repetition >= WARMUPS:
-            times.append(begin.elapsed_time(end))
-    return statistics.median(times)
+    torch.cuda.synchronize()
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(REPETITIONS + 1)]
+    events[0].record()
+    for event in events[1:]:
+        run()
+        event.record()
+    torch.cuda.synchronize()
+    return statistics.median(begin.elapsed_time(end) for begin, end in zip(events, events[1:]))
 
 
 def time_shape(torch, backend, flags, head_dim, seq_len):
@@ -70,14 +74,22 @@ def main(argv):
     backends = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
     if flags.dtype == "f32":
         backends = {"efficient": SDPBackend.EFFICIENT_ATTENTION}
+    results = []
     for shape in flags.shapes.split(","):
         head_dim, seq_len = map(int, shape.split("x"))
         operations = 4 * flags.num_heads * head_dim * seq_len * (seq_len + 1) / 2
         for name, backend in backends.items():
             forward, backward = time_shape(torch, backend, flags, head_dim, seq_len)
+            results.append({"implementation": name, "dtype": flags.dtype, "head_dim": head_dim, "seq_len": seq_len,
+                            "num_heads": flags.num_heads, "forward_ms": forward, "backward_ms": backward})
             print(f"{name:9} {flags.dtype:5} {head_dim:4} {flags.num_heads:4} {seq_len:6}  "
                   f"{forward:9.4f} {operations / forward * 1e-9:7.1f}  "
                   f"{backward:9.4f} {2.5 * operations / backward * 1e-9:7.1f}", flush=True)
+    if flags.json:
+        with open(flags.json + ".partial", "w") as out:
+            json.dump({"results": results}, out, indent=1)
+            out.write("\n")
+        os.replace(flags.json + ".partial", flags.json)
     return 0
 
 

@@ -2,18 +2,26 @@
 """Times PyTorch on the same stack of layers as Sluice, so that the two can stand beside each other in one run.
 
     tools/peers/pytorch_stack.py --model=test --device=cpu --threads=2 --dtype=f32 --pass=step
-    tools/peers/pytorch_stack.py --model=gpt3-1b --device=cuda --dtype=bf16 --pass=forward --json=pytorch.json
+    tools/peers/pytorch_stack.py --model=gpt3-1b,test --device=cuda --dtype=bf16 --pass=forward,step --json=out.json
 
 The model is the one of docs/model.md: pre-norm decoder layers, heads interleaved as in_proj writes them, causal
 attention, ReLU, loss mean(z). `step` is forward and backward down to the input; gradients start absent in each step, so
-that PyTorch writes them instead of adding to old ones. Each way to run PyTorch is a row: `eager`; on cuda also `graph`
-(the eager calls captured once in a CUDA graph and replayed) and `compile` (torch.compile, max-autotune-no-cudagraphs,
-captured in a CUDA graph too). Times are of one pass: from events on cuda, from a monotonic clock on cpu.
+that PyTorch writes them instead of adding to old ones, and have the type of what they are gradients of. Each way to run
+PyTorch is a row: `eager`; on cuda also `graph` (the eager calls captured once in a CUDA graph and replayed), `compile`
+(torch.compile of each layer, whose code all layers share, captured in a CUDA graph too) and `autotune` (the same in mode
+max-autotune-no-cudagraphs; minutes, and so only by name). What the captured and compiled ones compute is held against
+eager. Behind a prefix (`--prefix_len`) keys and values are put into a cache, and attention is PyTorch's with a
+lower-right causal bias. Times are of one pass: from events on cuda, from a monotonic clock on cpu.
+
+With --serve it times what it is asked on its standard input, a line of JSON for each request and answer:
+compare_single_gpu.py uses that to have both sides take turns while PyTorch is loaded once.
 
 Works with PyTorch 1.13 and newer. Exits 2 with one message on bad flags or a missing device.
 """
 
 import argparse
+import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -25,13 +33,37 @@ import time
 
 MODEL_TABLE = pathlib.Path(__file__).absolute().parents[2] / "core/model/model_config.cc"
 DTYPES = {"cpu": ["f32", "f64", "bf16"], "cuda": ["f32", "tf32", "bf16", "fp16"]}
-MODES = {"cpu": ["eager"], "cuda": ["eager", "graph", "compile"]}
+MODES = {"cpu": ["eager"], "cuda": ["eager", "graph", "compile", "autotune"]}
+DEFAULT_MODES = {"cpu": "eager", "cuda": "eager,graph,compile"}
+PASSES = ["forward", "step"]
+COMPILE_MODES = {"compile": None, "autotune": "max-autotune-no-cudagraphs"}
 FP16_LOSS_SCALE = 128.0
+# Two orders of the same operations differ by a few roundings relative to the whole tensor; a wrong one by its size.
+ALLOWED_DIFFERENCE = {"f32": 1e-4, "f64": 1e-12, "tf32": 2e-2, "bf16": 6e-2, "fp16": 1e-2}
+
+
+class Refused(Exception):
+    """Bad input: the message says what, and what is allowed."""
 
 
 def fail(message):
     print(f"pytorch_stack: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is timed: one pass of one model."""
+
+    model: str
+    num_layers: int
+    hidden_size: int
+    seq_len: int
+    num_heads: int
+    batch_size: int
+    prefix_len: int
+    dtype: str
+    which_pass: str
 
 
 def named_models():
@@ -40,76 +72,101 @@ def named_models():
     return {name: tuple(map(int, numbers)) for name, *numbers in rows}
 
 
+def check_choice(what, value, allowed, where=""):
+    if value not in allowed:
+        raise Refused(f"{what} '{value}' is not one of {', '.join(allowed)}{where}")
+
+
+def make_case(device, model, dtype, which_pass, **sizes):
+    """The case of a named model; `sizes` in place of the model's own: num_layers, seq_len, batch_size, prefix_len."""
+    models = named_models()
+    if model not in models:
+        raise Refused(f"model '{model}' is not known; known: {', '.join(models)}")
+    check_choice("dtype", dtype, DTYPES[device], f" (device {device})")
+    check_choice("pass", which_pass, PASSES)
+    own = dict(zip(("num_layers", "hidden_size", "seq_len", "num_heads"), models[model]))
+    given = {name: value for name, value in sizes.items() if value is not None}
+    for name, value in given.items():
+        least = 0 if name == "prefix_len" else 1
+        if value < least:
+            raise Refused(f"{name} {value} is not allowed: it must be {least} or more")
+    case = Case(**{"model": model, "dtype": dtype, "which_pass": which_pass, "batch_size": 1, "prefix_len": 0,
+                   **own, **given})
+    if case.prefix_len > 0 and which_pass != "forward":
+        raise Refused(f"prefix_len {case.prefix_len} is for pass forward alone")
+    return case
+
+
 def parse_flags(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="test")
+    parser.add_argument("--model", default="test", help="comma-separated")
+    parser.add_argument("--pass", dest="which_pass", default="forward", help="forward, step; comma-separated")
     parser.add_argument("--num_layers", type=int, help="instead of the model's own")
+    parser.add_argument("--seq_len", type=int, help="instead of the model's own")
+    parser.add_argument("--prefix_len", type=int, help="cached positions before the sequence, forward only")
     parser.add_argument("--batch_size", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", default="f32", help="f32, f64, bf16 on cpu; f32, tf32, bf16, fp16 on cuda")
-    parser.add_argument("--pass", dest="which_pass", choices=["forward", "step"], default="forward")
-    parser.add_argument("--modes", help="comma-separated; default: all that the device has")
+    parser.add_argument("--modes", help="comma-separated; default on cuda: " + DEFAULT_MODES["cuda"])
     parser.add_argument("--attention", choices=["default", "flash", "cudnn"], default="default",
                         help="which of PyTorch's attention implementations (cuda only)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the cpu")
     parser.add_argument("--warmup", type=int, default=3, help="passes before timing")
     parser.add_argument("--iterations", type=int, default=20, help="passes timed")
+    parser.add_argument("--budget_s", type=float, help="leave out what has not begun after these seconds")
     parser.add_argument("--json", help="file to write the results to")
+    parser.add_argument("--serve", action="store_true", help="time what standard input asks for")
     flags = parser.parse_args(argv)
-
-    models = named_models()
-    if flags.model not in models:
-        fail(f"model '{flags.model}' is not known; known: {', '.join(models)}")
-    if flags.dtype not in DTYPES[flags.device]:
-        fail(f"dtype '{flags.dtype}' is not one of {', '.join(DTYPES[flags.device])} (device {flags.device})")
-    flags.modes = flags.modes.split(",") if flags.modes else MODES[flags.device]
+    flags.modes = (flags.modes or DEFAULT_MODES[flags.device]).split(",")
     for mode in flags.modes:
-        if mode not in MODES[flags.device]:
-            fail(f"mode '{mode}' is not one of {', '.join(MODES[flags.device])} (device {flags.device})")
-    for name in ["batch_size", "threads", "warmup", "iterations"]:
+        check_choice("mode", mode, MODES[flags.device], f" (device {flags.device})")
+    for name in ["threads", "warmup", "iterations"]:
         if getattr(flags, name) < 1:
-            fail(f"{name} {getattr(flags, name)} is not allowed: it must be 1 or more")
+            raise Refused(f"{name} {getattr(flags, name)} is not allowed: it must be 1 or more")
     if flags.device == "cpu" and flags.attention != "default":
-        fail(f"attention '{flags.attention}' needs device cuda")
-    num_layers, flags.hidden_size, flags.seq_len, flags.num_heads = models[flags.model]
-    if flags.num_layers is None:
-        flags.num_layers = num_layers
-    if flags.num_layers < 1:
-        fail(f"num_layers {flags.num_layers} is not allowed: it must be 1 or more")
+        raise Refused(f"attention '{flags.attention}' needs device cuda")
+    sizes = {name: getattr(flags, name) for name in ("num_layers", "seq_len", "batch_size", "prefix_len")}
+    flags.cases = [make_case(flags.device, model, flags.dtype, which_pass, **sizes)
+                   for model in flags.model.split(",") for which_pass in flags.which_pass.split(",")]
     return flags
 
 
-def import_torch(flags):
+def import_torch(device, threads):
     for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]:  # read when the libraries load
-        os.environ[name] = str(flags.threads)
+        os.environ[name] = str(threads)
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(threads))
     try:
         import torch
     except ImportError as error:
-        fail(f"this Python ({sys.executable}) has no torch: {error}")
-    if flags.device == "cuda" and not torch.cuda.is_available():
-        fail(f"PyTorch {torch.__version__} finds no CUDA device")
-    if flags.device == "cpu":
-        torch.set_num_threads(flags.threads)
-    if flags.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = flags.dtype == "tf32"
-        torch.backends.cudnn.allow_tf32 = flags.dtype == "tf32"
+        raise Refused(f"this Python ({sys.executable}) has no torch: {error}") from error
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Refused(f"PyTorch {torch.__version__} finds no CUDA device")
+    if device == "cpu":
+        torch.set_num_threads(threads)
     return torch
 
 
-def make_stack(torch, flags):
+def make_attention(torch, case):
+    """A function of q [B, N, T, D], k and v [B, N, P + T, D] to [B, N, T, D]: query i sees the first P + i + 1 keys."""
     functional = torch.nn.functional
-    hidden_size, num_heads = flags.hidden_size, flags.num_heads
-    head_dim = hidden_size // num_heads
-    has_fused_attention = hasattr(functional, "scaled_dot_product_attention")
+    if not hasattr(functional, "scaled_dot_product_attention"):
+        def attend(q, k, v):
+            mask = torch.full((q.shape[2], k.shape[2]), float("-inf"), dtype=q.dtype, device=q.device)
+            scores = torch.matmul(q * q.shape[3]**-0.5, k.transpose(2, 3)) + mask.triu(1 + case.prefix_len)
+            return torch.matmul(torch.softmax(scores, dim=-1), v)
+        return attend
+    if case.prefix_len == 0:
+        return lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    from torch.nn.attention.bias import causal_lower_right
+    bias = causal_lower_right(case.seq_len, case.prefix_len + case.seq_len)
+    return lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
-    def attend(q, k, v):
-        """q, k, v, result [B, N, T, D]."""
-        if has_fused_attention:
-            return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        seq_len = q.shape[2]
-        mask = torch.full((seq_len, seq_len), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
-        scores = torch.matmul(q * head_dim**-0.5, k.transpose(2, 3)) + mask
-        return torch.matmul(torch.softmax(scores, dim=-1), v)
+
+def make_stack(torch, case, device):
+    """The layers and their input."""
+    hidden_size, num_heads, prefix_len = case.hidden_size, case.num_heads, case.prefix_len
+    head_dim = hidden_size // num_heads
+    attend = make_attention(torch, case)
 
     class Layer(torch.nn.Module):
         def __init__(self):
@@ -120,33 +177,42 @@ def make_stack(torch, flags):
             self.fc_ln = torch.nn.LayerNorm(hidden_size)
             self.fc1 = torch.nn.Linear(hidden_size, 4 * hidden_size)
             self.fc2 = torch.nn.Linear(4 * hidden_size, hidden_size)
+            if prefix_len > 0:
+                rows = prefix_len + case.seq_len
+                for name in ("key_cache", "value_cache"):
+                    self.register_buffer(name, torch.randn(case.batch_size, num_heads, rows, head_dim))
 
         def forward(self, x):
             seq_len, batch_size, _ = x.shape
             qkv = self.in_proj(self.attn_ln(x)).view(seq_len, batch_size, num_heads, 3, head_dim)
             q, k, v = qkv.permute(3, 1, 2, 0, 4).unbind(0)
+            if prefix_len > 0:
+                self.key_cache[:, :, prefix_len:].copy_(k)
+                self.value_cache[:, :, prefix_len:].copy_(v)
+                k, v = self.key_cache, self.value_cache
             attended = attend(q, k, v).permute(2, 0, 1, 3).reshape(seq_len, batch_size, hidden_size)
             y = x + self.out_proj(attended)
-            return y + self.fc2(functional.relu(self.fc1(self.fc_ln(y))))
+            return y + self.fc2(torch.nn.functional.relu(self.fc1(self.fc_ln(y))))
 
     dtype = {"f32": torch.float32, "tf32": torch.float32, "f64": torch.float64, "bf16": torch.bfloat16,
-             "fp16": torch.float16}[flags.dtype]
+             "fp16": torch.float16}[case.dtype]
     torch.manual_seed(0)
-    stack = torch.nn.Sequential(*(Layer() for _ in range(flags.num_layers))).to(flags.device, dtype)
-    x = torch.randn(flags.seq_len, flags.batch_size, hidden_size, device=flags.device, dtype=dtype)
+    with torch.device(device) if device == "cuda" else contextlib.nullcontext():
+        stack = torch.nn.Sequential(*(Layer() for _ in range(case.num_layers))).to(device, dtype)
+    x = torch.randn(case.seq_len, case.batch_size, hidden_size, device=device, dtype=dtype)
     return stack, x
 
 
-def make_pass(torch, flags, stack, parameters, x):
+def make_pass(torch, case, stack, parameters, x):
     """A function that runs one forward, or one forward and backward, and returns z or the loss."""
-    if flags.which_pass == "forward":
+    if case.which_pass == "forward":
         def forward():
             with torch.no_grad():
                 return stack(x)
         return forward
 
     x.requires_grad_(True)
-    loss_scale = FP16_LOSS_SCALE if flags.dtype == "fp16" else 1.0
+    loss_scale = FP16_LOSS_SCALE if case.dtype == "fp16" else 1.0
 
     def step():
         for parameter in parameters:
@@ -196,39 +262,73 @@ def time_cuda(torch, run, iterations):
     return [int(begin.elapsed_time(end) * 1e6) for begin, end in zip(events, events[1:])]
 
 
-def attention_context(torch, flags):
-    if flags.attention == "default":
-        import contextlib
+def attention_context(torch, attention):
+    if attention == "default":
         return contextlib.nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    return sdpa_kernel({"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}[flags.attention])
+    return sdpa_kernel({"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}[attention])
 
 
-def measure(torch, flags, mode):
-    stack, x = make_stack(torch, flags)
-    parameters = list(stack.parameters())
-    if mode == "compile":
-        stack = torch.compile(stack, mode="max-autotune-no-cudagraphs")
-    run = make_pass(torch, flags, stack, parameters, x)
-    for _ in range(flags.warmup):
-        run()
-    if mode in ("graph", "compile"):
-        run = capture(torch, run)
-        for _ in range(flags.warmup):
-            run()
-    if flags.device == "cuda":
-        times_ns = time_cuda(torch, run, flags.iterations)
-    else:
-        times_ns = time_cpu(run, flags.iterations)
-    if not torch.isfinite(run().float()).all():
-        fail(f"mode {mode}: the result is not finite, so its time means nothing")
-    return {
-        "mode": mode,
-        "median_ns": int(statistics.median(times_ns)),
-        "min_ns": min(times_ns),
-        "max_ns": max(times_ns),
-        "times_ns": times_ns,
-    }
+class Timing:
+    """One case, ready to be timed in any of its modes."""
+
+    def __init__(self, torch, case, options):
+        self.torch, self.case, self.options = torch, case, options
+        if options.device == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = case.dtype == "tf32"
+            torch.backends.cudnn.allow_tf32 = case.dtype == "tf32"
+        self.stack, self.x = make_stack(torch, case, options.device)
+        self.parameters = list(self.stack.parameters())
+        self.runs = {}
+        self.eager = make_pass(torch, case, self.stack, self.parameters, self.x)
+        self.expected = self.results_of(self.eager)
+
+    def results_of(self, run):
+        """What a pass computes: z, or the loss, the input's gradient and the first layer's gradients."""
+        for _ in range(self.options.warmup):
+            result = run()
+        kept = [result]
+        if self.case.which_pass == "step":
+            kept += [self.x.grad] + [parameter.grad for parameter in self.stack[0].parameters()]
+        kept = [tensor.detach().double().clone() for tensor in kept]
+        if not all(self.torch.isfinite(tensor).all() for tensor in kept):
+            raise Refused(f"{self.case.model} {self.case.which_pass}: a result is not finite, so its time means nothing")
+        return kept
+
+    def difference(self, results):
+        """The largest relative L2 difference from eager, over the tensors; the loss is too near to 0 to be one."""
+        pairs = [pair for pair in zip(results, self.expected) if pair[0].numel() > 1]
+        return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
+    def prepare(self, mode):
+        """Makes, checks and warms up one mode; returns what is known of it before it is timed."""
+        begin_s = time.monotonic()
+        run = self.eager
+        if mode in COMPILE_MODES:
+            self.torch._dynamo.reset()
+            layers = [self.torch.compile(layer, mode=COMPILE_MODES[mode], dynamic=False) for layer in self.stack]
+            compiled = self.torch.nn.Sequential(*layers)
+            run = make_pass(self.torch, self.case, compiled, self.parameters, self.x)
+            for _ in range(self.options.warmup):
+                run()
+        if mode != "eager":
+            run = capture(self.torch, run)
+        difference = self.difference(self.results_of(run))
+        if not difference <= ALLOWED_DIFFERENCE[self.case.dtype]:
+            raise Refused(f"{self.case.model} {self.case.which_pass}: mode {mode} differs from eager by {difference:.2e} "
+                          f"of its norm, and {ALLOWED_DIFFERENCE[self.case.dtype]:.0e} is allowed")
+        self.runs[mode] = run
+        return {"difference_from_eager": difference, "setup_s": round(time.monotonic() - begin_s, 2)}
+
+    def time(self, mode, iterations):
+        begin_s = time.monotonic()
+        if self.options.device == "cuda":
+            times_ns = time_cuda(self.torch, self.runs[mode], iterations)
+        else:
+            times_ns = time_cpu(self.runs[mode], iterations)
+        return {"mode": mode, "median_ns": int(statistics.median(times_ns)), "min_ns": min(times_ns),
+                "max_ns": max(times_ns), "times_ns": times_ns,
+                "begin_monotonic_s": begin_s, "end_monotonic_s": time.monotonic()}
 
 
 def context(torch, flags):
@@ -243,34 +343,77 @@ def context(torch, flags):
         "device": flags.device,
         "device_description": device,
         "threads": flags.threads if flags.device == "cpu" else None,
-        "model": flags.model,
-        "num_layers": flags.num_layers,
-        "hidden_size": flags.hidden_size,
-        "seq_len": flags.seq_len,
-        "num_heads": flags.num_heads,
-        "batch_size": flags.batch_size,
-        "dtype": flags.dtype,
-        "pass": flags.which_pass,
         "attention": flags.attention,
         "command": " ".join(sys.argv),
     }
 
 
-def main(argv):
-    flags = parse_flags(argv)
-    torch = import_torch(flags)
-    results = []
-    print(f"{'model':24} {'dtype':5} {'pass':8} {'pytorch':10} {'median ms':>10} {'min ms':>10} {'max ms':>10}")
-    with attention_context(torch, flags):
+def serve(torch, flags):
+    """Answers requests until standard input ends: {"prepare": {case}}, then {"mode": M} to make one mode of it and
+    {"time": M, "iterations": N} to time it. An answer is {"ok": {...}} or {"error": "..."}."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    timing = None
+
+    def say(answer):
+        print(json.dumps(answer), file=answers, flush=True)
+
+    say({"ok": context(torch, flags)})
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "prepare" in request:
+                timing = None
+                if flags.device == "cuda":
+                    torch.cuda.empty_cache()
+                timing = Timing(torch, make_case(flags.device, **request["prepare"]), flags)
+                say({"ok": dataclasses.asdict(timing.case)})
+            elif "mode" in request:
+                say({"ok": timing.prepare(request["mode"])})
+            else:
+                say({"ok": timing.time(request["time"], request["iterations"])})
+        except Exception as error:  # pylint: disable=broad-except
+            say({"error": f"{type(error).__name__}: {error}"})
+
+
+def time_cases(torch, flags):
+    deadline = time.monotonic() + flags.budget_s if flags.budget_s else float("inf")
+    results, left_out = [], []
+    print(f"{'model':24} {'dtype':5} {'pass':8} {'pytorch':10} {'median ms':>10} {'min ms':>10} {'max ms':>10} "
+          f"{'setup s':>8} {'difference':>10}")
+    for case in flags.cases:
+        if time.monotonic() >= deadline:
+            left_out.append(f"{case.model} {case.which_pass}: the {flags.budget_s:.0f} s were spent")
+            continue
+        timing = Timing(torch, case, flags)
         for mode in flags.modes:
-            result = measure(torch, flags, mode)
+            if time.monotonic() >= deadline:
+                left_out.append(f"{case.model} {case.which_pass} {mode}: the {flags.budget_s:.0f} s were spent")
+                continue
+            result = {**dataclasses.asdict(case), **timing.prepare(mode), **timing.time(mode, flags.iterations)}
             results.append(result)
             times = " ".join(f"{result[key] / 1e6:10.3f}" for key in ("median_ns", "min_ns", "max_ns"))
-            print(f"{flags.model:24} {flags.dtype:5} {flags.which_pass:8} {mode:10} {times}", flush=True)
+            print(f"{case.model:24} {case.dtype:5} {case.which_pass:8} {mode:10} {times} {result['setup_s']:8.1f} "
+                  f"{result['difference_from_eager']:10.1e}", flush=True)
+    for what in left_out:
+        print(f"left out: {what}")
+    return {"context": context(torch, flags), "results": results, "left_out": left_out}
+
+
+def main(argv):
+    try:
+        flags = parse_flags(argv)
+        torch = import_torch(flags.device, flags.threads)
+        with attention_context(torch, flags.attention):
+            if flags.serve:
+                return serve(torch, flags)
+            found = time_cases(torch, flags)
+    except Refused as error:
+        fail(error)
     if flags.json:
         temporary = flags.json + ".partial"
         with open(temporary, "w") as out:
-            json.dump({"context": context(torch, flags), "results": results}, out, indent=2)
+            json.dump(found, out, indent=2)
             out.write("\n")
         os.replace(temporary, flags.json)
 

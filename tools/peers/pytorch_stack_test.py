@@ -38,22 +38,48 @@ class FlagsTest(unittest.TestCase):
     def test_refuses_no_layers(self):
         self.expect_refusal("num_layers 0 is not allowed: it must be 1 or more", "--num_layers=0")
 
+    def test_refuses_a_prefix_in_a_step(self):
+        self.expect_refusal("prefix_len 8 is for pass forward alone", "--pass=forward,step", "--prefix_len=8")
+
 
 @unittest.skipUnless(HAS_TORCH, "this Python has no torch")
 class TimingTest(unittest.TestCase):
+    def results_of(self, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "result.json")
+            done = run_script("--num_layers=1", "--threads=1", "--iterations=3", "--warmup=1", f"--json={path}",
+                              *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(pathlib.Path(path).read_text())["results"]
+
     def test_times_forward_and_step(self):
-        for which_pass in ["forward", "step"]:
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "result.json")
-                done = run_script("--num_layers=1", "--threads=1", "--iterations=3", "--warmup=1",
-                                  f"--pass={which_pass}", f"--json={path}")
-                self.assertEqual(done.returncode, 0, done.stderr)
-                written = json.loads(pathlib.Path(path).read_text())
-            self.assertEqual(written["context"]["pass"], which_pass)
-            (result,) = written["results"]
+        results = self.results_of("--pass=forward,step", "--model=test,gpt2-1hm", "--seq_len=16")
+        self.assertEqual([(result["model"], result["which_pass"]) for result in results],
+                         [("test", "forward"), ("test", "step"), ("gpt2-1hm", "forward"), ("gpt2-1hm", "step")])
+        for result in results:
             self.assertEqual(len(result["times_ns"]), 3)
             self.assertEqual(result["median_ns"], sorted(result["times_ns"])[1])
             self.assertGreater(result["min_ns"], 0)
+
+    def test_leaves_out_what_the_budget_does_not_hold(self):
+        self.assertEqual(self.results_of("--model=test", "--budget_s=1e-9"), [])
+
+    def test_a_prefix_is_seen(self):
+        (result,) = self.results_of("--model=test", "--seq_len=16", "--prefix_len=24")
+        self.assertEqual(result["prefix_len"], 24)
+
+    def test_serves(self):
+        requests = [{"prepare": {"model": "test", "dtype": "f32", "which_pass": "step", "num_layers": 1}},
+                    {"mode": "eager"}, {"time": "eager", "iterations": 2},
+                    {"prepare": {"model": "tset", "dtype": "f32", "which_pass": "step"}}]
+        done = subprocess.run([sys.executable, "-B", str(SCRIPT), "--serve", "--threads=1"], text=True, check=True,
+                              input="".join(json.dumps(request) + "\n" for request in requests), capture_output=True)
+        hello, case, mode, timed, refused = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(hello["ok"]["device"], "cpu")
+        self.assertEqual(case["ok"]["hidden_size"], 256)
+        self.assertEqual(mode["ok"]["difference_from_eager"], 0)
+        self.assertEqual(len(timed["ok"]["times_ns"]), 2)
+        self.assertIn("model 'tset' is not known", refused["error"])
 
 
 if __name__ == "__main__":

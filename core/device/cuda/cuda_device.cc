@@ -5,6 +5,8 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/device/cuda/nvml.h"
+#include "core/device/cuda/nvml_monitor.h"
 
 namespace sluice {
 namespace {
@@ -128,7 +130,7 @@ std::unique_ptr<StreamTimer> CudaStream::MakeTimer() {
   return std::make_unique<CudaTimer>(handle_);
 }
 
-CudaDevice::CudaDevice(CudaDeviceOptions options) {
+CudaDevice::CudaDevice(CudaDeviceOptions options) : device_index_(options.device_index) {
   const int num_devices = NumCudaDevices();
   if (num_devices == 0) throw Error("device cuda needs an NVIDIA GPU: this machine shows none");
   if (options.device_index < 0 || options.device_index >= num_devices) {
@@ -153,6 +155,32 @@ int64_t CudaDevice::available_bytes() const {
   size_t total_bytes = 0;
   SLUICE_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
   return static_cast<int64_t>(free_bytes);
+}
+
+std::string CudaDevice::PciBusId() const {
+  char id[16] = {};
+  SLUICE_CUDA_CHECK(cudaDeviceGetPCIBusId(id, sizeof(id), device_index_));
+  return id;
+}
+
+int64_t CudaDevice::runtime_bytes() const {
+  std::optional<int64_t> process_bytes;
+  try {
+    process_bytes = NvmlDevice(PciBusId()).ProcessBytes();
+  } catch (const Error&) {
+    // Without NVML: below.
+  }
+  if (!process_bytes) {
+    size_t free_bytes = 0;
+    size_t total_bytes = 0;
+    SLUICE_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+    process_bytes = static_cast<int64_t>(total_bytes - free_bytes);
+  }
+  return *process_bytes - allocated_bytes();
+}
+
+std::unique_ptr<DeviceMonitor> CudaDevice::MakeMonitor() const {
+  return std::make_unique<NvmlMonitor>(PciBusId());
 }
 
 std::unique_ptr<Stream> CudaDevice::MakeStream() { return MakeCudaStream(); }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/device/device.h"
+#include "core/device/device_monitor.h"
 
 namespace sluice {
 
@@ -62,6 +63,12 @@ class CudaDevice : public Device {
   DeviceKind kind() const override { return DeviceKind::kCuda; }
   std::string description() const override { return properties_.name; }
   int64_t available_bytes() const override;
+
+  // By NVML; where it does not tell, what all processes together hold of the GPU.
+  int64_t runtime_bytes() const override;
+
+  // By NVML.
+  std::unique_ptr<DeviceMonitor> MakeMonitor() const override;
   std::unique_ptr<Stream> MakeStream() override;
   std::unique_ptr<CudaStream> MakeCudaStream();
   void CopyFromHost(void* to, const void* from_host, int64_t size_bytes) override;
@@ -75,6 +82,10 @@ class CudaDevice : public Device {
   void FreeBytes(void* data, int64_t size_bytes) override;
 
  private:
+  // "0000:1B:00.0": by which NVML knows it.
+  std::string PciBusId() const;
+
+  int device_index_;
   cudaDeviceProp properties_ = {};
   std::unique_ptr<CudaStream> copy_stream_;
 };
