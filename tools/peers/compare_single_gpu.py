@@ -55,7 +55,7 @@ def parse_flags(argv):
     parser.add_argument("--out", required=True, help="file to write all results to, as JSON")
     parser.add_argument("--markdown", help="file to write the tables to")
     parser.add_argument("--budget_s", type=float, default=1200, help="seconds for everything together")
-    parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program, or one mode to be made")
+    parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program, or to make one mode")
     parser.add_argument("--modes", default="eager,graph,compile", help="of PyTorch; also autotune, minutes a row")
     parser.add_argument("--models", default=",".join(MODELS), help="of the main rows")
     flags = parser.parse_args(argv)

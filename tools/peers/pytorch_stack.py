@@ -6,12 +6,13 @@
 
 The model is the one of docs/model.md: pre-norm decoder layers, heads interleaved as in_proj writes them, causal
 attention, ReLU, loss mean(z). `step` is forward and backward down to the input; gradients start absent in each step, so
-that PyTorch writes them instead of adding to old ones, and have the type of what they are gradients of. Each way to run
-PyTorch is a row: `eager`; on cuda also `graph` (the eager calls captured once in a CUDA graph and replayed), `compile`
-(torch.compile of each layer, whose code all layers share, captured in a CUDA graph too) and `autotune` (the same in mode
-max-autotune-no-cudagraphs; minutes, and so only by name). What the captured and compiled ones compute is held against
-eager. Behind a prefix (`--prefix_len`) keys and values are put into a cache, and attention is PyTorch's with a
-lower-right causal bias. Times are of one pass: from events on cuda, from a monotonic clock on cpu.
+that PyTorch writes them instead of adding to old ones, and have the type of what they are gradients of.
+
+Each way to run PyTorch is a row: `eager`; on cuda also `graph` (the eager calls captured once in a CUDA graph and
+replayed), `compile` (torch.compile of each layer, whose code all layers share, captured in a CUDA graph too) and
+`autotune` (the same in mode max-autotune-no-cudagraphs: minutes, and so only by name). What the captured and compiled
+ones compute is held against eager. Behind a prefix (`--prefix_len`) keys and values are put into a cache, and attention
+is PyTorch's with a lower-right causal bias. Times are of one pass: from events on cuda, from a monotonic clock on cpu.
 
 With --serve it times what it is asked on its standard input, a line of JSON for each request and answer:
 compare_single_gpu.py uses that to have both sides take turns while PyTorch is loaded once.
@@ -292,7 +293,7 @@ class Timing:
             kept += [self.x.grad] + [parameter.grad for parameter in self.stack[0].parameters()]
         kept = [tensor.detach().double().clone() for tensor in kept]
         if not all(self.torch.isfinite(tensor).all() for tensor in kept):
-            raise Refused(f"{self.case.model} {self.case.which_pass}: a result is not finite, so its time means nothing")
+            raise Refused(f"{self.case.model} {self.case.which_pass}: a result is not finite; its time means nothing")
         return kept
 
     def difference(self, results):
@@ -315,8 +316,8 @@ class Timing:
             run = capture(self.torch, run)
         difference = self.difference(self.results_of(run))
         if not difference <= ALLOWED_DIFFERENCE[self.case.dtype]:
-            raise Refused(f"{self.case.model} {self.case.which_pass}: mode {mode} differs from eager by {difference:.2e} "
-                          f"of its norm, and {ALLOWED_DIFFERENCE[self.case.dtype]:.0e} is allowed")
+            raise Refused(f"{self.case.model} {self.case.which_pass}: mode {mode} differs from eager by "
+                          f"{difference:.2e} of its norm, and {ALLOWED_DIFFERENCE[self.case.dtype]:.0e} is allowed")
         self.runs[mode] = run
         return {"difference_from_eager": difference, "setup_s": round(time.monotonic() - begin_s, 2)}
 

@@ -128,7 +128,8 @@ def memory_table(rows):
         error = (seen or peak) / predicted - 1
         lines.append([name_of(row), row["dtype"], row["pass"], f"{predicted:.0f}", f"{peak:.0f}", number(seen, 0),
                       f"{100 * error:+.1f} %", "met" if abs(error) <= MEMORY_TOLERANCE else "missed"])
-    return table(["model", "dtype", "pass", "predicted", "in use, by itself", "by NVML from outside", "more", ""], lines)
+    header = ["model", "dtype", "pass", "predicted", "in use, by itself", "by NVML from outside", "more", ""]
+    return table(header, lines)
 
 
 def attention_table(rows):
@@ -147,9 +148,9 @@ def render(result):
     groups = {group: [row for row in result["rows"] if row["group"] == group] for group in
               ("main", "f32", "grad_dtype", "prefix")}
     parts = [
-        f"{result['date']}, {result['device']}, driver {result['driver']}, Sluice of commit {result['commit']}, PyTorch "
-        f"{result['pytorch']} in the same run; batch 1, milliseconds, medians of passes timed by events. PyTorch is timed "
-        f"before and after each of Sluice's programs; its median is over both.",
+        f"{result['date']}, {result['device']}, driver {result['driver']}, Sluice of commit {result['commit']}, "
+        f"PyTorch {result['pytorch']} in the same run; batch 1, milliseconds, medians of passes timed by events. "
+        f"PyTorch is timed before and after each of Sluice's programs; its median is over both.",
         "    " + result["command"],
         speed_table(groups["main"]),
         "Other precisions, float32 gradients beside 16-bit weights, and forward behind a cached prefix:",
