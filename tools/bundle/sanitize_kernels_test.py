@@ -1,0 +1,90 @@
+"""Tests of what sanitize_kernels runs and how it judges, with made-up programs in place of tests and sanitizer."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SCRIPT = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
+
+LISTED = """Running main() from gmock_main.cc
+Shapes/NormCudaTest.
+  Forward/f32_3_5  # GetParam() = 24-byte object <01-00>
+  Forward/f32_3000_5000  # GetParam() = 24-byte object <01-00>
+NormCudaDeathTest.
+  Dies
+Plain.
+  Works
+"""
+TEST_PROGRAM = "#!/bin/sh\ncat <<'END'\n" + LISTED + "END\n"
+
+# Writes down its arguments; a program in whose path is `bad` has an error under racecheck.
+SANITIZER = """#!/bin/sh
+echo "$@" >> "$CALLS"
+case "$*" in
+  *racecheck*bad*) echo "========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)"; exit 86;;
+  *skipping*) echo "[  SKIPPED ] Plain.Works"; echo "========= ERROR SUMMARY: 0 errors";;
+  *) echo "========= ERROR SUMMARY: 0 errors";;
+esac
+"""
+
+
+class SanitizeTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.calls = self.folder / "calls"
+        self.write("compute-sanitizer", SANITIZER)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def run_script(self, *arguments):
+        environment = {**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", "CALLS": str(self.calls)}
+        return subprocess.run([sys.executable, str(SCRIPT), f"--bundle={self.folder}", *arguments],
+                              capture_output=True, text=True, check=False, env=environment)
+
+    def test_runs_the_small_tests_of_kernel_programs_under_each_tool(self):
+        self.write("bin/norm_cuda_test", TEST_PROGRAM)
+        self.write("bin/single", "#!/bin/sh\nexit 1\n")
+        done = self.run_script()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        calls = self.calls.read_text().splitlines()
+        self.assertEqual(len(calls), 2)
+        for call, tool in zip(calls, ["memcheck", "racecheck"]):
+            self.assertIn(f"--tool={tool}", call)
+            self.assertIn("--gtest_filter=Shapes/NormCudaTest.Forward/f32_3_5:Plain.Works", call)
+        self.assertEqual(done.stdout.count("clean"), 2)
+
+    def test_reports_what_is_not_clean(self):
+        self.write("bin/bad_cuda_test", TEST_PROGRAM)
+        done = self.run_script()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("1 hazard displayed (1 error, 0 warnings)", done.stdout)
+        self.assertEqual(done.stdout.count("clean"), 1)
+
+    def test_a_skipped_test_is_not_clean(self):
+        self.write("bin/skipping_cuda_test", TEST_PROGRAM)
+        self.assertEqual(self.run_script("--tools=memcheck").returncode, 1)
+
+    def test_refuses_what_it_does_not_know(self):
+        self.write("bin/norm_cuda_test", TEST_PROGRAM)
+        done = self.run_script("--tools=memchek")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr, "sanitize_kernels: tool 'memchek' is not one of memcheck, racecheck\n")
+
+    def test_refuses_a_bundle_without_kernel_tests(self):
+        self.write("bin/single", "#!/bin/sh\n")
+        done = self.run_script()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("has no kernel test to run", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
