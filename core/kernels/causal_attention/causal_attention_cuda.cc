@@ -9,6 +9,7 @@
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
 #include "core/kernels/causal_attention/hopper_launch.h"
+#include "core/kernels/causal_attention/small_attention.h"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/cuda/launch.h"
 
@@ -97,6 +98,9 @@ void RunForward(const AttentionForwardParams& params, Implementation implementat
                 cudaStream_t stream) {
   if constexpr (!std::is_same_v<T, float>) {
     if (implementation == Implementation::kHopper) return LaunchHopperForward<T>(params, stream);
+    if (implementation == Implementation::kSmall) {
+      return LaunchSmallAttentionForward<T>(params, stream);
+    }
   }
   LaunchTileForward<T>(params, stream);
 }
@@ -104,7 +108,15 @@ void RunForward(const AttentionForwardParams& params, Implementation implementat
 }  // namespace
 
 std::string_view Name(Implementation implementation) {
-  return implementation == Implementation::kHopper ? "hopper" : "tile";
+  switch (implementation) {
+    case Implementation::kTile:
+      return "tile";
+    case Implementation::kHopper:
+      return "hopper";
+    case Implementation::kSmall:
+      return "small";
+  }
+  return "";
 }
 
 Implementation DefaultCausalAttention(DType dtype, int64_t head_dim) {
@@ -129,6 +141,12 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
       return fmt::format("hopper attention has no head_dim {}; valid: 64, 80, 96, 128", head_dim);
     }
     return std::nullopt;
+  }
+  if (implementation == Implementation::kSmall) {
+    if (dtype == DType::kFloat32) return "small attention has no f32; valid: bf16, fp16";
+    if (!SmallAttentionSupportsHeadDim(head_dim)) {
+      return fmt::format("small attention has no head_dim {}; valid: 64, 128", head_dim);
+    }
   }
   // Machine code for sm_80 runs on 8.x, that for sm_90a on 9.0.
   if (capability < 80 || capability > 90) {

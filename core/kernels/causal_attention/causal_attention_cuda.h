@@ -1,10 +1,12 @@
 // Causal attention with a cached prefix on NVIDIA GPUs: the contract of causal_attention.h for
 // bf16, fp16 and float32 (float32 in float32 arithmetic, never tf32), accumulated in float32.
 //
-// Two implementations stand behind these functions:
+// Three implementations stand behind these functions:
 //   hopper  wgmma and TMA, warp-specialised (sm_90a); bf16 and fp16, head_dim 64, 80, 96, 128
 //   tile    mma.sync for bf16 and fp16, FMA for float32 (sm_80 and later); head_dim any multiple
 //           of 8 up to 128
+//   small   mma.sync, for short sequences, where latency is all (sm_80 and later); bf16 and fp16,
+//           head_dim 64, 128; forward alone, its backward is that of tile
 // The backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles of keys
 // (dk, dv).  It does 7 matrix products where one fused kernel would do 5, and in return every
 // element is summed by one thread block in a fixed order: results are the same bits on every run,
@@ -25,9 +27,9 @@
 
 namespace sluice::cuda {
 
-enum class CausalAttentionImplementation : uint8_t { kTile, kHopper };
+enum class CausalAttentionImplementation : uint8_t { kTile, kHopper, kSmall };
 
-// "tile", "hopper".
+// "tile", "hopper", "small".
 std::string_view Name(CausalAttentionImplementation implementation);
 
 // What calls without an explicit implementation use on the current device: hopper wherever it

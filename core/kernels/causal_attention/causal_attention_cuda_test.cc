@@ -315,7 +315,9 @@ INSTANTIATE_TEST_SUITE_P(All, CausalAttentionCudaTest,
                                          std::tuple(Implementation::kTile, DType::kBFloat16),
                                          std::tuple(Implementation::kTile, DType::kFloat16),
                                          std::tuple(Implementation::kHopper, DType::kBFloat16),
-                                         std::tuple(Implementation::kHopper, DType::kFloat16)),
+                                         std::tuple(Implementation::kHopper, DType::kFloat16),
+                                         std::tuple(Implementation::kSmall, DType::kBFloat16),
+                                         std::tuple(Implementation::kSmall, DType::kFloat16)),
                          [](const auto& test) {
                            return fmt::format("{}_{}", Name(std::get<0>(test.param)),
                                               Name(std::get<1>(test.param)));

@@ -1,0 +1,136 @@
+#include "core/kernels/small_linear/small_linear.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <array>
+
+#include "core/base/check.h"
+#include "core/base/checked_math.h"
+#include "core/kernels/small_linear/small_linear_params.h"
+
+namespace sluice::cuda {
+namespace {
+
+// See WarpSplit in small_linear.cuh: what a warp's registers hold of K.
+constexpr int64_t kBlockTokens = 16;
+constexpr int64_t kChunkSize = 32;
+constexpr int64_t kMaxChunks = 8;
+constexpr int64_t kMaxNormChunks = 4;
+
+// Blocks from which on a wider tile is worth its longer time: about the multiprocessors of a GPU.
+constexpr int64_t kEnoughBlocks = 96;
+
+int64_t NumColumns(SmallLinearTile tile) {
+  switch (tile) {
+    case SmallLinearTile::k16:
+      return 16;
+    case SmallLinearTile::k32:
+      return 32;
+    case SmallLinearTile::k64:
+      return 64;
+  }
+  return 0;
+}
+
+int64_t NumInputParts(SmallLinearTile tile) { return tile == SmallLinearTile::k64 ? 4 : 8; }
+
+int64_t NumChunks(const LinearForwardArgs& args, SmallLinearTile tile) {
+  return CeilDiv(args.weight.row_size(), NumInputParts(tile) * kChunkSize);
+}
+
+bool Fits(const LinearForwardArgs& args, SmallLinearTile tile, int64_t max_chunks) {
+  return args.weight.num_rows() % NumColumns(tile) == 0 && NumChunks(args, tile) <= max_chunks;
+}
+
+bool IsAligned(const Tensor& tensor) {
+  return reinterpret_cast<uintptr_t>(tensor.data()) % 16 == 0;
+}
+
+bool CanRun(const LinearForwardArgs& args, int64_t max_chunks) {
+  const DType dtype = args.x.dtype();
+  if (dtype != DType::kBFloat16 && dtype != DType::kFloat16) return false;
+  if (args.weight.row_size() % kChunkSize != 0) return false;
+  if (!Fits(args, SmallLinearTile::k16, max_chunks)) return false;
+  return IsAligned(args.x) && IsAligned(args.weight) && IsAligned(args.bias) &&
+         IsAligned(args.residual) && IsAligned(args.out);
+}
+
+SmallLinearParams ParamsOf(const LinearForwardArgs& args) {
+  const int64_t num_inputs = args.weight.row_size();
+  const int64_t num_outputs = args.weight.num_rows();
+  const int64_t num_tokens = args.x.num_elements() / num_inputs;
+  SLUICE_CHECK_EQ(args.x.num_elements(), num_tokens * num_inputs);
+  SLUICE_CHECK_EQ(args.out.num_elements(), num_tokens * num_outputs);
+  SLUICE_CHECK_EQ(args.out.dtype(), args.x.dtype());
+  SLUICE_CHECK_EQ(args.weight.dtype(), args.x.dtype());
+  SLUICE_CHECK(args.activation == Activation::kNone || !args.residual.present());
+  return {.x = args.x.data(),
+          .weight = args.weight.data(),
+          .bias = args.bias.data(),
+          .residual = args.residual.data(),
+          .out = args.out.data(),
+          .num_tokens = static_cast<int>(num_tokens),
+          .num_inputs = static_cast<int>(num_inputs),
+          .num_outputs = static_cast<int>(num_outputs),
+          .activation = args.activation};
+}
+
+void Launch(const SmallLinearParams& params, DType dtype, SmallLinearTile tile,
+            cudaStream_t stream) {
+  if (params.num_tokens == 0) return;
+  if (dtype == DType::kFloat16) return LaunchSmallLinear<__half>(params, tile, stream);
+  LaunchSmallLinear<__nv_bfloat16>(params, tile, stream);
+}
+
+SmallLinearTile Choose(const LinearForwardArgs& args, int64_t max_chunks) {
+  const int64_t num_token_tiles =
+      CeilDiv(args.x.num_elements() / args.weight.row_size(), kBlockTokens);
+  for (const SmallLinearTile tile : {SmallLinearTile::k64, SmallLinearTile::k32}) {
+    const int64_t num_blocks = num_token_tiles * args.weight.num_rows() / NumColumns(tile);
+    if (num_blocks >= kEnoughBlocks && Fits(args, tile, max_chunks)) return tile;
+  }
+  return SmallLinearTile::k16;
+}
+
+}  // namespace
+
+bool CanRunSmallLinear(const LinearForwardArgs& args) { return CanRun(args, kMaxChunks); }
+
+bool CanRunSmallNormLinear(const LinearForwardArgs& linear) {
+  return CanRun(linear, kMaxNormChunks);
+}
+
+SmallLinearTile ChooseSmallLinearTile(const LinearForwardArgs& args) {
+  return Choose(args, kMaxChunks);
+}
+
+SmallLinearTile ChooseSmallNormLinearTile(const LinearForwardArgs& linear) {
+  return Choose(linear, kMaxNormChunks);
+}
+
+void SmallLinearForward(const LinearForwardArgs& args, SmallLinearTile tile, cudaStream_t stream) {
+  SLUICE_CHECK(CanRunSmallLinear(args) && Fits(args, tile, kMaxChunks));
+  Launch(ParamsOf(args), args.x.dtype(), tile, stream);
+}
+
+void SmallNormLinearForward(const LayerNormForwardArgs& norm, const LinearForwardArgs& linear,
+                            SmallLinearTile tile, cudaStream_t stream) {
+  SLUICE_CHECK(CanRunSmallNormLinear(linear) && Fits(linear, tile, kMaxNormChunks));
+  SLUICE_CHECK(linear.x.data() == norm.out.data() && IsAligned(norm.x) && IsAligned(norm.weight) &&
+               IsAligned(norm.bias));
+  SmallLinearParams params = ParamsOf(linear);
+  SLUICE_CHECK_EQ(norm.x.num_elements(), linear.x.num_elements());
+  SLUICE_CHECK_EQ(norm.weight.num_elements(), params.num_inputs);
+  SLUICE_CHECK_EQ(norm.mean.num_elements(), params.num_tokens);
+  SLUICE_CHECK(norm.x.data() != norm.out.data());  // other blocks read x again
+  params.x = norm.x.data();
+  params.norm_weight = norm.weight.Data<float>();
+  params.norm_bias = norm.bias.Data<float>();
+  params.norm_out = norm.out.data();
+  params.mean = norm.mean.Data<float>();
+  params.rstd = norm.rstd.Data<float>();
+  Launch(params, linear.x.dtype(), tile, stream);
+}
+
+}  // namespace sluice::cuda
