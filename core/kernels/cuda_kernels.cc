@@ -9,12 +9,20 @@
 #include "core/kernels/layer_norm/layer_norm_cuda.h"
 #include "core/kernels/loss/loss_cuda.h"
 #include "core/kernels/residual/residual_cuda.h"
+#include "core/kernels/small_linear/small_linear.h"
 
 namespace sluice {
 namespace {
 
 cuda::CausalAttentionImplementation AttentionFor(const Tensor& qkv) {
   return cuda::DefaultCausalAttention(qkv.dtype(), qkv.shape()[4]);
+}
+
+bool PrefersSmallLinear(const LinearForwardArgs& args) {
+  const int64_t num_inputs = args.weight.row_size();
+  return cuda::PrefersSmallLinear({.num_tokens = args.x.num_elements() / num_inputs,
+                                   .num_inputs = num_inputs,
+                                   .num_outputs = args.weight.num_rows()});
 }
 
 int64_t LayerNormScratchBytes(const KernelLimits& limits) {
@@ -69,7 +77,19 @@ std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
 }
 
 void CudaKernels::LinearForward(const LinearForwardArgs& args) {
-  cuda::LinearForward(args, linear_context());
+  if (!PrefersSmallLinear(args) || !cuda::CanRunSmallLinear(args)) {
+    return cuda::LinearForward(args, linear_context());
+  }
+  cuda::SmallLinearForward(args, cuda::ChooseSmallLinearTile(args), stream_.handle());
+}
+
+void CudaKernels::NormLinearForward(const LayerNormForwardArgs& norm,
+                                    const LinearForwardArgs& linear) {
+  if (!PrefersSmallLinear(linear) || !cuda::CanRunSmallNormLinear(linear)) {
+    return Kernels::NormLinearForward(norm, linear);
+  }
+  cuda::SmallNormLinearForward(norm, linear, cuda::ChooseSmallNormLinearTile(linear),
+                               stream_.handle());
 }
 
 void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {

@@ -36,6 +36,8 @@ class CudaKernels : public Kernels {
   std::string_view AttentionName(int64_t head_dim) const override;
 
   void LinearForward(const LinearForwardArgs& args) override;
+  void NormLinearForward(const LayerNormForwardArgs& norm,
+                         const LinearForwardArgs& linear) override;
   void LinearBackwardInput(const LinearBackwardInputArgs& args) override;
   void LinearBackwardWeight(const LinearBackwardWeightArgs& args) override;
   void LayerNormForward(const LayerNormForwardArgs& args) override;

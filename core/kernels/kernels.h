@@ -43,6 +43,13 @@ class Kernels {
   virtual void LinearBackwardInput(const LinearBackwardInputArgs& args) = 0;
   virtual void LinearBackwardWeight(const LinearBackwardWeightArgs& args) = 0;
   virtual void LayerNormForward(const LayerNormForwardArgs& args) = 0;
+  // Both, `norm` first: linear.x is norm.out, and norm.out is not norm.x.  In one launch where
+  // there is a kernel for it.
+  virtual void NormLinearForward(const LayerNormForwardArgs& norm,
+                                 const LinearForwardArgs& linear) {
+    LayerNormForward(norm);
+    LinearForward(linear);
+  }
   virtual void LayerNormBackward(const LayerNormBackwardArgs& args) = 0;
   virtual void CausalAttentionForward(const CausalAttentionForwardArgs& args) = 0;
   virtual void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) = 0;

@@ -16,6 +16,18 @@ void RowParallelLinear(const LayerContext& context, const LinearForwardArgs& arg
                                    .out = args.out});
 }
 
+// A layer norm and the linear layer behind it, which needs the rows of the whole group.
+void NormLinear(const LayerContext& context, const LayerNormForwardArgs& norm,
+                const LinearForwardArgs& linear) {
+  TensorParallel& group = context.tensor_parallel;
+  if (!group.splits_sequence()) return context.kernels.NormLinearForward(norm, linear);
+  LayerNormForwardArgs own = norm;
+  own.out = group.OwnRows(norm.out);
+  context.kernels.LayerNormForward(own);
+  group.GatherRows(norm.out);
+  context.kernels.LinearForward(linear);
+}
+
 struct LinearParameters {
   Parameter weight;
   Parameter bias;
@@ -45,20 +57,18 @@ struct WeightGradients {
 
 void LayerForward(const LayerContext& context, const LayerParameterTensors& weights,
                   int64_t prefix_len, const LayerActivations& a, const LayerScratch& scratch) {
-  Kernels& kernels = context.kernels;
-  TensorParallel& group = context.tensor_parallel;
-  kernels.LayerNormForward({.x = a.x,
-                            .weight = weights[kAttnLnWeight],
-                            .bias = weights[kAttnLnBias],
-                            .out = group.OwnRows(a.attn_ln_out),
-                            .mean = a.attn_ln_mean,
-                            .rstd = a.attn_ln_rstd});
-  group.GatherRows(a.attn_ln_out);
-  kernels.LinearForward({.x = a.attn_ln_out,
-                         .weight = weights[kInProjWeight],
-                         .bias = weights[kInProjBias],
-                         .out = a.qkv.Rows(prefix_len, a.attn_out.num_rows())});
-  kernels.CausalAttentionForward(
+  NormLinear(context,
+             {.x = a.x,
+              .weight = weights[kAttnLnWeight],
+              .bias = weights[kAttnLnBias],
+              .out = a.attn_ln_out,
+              .mean = a.attn_ln_mean,
+              .rstd = a.attn_ln_rstd},
+             {.x = a.attn_ln_out,
+              .weight = weights[kInProjWeight],
+              .bias = weights[kInProjBias],
+              .out = a.qkv.Rows(prefix_len, a.attn_out.num_rows())});
+  context.kernels.CausalAttentionForward(
       {.qkv = a.qkv, .prefix_len = prefix_len, .out = a.attn_out, .lse = a.attn_lse});
   RowParallelLinear(context,
                     {.x = a.attn_out,
@@ -67,18 +77,18 @@ void LayerForward(const LayerContext& context, const LayerParameterTensors& weig
                      .residual = a.x,
                      .out = a.y},
                     scratch.partial);
-  kernels.LayerNormForward({.x = a.y,
-                            .weight = weights[kFcLnWeight],
-                            .bias = weights[kFcLnBias],
-                            .out = group.OwnRows(a.fc_ln_out),
-                            .mean = a.fc_ln_mean,
-                            .rstd = a.fc_ln_rstd});
-  group.GatherRows(a.fc_ln_out);
-  kernels.LinearForward({.x = a.fc_ln_out,
-                         .weight = weights[kFc1Weight],
-                         .bias = weights[kFc1Bias],
-                         .out = a.fc1_out,
-                         .activation = Activation::kRelu});
+  NormLinear(context,
+             {.x = a.y,
+              .weight = weights[kFcLnWeight],
+              .bias = weights[kFcLnBias],
+              .out = a.fc_ln_out,
+              .mean = a.fc_ln_mean,
+              .rstd = a.fc_ln_rstd},
+             {.x = a.fc_ln_out,
+              .weight = weights[kFc1Weight],
+              .bias = weights[kFc1Bias],
+              .out = a.fc1_out,
+              .activation = Activation::kRelu});
   RowParallelLinear(context,
                     {.x = a.fc1_out,
                      .weight = weights[kFc2Weight],

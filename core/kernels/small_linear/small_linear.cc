@@ -21,6 +21,9 @@ constexpr int64_t kMaxNormChunks = 4;
 // Blocks from which on a wider tile is worth its longer time: about the multiprocessors of a GPU.
 constexpr int64_t kEnoughBlocks = 96;
 
+constexpr int64_t kMaxSmallTokens = 256;
+constexpr int64_t kMaxSmallWeights = int64_t{512} * 2048;
+
 int64_t NumColumns(SmallLinearTile tile) {
   switch (tile) {
     case SmallLinearTile::k16:
@@ -99,6 +102,11 @@ bool CanRunSmallLinear(const LinearForwardArgs& args) { return CanRun(args, kMax
 
 bool CanRunSmallNormLinear(const LinearForwardArgs& linear) {
   return CanRun(linear, kMaxNormChunks);
+}
+
+bool PrefersSmallLinear(const LinearSizes& sizes) {
+  return sizes.num_tokens <= kMaxSmallTokens &&
+         sizes.num_inputs * sizes.num_outputs <= kMaxSmallWeights;
 }
 
 SmallLinearTile ChooseSmallLinearTile(const LinearForwardArgs& args) {

@@ -25,6 +25,14 @@ namespace sluice::cuda {
 bool CanRunSmallLinear(const LinearForwardArgs& args);
 bool CanRunSmallNormLinear(const LinearForwardArgs& linear);
 
+// Whether they are expected to be faster here than a library's product, by measurement.
+struct LinearSizes {
+  int64_t num_tokens = 0;
+  int64_t num_inputs = 0;
+  int64_t num_outputs = 0;
+};
+bool PrefersSmallLinear(const LinearSizes& sizes);
+
 // The widest tile that still gives every multiprocessor a block or so.
 SmallLinearTile ChooseSmallLinearTile(const LinearForwardArgs& args);
 SmallLinearTile ChooseSmallNormLinearTile(const LinearForwardArgs& linear);
