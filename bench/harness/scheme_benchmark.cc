@@ -208,6 +208,25 @@ std::string LayersOfStages(const JobPlan& plan) {
   return InRuns(counts);
 }
 
+// Of all slices, once each.
+std::string SmallKernelNames(const Kernels& kernels, const JobPlan& plan) {
+  const ModelConfig& model = plan.config.model;
+  std::vector<std::string> names;
+  for (const Slice& slice : plan.config.slices) {
+    const int tensor_size = plan.config.sizes.tensor;
+    const std::string name =
+        kernels.SmallKernelNames({.slice_len = slice.len,
+                                  .prefix_len = plan.config.prefix_len + slice.begin,
+                                  .batch_size = plan.micro_batch_size,
+                                  .hidden_size = model.hidden_size,
+                                  .num_heads = model.num_heads / tensor_size,
+                                  .head_dim = model.head_dim(),
+                                  .ffn_hidden_size = model.ffn_hidden_size() / tensor_size});
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return fmt::format("{}", fmt::join(names, " or "));
+}
+
 // The values of a context key over all benchmarks, once each.
 template <typename ValueOf>
 std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf& value_of) {
@@ -251,6 +270,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
        })},
       {"attention",
        joined([&](B b) { return backend.kernels->AttentionName(b.plan.config.model.head_dim()); })},
+      {"small_kernels", joined([&](B b) { return SmallKernelNames(*backend.kernels, b.plan); })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
@@ -294,9 +314,9 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
                      const BenchmarkContext& context, int64_t process_bytes) {
   std::map<std::string, std::string> value(context.begin(), context.end());
   for (const auto& [key, text] : BuildContext()) value[key] = text;
-  fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}\n", value["device"],
-             value["device_name"], value["num_threads"], value["blas"], value["compiler"],
-             value["attention"]);
+  fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}, small kernels {}\n",
+             value["device"], value["device_name"], value["num_threads"], value["blas"],
+             value["compiler"], value["attention"], value["small_kernels"]);
   fmt::print("model {}: {} layers of {}, {} heads, {} tokens, batch {}, {} parameters, {}\n",
              value["model"], value["num_layers"], value["hidden_size"], value["num_heads"],
              value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"]);

@@ -1,5 +1,7 @@
 #include "core/kernels/cuda_kernels.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -18,11 +20,22 @@ cuda::CausalAttentionImplementation AttentionFor(const Tensor& qkv) {
   return cuda::DefaultCausalAttention(qkv.dtype(), qkv.shape()[4]);
 }
 
-bool PrefersSmallLinear(const LinearForwardArgs& args) {
+bool TakesSmallAttention(DType dtype, int64_t head_dim, const cuda::AttentionSizes& sizes) {
+  using Implementation = cuda::CausalAttentionImplementation;
+  return cuda::PrefersSmallAttention(sizes) &&
+         !cuda::FindCausalAttentionError(Implementation::kSmall, dtype, head_dim).has_value();
+}
+
+bool TakesSmallLinear(const LinearForwardArgs& args) {
   const int64_t num_inputs = args.weight.row_size();
   return cuda::PrefersSmallLinear({.num_tokens = args.x.num_elements() / num_inputs,
                                    .num_inputs = num_inputs,
-                                   .num_outputs = args.weight.num_rows()});
+                                   .num_outputs = args.weight.num_rows()}) &&
+         cuda::CanRunSmallLinear(args);
+}
+
+bool TakesSmallNormLinear(const LinearForwardArgs& linear) {
+  return TakesSmallLinear(linear) && cuda::CanRunSmallNormLinear(linear);
 }
 
 int64_t LayerNormScratchBytes(const KernelLimits& limits) {
@@ -76,18 +89,37 @@ std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
   return cuda::Name(cuda::DefaultCausalAttention(StorageDType(precision_), head_dim));
 }
 
+std::string CudaKernels::SmallKernelNames(const LayerSizes& sizes) const {
+  const DType dtype = StorageDType(precision_);
+  const int64_t num_tokens = sizes.slice_len * sizes.batch_size;
+  const int64_t attention_size = sizes.num_heads * sizes.head_dim;
+  std::string names;
+  const auto add = [&](std::string_view name, bool is_small) {
+    if (is_small) names += fmt::format("{}{}", names.empty() ? "" : "+", name);
+  };
+  const auto linear = [&](int64_t num_inputs, int64_t num_outputs) {
+    return LinearForwardArgs{.x = Tensor(nullptr, dtype, {num_tokens, num_inputs}),
+                             .weight = Tensor(nullptr, dtype, {num_outputs, num_inputs}),
+                             .out = Tensor(nullptr, dtype, {num_tokens, num_outputs})};
+  };
+  add("norm_in_proj", TakesSmallNormLinear(linear(sizes.hidden_size, 3 * attention_size)));
+  add("attention", TakesSmallAttention(dtype, sizes.head_dim,
+                                       {.num_keys = sizes.prefix_len + sizes.slice_len,
+                                        .num_queries = num_tokens * sizes.num_heads}));
+  add("out_proj", TakesSmallLinear(linear(attention_size, sizes.hidden_size)));
+  add("norm_fc1", TakesSmallNormLinear(linear(sizes.hidden_size, sizes.ffn_hidden_size)));
+  add("fc2", TakesSmallLinear(linear(sizes.ffn_hidden_size, sizes.hidden_size)));
+  return names.empty() ? "none" : names;
+}
+
 void CudaKernels::LinearForward(const LinearForwardArgs& args) {
-  if (!PrefersSmallLinear(args) || !cuda::CanRunSmallLinear(args)) {
-    return cuda::LinearForward(args, linear_context());
-  }
+  if (!TakesSmallLinear(args)) return cuda::LinearForward(args, linear_context());
   cuda::SmallLinearForward(args, cuda::ChooseSmallLinearTile(args), stream_.handle());
 }
 
 void CudaKernels::NormLinearForward(const LayerNormForwardArgs& norm,
                                     const LinearForwardArgs& linear) {
-  if (!PrefersSmallLinear(linear) || !cuda::CanRunSmallNormLinear(linear)) {
-    return Kernels::NormLinearForward(norm, linear);
-  }
+  if (!TakesSmallNormLinear(linear)) return Kernels::NormLinearForward(norm, linear);
   cuda::SmallNormLinearForward(norm, linear, cuda::ChooseSmallNormLinearTile(linear),
                                stream_.handle());
 }
@@ -137,7 +169,13 @@ void CudaKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
 }
 
 void CudaKernels::CausalAttentionForward(const CausalAttentionForwardArgs& args) {
-  cuda::CausalAttentionForward(args, AttentionFor(args.qkv), stream_.handle());
+  const Shape& out = args.out.shape();
+  const bool is_small = TakesSmallAttention(
+      args.qkv.dtype(), out[3],
+      {.num_keys = args.prefix_len + out[0], .num_queries = out[0] * out[1] * out[2]});
+  cuda::CausalAttentionForward(
+      args, is_small ? cuda::CausalAttentionImplementation::kSmall : AttentionFor(args.qkv),
+      stream_.handle());
 }
 
 void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& args) {

@@ -34,6 +34,7 @@ class CudaKernels : public Kernels {
   // Throws Error when there is no attention kernel for this head_dim, or not enough memory.
   void Reserve(const KernelLimits& limits) override;
   std::string_view AttentionName(int64_t head_dim) const override;
+  std::string SmallKernelNames(const LayerSizes& sizes) const override;
 
   void LinearForward(const LinearForwardArgs& args) override;
   void NormLinearForward(const LayerNormForwardArgs& norm,

@@ -6,6 +6,7 @@
 // memory that calls within the given limits need.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "core/kernels/causal_attention/causal_attention.h"
@@ -27,6 +28,17 @@ struct KernelLimits {
   int64_t max_features = 0;  // in or out of any matmul on this rank
 };
 
+// What the operations of one layer see of a unit on this rank.
+struct LayerSizes {
+  int64_t slice_len = 0;
+  int64_t prefix_len = 0;  // positions before the slice
+  int64_t batch_size = 0;  // sequences of a micro-batch
+  int64_t hidden_size = 0;
+  int64_t num_heads = 0;
+  int64_t head_dim = 0;
+  int64_t ffn_hidden_size = 0;
+};
+
 class Kernels {
  public:
   virtual ~Kernels() = default;
@@ -35,9 +47,14 @@ class Kernels {
   virtual int64_t WorkspaceBytes(const KernelLimits& limits) const = 0;
   virtual void Reserve(const KernelLimits& limits) = 0;
 
-  // Which implementation of causal attention calls with this head_dim run: "tile" or "hopper" on
-  // cuda (causal_attention_cuda.h), "cpu" on the cpu.
+  // Which implementation of causal attention calls with this head_dim run where there is no small
+  // kernel for them: "tile" or "hopper" on cuda (causal_attention_cuda.h), "cpu" on the cpu.
   virtual std::string_view AttentionName(int64_t head_dim) const = 0;
+
+  // Which operations of a layer run as small kernels, those for sizes at which latency is all
+  // (small_linear.h, small_attention.h), separated by "+": "none", or
+  // "norm_in_proj+attention+out_proj+norm_fc1+fc2".
+  virtual std::string SmallKernelNames(const LayerSizes&) const { return "none"; }
 
   virtual void LinearForward(const LinearForwardArgs& args) = 0;
   virtual void LinearBackwardInput(const LinearBackwardInputArgs& args) = 0;

@@ -18,6 +18,9 @@ namespace {
 
 using Implementation = CausalAttentionImplementation;
 
+constexpr int64_t kMaxSmallKeys = 128;
+constexpr int64_t kMaxSmallQueries = 512;
+
 int TileSharedBytesOf(DType dtype, int64_t head_dim) {
   const int columns = static_cast<int>(head_dim);
   if (dtype == DType::kFloat32) return TileSharedBytes<float>(columns);
@@ -117,6 +120,10 @@ std::string_view Name(Implementation implementation) {
       return "small";
   }
   return "";
+}
+
+bool PrefersSmallAttention(const AttentionSizes& sizes) {
+  return sizes.num_keys <= kMaxSmallKeys && sizes.num_queries <= kMaxSmallQueries;
 }
 
 Implementation DefaultCausalAttention(DType dtype, int64_t head_dim) {

@@ -32,8 +32,16 @@ enum class CausalAttentionImplementation : uint8_t { kTile, kHopper, kSmall };
 // "tile", "hopper", "small".
 std::string_view Name(CausalAttentionImplementation implementation);
 
+// Whether small is expected to be faster than the others forward, by measurement.  `num_queries`
+// are those of all sequences and heads.
+struct AttentionSizes {
+  int64_t num_keys = 0;  // prefix_len + slice_len
+  int64_t num_queries = 0;
+};
+bool PrefersSmallAttention(const AttentionSizes& sizes);
+
 // What calls without an explicit implementation use on the current device: hopper wherever it
-// can run.
+// can run, tile where not.
 CausalAttentionImplementation DefaultCausalAttention(DType dtype, int64_t head_dim);
 
 // Why `implementation` cannot run with these on the current device, as a sentence for

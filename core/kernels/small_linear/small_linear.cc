@@ -21,8 +21,8 @@ constexpr int64_t kMaxNormChunks = 4;
 // Blocks from which on a wider tile is worth its longer time: about the multiprocessors of a GPU.
 constexpr int64_t kEnoughBlocks = 96;
 
-constexpr int64_t kMaxSmallTokens = 256;
-constexpr int64_t kMaxSmallWeights = int64_t{512} * 2048;
+constexpr int64_t kMaxSmallTokens = 128;
+constexpr int64_t kMaxSmallWeights = int64_t{256} * 1024;
 
 int64_t NumColumns(SmallLinearTile tile) {
   switch (tile) {
