@@ -1,6 +1,7 @@
 #include "bench/harness/ceiling.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <span>
@@ -83,6 +84,8 @@ class SquareProduct {
 };
 
 }  // namespace
+
+bool MeasuresCeilings() { return std::getenv("SLUICE_NO_CEILINGS") == nullptr; }
 
 int64_t CeilingMatmulSize(DeviceKind device) { return device == DeviceKind::kCpu ? 1024 : 8192; }
 

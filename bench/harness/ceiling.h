@@ -10,6 +10,11 @@
 
 namespace sluice {
 
+// False where the environment has SLUICE_NO_CEILINGS: benchmarks then leave the ceiling and every
+// share of it out of their results.  For tools/perf, which compares times: the ceiling would be
+// half of what its hundreds of short processes do, and minutes under an emulator that counts.
+bool MeasuresCeilings();
+
 // Extent of the square matrix product on each kind of device: large enough for the rate to be flat.
 int64_t CeilingMatmulSize(DeviceKind device);
 

@@ -72,7 +72,7 @@ void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double
 struct RankTimes {
   std::vector<double> step_s;
   std::vector<double> step_cpu_s;
-  std::vector<double> calibration_cpu_s;  // of one rank on the cpu
+  std::vector<double> calibration_cpu_s;  // on the cpu
   std::vector<std::vector<double>> op_s;  // [ops][n_steps]
   std::optional<DeviceConditions> conditions;
 };
@@ -80,7 +80,7 @@ struct RankTimes {
 RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
                     const MeasureOptions& options) {
   Calibration calibration;
-  const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu && world.world_size() == 1;
+  const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu;
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
   RankTimes times;
   const auto n_steps = static_cast<size_t>(options.n_steps);
@@ -134,6 +134,14 @@ double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& worl
 double SumOverRanks(Communicator& world, double value) {
   world.AllReduce({&value, 1, DType::kFloat64}, ReduceOp::kSum);
   return value;
+}
+
+std::vector<double> MeanOverRanks(Communicator& world, std::vector<double> values) {
+  if (values.empty()) return values;
+  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
+                  ReduceOp::kSum);
+  for (double& value : values) value /= world.world_size();
+  return values;
 }
 
 int64_t SumOverRanks(Communicator& world, int64_t value) {
@@ -243,7 +251,7 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
 
   m.step_s = MaxOverRanks(world, times.step_s);
   m.step_cpu_s = times.step_cpu_s;
-  m.calibration_cpu_s = times.calibration_cpu_s;
+  m.calibration_cpu_s = MeanOverRanks(world, times.calibration_cpu_s);
   m.conditions = times.conditions;
   m.median_s = Median(m.step_s);
   m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
@@ -275,11 +283,13 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
   Backend& backend = environment.backend;
   Measurement m;
   world.Barrier();
-  const double own_matmul_rate = MeasureMatmulRate(backend, plan.config.precision);
-  m.matmul_flops_per_s = SumOverRanks(world, own_matmul_rate) / world.world_size();
+  if (MeasuresCeilings()) {
+    const double own_rate = MeasureMatmulRate(backend, plan.config.precision);
+    m.matmul_flops_per_s = SumOverRanks(world, own_rate) / world.world_size();
+  }
   MeasurePasses(plan, options, environment, &m);
   if (backend.device->kind() == DeviceKind::kCpu) return m;
-  MeasureSustainedCeiling(plan.config.precision, world, backend, &m);
+  if (MeasuresCeilings()) MeasureSustainedCeiling(plan.config.precision, world, backend, &m);
   const Device& device = *backend.device;
   m.peak_device_bytes = MaxOverRanks(world, device.peak_allocated_bytes() + device.runtime_bytes());
   return m;
@@ -309,7 +319,7 @@ DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) 
   const Backend backend = MakeBackend(job.BackendOf(0));
   DeviceMemoryPrediction prediction = {
       .runtime = backend.device->runtime_bytes(),
-      .ceiling = CeilingBytes(backend, plan.config.precision),
+      .ceiling = MeasuresCeilings() ? CeilingBytes(backend, plan.config.precision) : 0,
   };
   for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
     prediction.executor =
@@ -319,9 +329,12 @@ DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) 
 }
 
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
-  return {.device_bytes = CeilingMatmulBytes(job.device, job.config.precision),
+  const int64_t ceiling_bytes =
+      MeasuresCeilings() ? CeilingMatmulBytes(job.device, job.config.precision) : 0;
+  return {.device_bytes = ceiling_bytes,
           .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
-                          {"n_warmup_steps", std::to_string(options.num_warmup_steps)}}};
+                          {"n_warmup_steps", std::to_string(options.num_warmup_steps)},
+                          {"SLUICE_NO_CEILINGS", MeasuresCeilings() ? "absent" : "present"}}};
 }
 
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,

@@ -38,7 +38,7 @@ struct Measurement {
   std::vector<double> step_s;      // [n_steps], maximum over ranks
   std::vector<double> step_cpu_s;  // [n_steps], of this process: its ranks and threads
 
-  // [n_steps], Calibration::CpuSeconds before each; empty on cuda and over several ranks.
+  // [n_steps], Calibration::CpuSeconds before each, the mean over ranks; empty on cuda.
   std::vector<double> calibration_cpu_s;
 
   double median_s = 0;
@@ -48,11 +48,13 @@ struct Measurement {
   double flops = 0;   // of one pass, all ranks
   double tokens = 0;  // of one pass
 
-  // The mean over ranks of each rank's own rate of matrix products, while all measure it.
-  double matmul_flops_per_s = 0;
+  // The mean over ranks of each rank's own rate of matrix products, while all measure it.  Absent
+  // where MeasuresCeilings is false.
+  std::optional<double> matmul_flops_per_s;
 
   // Of cuda: the rate of the same products run back to back after the passes for as long as those
-  // took, the mean over ranks; and what rank 0's GPU did during the passes and during these.
+  // took, the mean over ranks, absent likewise; and what rank 0's GPU did during the passes and
+  // during these.
   std::optional<double> sustained_matmul_flops_per_s;
   std::optional<DeviceConditions> conditions;
   std::optional<DeviceConditions> sustained_matmul_conditions;

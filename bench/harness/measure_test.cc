@@ -9,6 +9,7 @@ namespace sluice {
 namespace {
 
 using testing::AllOf;
+using testing::Each;
 using testing::Ge;
 using testing::Gt;
 using testing::Lt;
@@ -43,7 +44,8 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
   ASSERT_THAT(m.step_cpu_s, SizeIs(6));
   EXPECT_EQ(m.min_s, *std::min_element(m.step_s.begin(), m.step_s.end()));
   EXPECT_THAT(m.median_s, AllOf(Ge(m.min_s), testing::Le(m.max_s)));
-  EXPECT_THAT(m.matmul_flops_per_s, Gt(0));
+  EXPECT_THAT(m.matmul_flops_per_s, testing::Optional(Gt(0)));
+  EXPECT_THAT(m.calibration_cpu_s, AllOf(SizeIs(6), Each(Gt(0))));
   EXPECT_EQ(m.tokens, 24);
 
   // Two boundaries, once in a forward and there and back in a step: [24, 1, 256] float32 each.

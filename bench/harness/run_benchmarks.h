@@ -25,8 +25,7 @@ struct Samples {
   std::vector<double> elapsed_s;
   std::vector<double> cpu_s;  // of this process, all its threads
 
-  // Calibration::CpuSeconds beside each repetition, written with its row; empty where CPU time is
-  // not what is compared (cuda, several ranks).
+  // Calibration::CpuSeconds beside each repetition, written with its row; empty on cuda.
   std::vector<double> calibration_cpu_s;
 
   // Numbers about all repetitions together, by name: the same in each row.

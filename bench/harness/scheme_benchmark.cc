@@ -28,9 +28,8 @@ void PrintHeader() {
   fmt::print(kHeader, "", "", "", "", "", "", "", "", "", "ms", "simul.", "measured", "peak");
 }
 
-// The largest of one rank's rates of matrix products is 100 %.
-double ShareOfCeiling(const Measurement& m, int world_size) {
-  return m.flops / m.median_s / world_size / m.matmul_flops_per_s;
+double FlopsPerSecondPerRank(const Measurement& m, int world_size) {
+  return m.flops / m.median_s / world_size;
 }
 
 std::string Label(const SchemeBenchmark& benchmark) {
@@ -70,6 +69,9 @@ void PrintGpu(const Measurement& m, int world_size) {
 
 void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   const int world_size = benchmark.plan.config.sizes.world_size();
+  const double rate = FlopsPerSecondPerRank(m, world_size);
+  const std::string share_of_ceiling =
+      m.matmul_flops_per_s ? Percent(rate / *m.matmul_flops_per_s) : "-";
   std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
   if (m.prediction.has_value()) {
     simulated = Milliseconds(m.prediction->simulated_s);
@@ -79,9 +81,8 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   fmt::print(kHeader, Label(benchmark), PassName(benchmark.plan.config.pass), world_size,
              Milliseconds(m.median_s), Milliseconds(m.min_s),
              Percent((m.max_s - m.min_s) / m.median_s),
-             fmt::format("{:.0f}", m.tokens / m.median_s),
-             fmt::format("{:.1f}", m.flops / m.median_s / world_size * 1e-9),
-             Percent(ShareOfCeiling(m, world_size)), simulated, simulated_bubble, measured_bubble,
+             fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
+             share_of_ceiling, simulated, simulated_bubble, measured_bubble,
              FormatBytes(m.activation_bytes));
   PrintGpu(m, world_size);
   std::fflush(stdout);
@@ -133,11 +134,10 @@ void AddGpuCounters(const Measurement& m, int world_size, std::map<std::string, 
 std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m,
                                        int64_t process_bytes) {
   const int world_size = benchmark.plan.config.sizes.world_size();
+  const double rate = FlopsPerSecondPerRank(m, world_size);
   std::map<std::string, double> counters = {
       {"tokens_per_s", m.tokens / m.median_s},
-      {"flops_per_s_per_rank", m.flops / m.median_s / world_size},
-      {"matmul_flops_per_s_per_rank", m.matmul_flops_per_s},
-      {"share_of_matmul_rate", ShareOfCeiling(m, world_size)},
+      {"flops_per_s_per_rank", rate},
       {"median_ms", m.median_s * 1e3},
       {"min_ms", m.min_s * 1e3},
       {"max_ms", m.max_s * 1e3},
@@ -153,6 +153,10 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
       {"timed_allocations", static_cast<double>(m.num_allocations)},
       {"loss", m.loss},
   };
+  if (m.matmul_flops_per_s.has_value()) {
+    counters["matmul_flops_per_s_per_rank"] = *m.matmul_flops_per_s;
+    counters["share_of_matmul_rate"] = rate / *m.matmul_flops_per_s;
+  }
   if (m.prediction.has_value()) {
     counters["simulated_ms"] = m.prediction->simulated_s * 1e3;
     counters["simulated_bubble_fraction"] = m.prediction->simulated_bubble_fraction;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -61,6 +62,20 @@ TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
   EXPECT_EQ(context.at("slice_lens"), "2x4");
   EXPECT_EQ(context.at("plan"), "megatron");
   EXPECT_EQ(context.at("comm"), "thread");
+}
+
+TEST(RunSchemeBenchmarks, LeavesOutSharesOfACeilingThatIsNotMeasured) {
+  const std::string path = testing::TempDir() + "/no_ceilings.json";
+  RankStarter ranks({}, nullptr);
+  ASSERT_EQ(setenv("SLUICE_NO_CEILINGS", "1", /*overwrite=*/1), 0);
+  const int code = RunSchemeBenchmarks({BenchmarkOf(Small())}, {.json_out = path}, ranks);
+  ASSERT_EQ(unsetenv("SLUICE_NO_CEILINGS"), 0);
+  ASSERT_EQ(code, 0);
+  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+  EXPECT_GT(row.at("flops_per_s_per_rank"), 0);
+  EXPECT_GT(row.at("calibration_cpu_ns"), 0);
+  EXPECT_FALSE(row.contains("matmul_flops_per_s_per_rank"));
+  EXPECT_FALSE(row.contains("share_of_matmul_rate"));
 }
 
 }  // namespace

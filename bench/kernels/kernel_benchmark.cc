@@ -9,6 +9,7 @@
 #include <span>
 
 #include "bench/harness/calibration.h"
+#include "bench/harness/ceiling.h"
 #include "bench/harness/counted.h"
 #include "bench/harness/cpu_time.h"
 #include "bench/harness/median.h"
@@ -24,9 +25,9 @@ constexpr const char* kOperandBytes = "the operands' bytes";
 constexpr int kNumWarmUps = 2;
 constexpr int kNumCopies = 5;
 
-double TimeOnce(Backend& backend, StreamTimer& timer, const KernelCall& call) {
+double TimeOnce(StreamTimer& timer, const std::function<void()>& call) {
   timer.Begin();
-  RunCounted([&] { call.run(*backend.kernels); });
+  call();
   timer.End();
   return static_cast<double>(timer.ElapsedNs()) * 1e-9;
 }
@@ -40,12 +41,10 @@ double CopyRate(Backend& backend, Precision precision, int64_t num_bytes) {
   const int64_t size = std::max<int64_t>(1, num_bytes / element_bytes);
   const LossBackwardArgs args = {
       .r = operands.Accumulator({size, 1}), .scale = 0.5, .dz = operands.Activation({size, 1})};
-  const KernelCall call = {[=](Kernels& kernels) { kernels.LossBackward(args); }, {}};
+  const auto copy = [&] { backend.kernels->LossBackward(args); };
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
-  double fastest_s = TimeOnce(backend, *timer, call);
-  for (int i = 1; i < kNumCopies; ++i) {
-    fastest_s = std::min(fastest_s, TimeOnce(backend, *timer, call));
-  }
+  double fastest_s = TimeOnce(*timer, copy);
+  for (int i = 1; i < kNumCopies; ++i) fastest_s = std::min(fastest_s, TimeOnce(*timer, copy));
   return static_cast<double>(size * element_bytes) / fastest_s;
 }
 
@@ -69,16 +68,21 @@ double Checksum(Device& device, const KernelCall& call) {
 }
 
 std::map<std::string, double> Counters(const KernelBenchmark& benchmark,
-                                       const std::vector<double>& elapsed_s, double ceiling_rate) {
+                                       const std::vector<double>& elapsed_s,
+                                       std::optional<double> ceiling_rate) {
   const double median_s = Median(elapsed_s);
   const double rate = static_cast<double>(benchmark.work) / median_s;
   const bool is_matmul = benchmark.ceiling == Ceiling::kMatMulRate;
-  return {{"median_ms", median_s * 1e3},
-          {"min_ms", *std::min_element(elapsed_s.begin(), elapsed_s.end()) * 1e3},
-          {"max_ms", *std::max_element(elapsed_s.begin(), elapsed_s.end()) * 1e3},
-          {is_matmul ? "flops_per_s" : "bytes_per_s", rate},
-          {is_matmul ? "ceiling_flops_per_s" : "ceiling_bytes_per_s", ceiling_rate},
-          {"share_of_ceiling", rate / ceiling_rate}};
+  std::map<std::string, double> counters = {
+      {"median_ms", median_s * 1e3},
+      {"min_ms", *std::min_element(elapsed_s.begin(), elapsed_s.end()) * 1e3},
+      {"max_ms", *std::max_element(elapsed_s.begin(), elapsed_s.end()) * 1e3},
+      {is_matmul ? "flops_per_s" : "bytes_per_s", rate}};
+  if (ceiling_rate.has_value()) {
+    counters[is_matmul ? "ceiling_flops_per_s" : "ceiling_bytes_per_s"] = *ceiling_rate;
+    counters["share_of_ceiling"] = rate / *ceiling_rate;
+  }
+  return counters;
 }
 
 }  // namespace
@@ -121,9 +125,10 @@ void CheckMemory(const Backend& backend, Precision precision, const KernelBenchm
 Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark) {
   Backend backend = MakeBackend(timing.backend);
   backend.kernels->Reserve(benchmark.limits);
-  const double ceiling_rate = benchmark.ceiling == Ceiling::kMatMulRate
-                                  ? timing.matmul_flops_per_s
-                                  : CopyRate(backend, timing.backend.precision, benchmark.work);
+  std::optional<double> ceiling_rate = timing.matmul_flops_per_s;
+  if (benchmark.ceiling == Ceiling::kCopyRate && MeasuresCeilings()) {
+    ceiling_rate = CopyRate(backend, timing.backend.precision, benchmark.work);
+  }
   Operands operands(*backend.device, timing.backend.precision);
   const KernelCall call = benchmark.prepare(operands);
   for (int i = 0; i < kNumWarmUps; ++i) call.run(*backend.kernels);
@@ -140,7 +145,8 @@ Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark)
       samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
     }
     const double begin_cpu_s = ProcessCpuSeconds();
-    samples.elapsed_s[i] = TimeOnce(backend, *timer, call);
+    samples.elapsed_s[i] =
+        TimeOnce(*timer, [&] { RunCounted([&] { call.run(*backend.kernels); }); });
     samples.cpu_s[i] = ProcessCpuSeconds() - begin_cpu_s;
   }
   samples.counters = Counters(benchmark, samples.elapsed_s, ceiling_rate);

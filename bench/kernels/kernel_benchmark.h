@@ -14,11 +14,13 @@
 //       }});
 //
 // Before timing the call runs twice and its result is checked: an element that is not finite, or a
-// result of zeros only, is an error, and nothing is timed.  What is printed: docs/metrics.md.
+// result of zeros only, is an error, and nothing is timed.  What is printed: docs/metrics.md; where
+// MeasuresCeilings (bench/harness/ceiling.h) is false, nothing about a ceiling.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,7 +79,7 @@ struct KernelTiming {
   int64_t n_steps = 20;  // timed calls
 
   // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
-  double matmul_flops_per_s = 0;
+  std::optional<double> matmul_flops_per_s;
 };
 
 // Throws Error unless the benchmark's operands and workspace fit into the device's memory; on the

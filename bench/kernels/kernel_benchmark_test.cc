@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <limits>
 #include <thread>
 
@@ -37,6 +38,16 @@ TEST(KernelBenchmark, TimesOnlyWhatHasAResult) {
   EXPECT_THAT(samples.elapsed_s, SizeIs(3));
   EXPECT_THAT(samples.cpu_s, SizeIs(3));
   EXPECT_EQ(samples.counters.at("checksum"), -16);
+  EXPECT_GT(samples.counters.at("share_of_ceiling"), 0);
+}
+
+TEST(KernelBenchmark, LeavesOutTheShareOfACeilingThatIsNotMeasured) {
+  ASSERT_EQ(setenv("SLUICE_NO_CEILINGS", "1", /*overwrite=*/1), 0);
+  const Samples samples = TimeKernel({.n_steps = 1}, Constant(1));
+  ASSERT_EQ(unsetenv("SLUICE_NO_CEILINGS"), 0);
+  EXPECT_GT(samples.counters.at("bytes_per_s"), 0);
+  EXPECT_EQ(samples.counters.count("ceiling_bytes_per_s"), 0u);
+  EXPECT_EQ(samples.counters.count("share_of_ceiling"), 0u);
 }
 
 // A call that sleeps takes time but no CPU time.  The smallest of several: OpenBLAS's threads,

@@ -78,9 +78,9 @@ constexpr const char* kRow = "{:<72} {:>10} {:>10} {:>9} {:>13} {:>13} {:>8}\n";
 void PrintHeader(const KernelTiming& timing, const Device& device) {
   fmt::print("{} ({}), {} thread(s), {}\n", Name(device.kind()), device.description(),
              timing.backend.num_threads, Name(timing.backend.precision));
-  if (timing.matmul_flops_per_s > 0) {
+  if (timing.matmul_flops_per_s.has_value()) {
     fmt::print("products of large square matrices: {:.1f} GFLOP/s\n",
-               timing.matmul_flops_per_s * 1e-9);
+               *timing.matmul_flops_per_s * 1e-9);
   }
   fmt::print("\n");
   fmt::print(kRow, "kernel", "ms median", "ms min", "spread", "rate", "ceiling", "reached");
@@ -92,11 +92,12 @@ void PrintRow(const KernelBenchmark& benchmark, std::map<std::string, double> co
     return is_matmul ? fmt::format("{:.1f} GFLOP/s", counters[prefix + "flops_per_s"] * 1e-9)
                      : fmt::format("{:.2f} GB/s", counters[prefix + "bytes_per_s"] * 1e-9);
   };
+  const bool has_ceiling = counters.count("share_of_ceiling") > 0;
   const double spread = (counters["max_ms"] - counters["min_ms"]) / counters["median_ms"];
   fmt::print(kRow, benchmark.name, fmt::format("{:.4f}", counters["median_ms"]),
              fmt::format("{:.4f}", counters["min_ms"]), fmt::format("{:.1f} %", 100 * spread),
-             rate(""), rate("ceiling_"),
-             fmt::format("{:.1f} %", 100 * counters["share_of_ceiling"]));
+             rate(""), has_ceiling ? rate("ceiling_") : "-",
+             has_ceiling ? fmt::format("{:.1f} %", 100 * counters["share_of_ceiling"]) : "-");
   std::fflush(stdout);
 }
 
@@ -125,7 +126,7 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
     CheckMemory(backend, sizes.precision, kernels[i]);
   }
   const auto before = [&] {
-    if (kernels.front().ceiling == Ceiling::kMatMulRate) {
+    if (kernels.front().ceiling == Ceiling::kMatMulRate && MeasuresCeilings()) {
       timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
     }
     PrintHeader(timing, *backend.device);

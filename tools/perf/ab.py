@@ -122,6 +122,7 @@ class Comparer:
         for name in sorted(names["cand"].keys() - names["base"].keys()):
             self._add_row(label, name, verdicts.NEW, "base has no such benchmark")
         common = sorted(names["base"].keys() & names["cand"].keys())
+        problems += [f"{label}: {text}" for text in _calibrated_on_one_side(names, common)]
         if not common:
             return []
         target = Target(label, programs, runner_module.cpus_for(context["cand"]), common, context["cand"])
@@ -193,6 +194,16 @@ class Comparer:
                 wanted[target] = pairs
                 target.wanted = undecided[target]
         return wanted
+
+
+def _calibrated_on_one_side(measurements, names):
+    """One sentence per benchmark whose time would be divided by that of the calibration kernel on one side alone."""
+    return [
+        f"{name}: calibration_cpu_ns is absent in {side} alone"
+        for name in names for side in SIDES
+        if not measurements[side][name].calibration_ns and not measurements[side][name].error
+        and any(measurements[other][name].calibration_ns for other in SIDES)
+    ]
 
 
 def _judged_phases(screened, rules):

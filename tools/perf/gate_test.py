@@ -149,6 +149,13 @@ class GateTest(unittest.TestCase):
         self.mutate(context={"calibration_version": "3"})
         self.expect_refused("calibration_version")
 
+    def test_calibration_on_one_side(self):
+        rows = [fakes.row()]
+        del rows[0]["calibration_cpu_ns"]
+        self.mutate(context={"world_size": "2"})
+        self.mutate("base", context={"world_size": "2"}, rows=rows)
+        self.expect_refused("BM_layer: calibration_cpu_ns is absent in base alone", _BAD)
+
     def test_other_machine_class(self):
         self.mutate(context={"num_cpus": 64})
         self.expect_refused("num_cpus is 2 in base and 64 in cand")

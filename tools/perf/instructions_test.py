@@ -9,6 +9,7 @@ from tools.perf.errors import InputError
 from tools.perf.runner import BenchmarkFailure
 
 _BINARY = os.path.join(os.environ["PYTHONPATH"], "tools/perf/known_cost/known_cost_benchmark")
+_ATTENTION = os.path.join(os.environ["PYTHONPATH"], "bench/kernels/causal_attention")
 _LABEL = "//bench:known_cost"
 
 
@@ -70,6 +71,10 @@ class InstructionsTest(unittest.TestCase):
                 row = _compare(program, program)
             self.assertEqual((row["verdict"], row["note"]), (verdicts.SKIPPED, "not counted: " + reason))
             self.assertIn(reason, instructions.terminal([row]))
+
+    def test_a_program_that_would_measure_a_ceiling(self):
+        # Its two passes; a product of 1024^3 alone takes hundreds of millions.
+        self.assertIn(instructions.count([_ATTENTION], 600), range(1_000_000, 100_000_000))
 
     def test_a_failing_program(self):
         row = _compare(_BINARY, "/bin/false")

@@ -7,6 +7,11 @@ import tempfile
 from tools.perf import machine, result_file
 
 
+# Of every process that perf starts.  No ceilings (bench/harness/ceiling.h), since times alone are compared.  OpenBLAS
+# would start threads of its own that nothing here uses, which spin for the first tens of milliseconds of a process.
+ENVIRONMENT = {"SLUICE_NO_CEILINGS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 class BenchmarkFailure(Exception):
     """The process failed or hung: the message says how."""
 
@@ -37,8 +42,8 @@ class Runner:
     def _start(self, command):
         try:
             run = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                timeout=self._timeout_s, errors="replace", text=True,
+                command, env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, timeout=self._timeout_s, errors="replace", text=True,
             )
         except subprocess.TimeoutExpired as error:
             raise BenchmarkFailure(f"still running after {self._timeout_s:g} s") from error

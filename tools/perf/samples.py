@@ -9,8 +9,8 @@ from tools.perf import result_file
 class Sample:
     """One benchmark in one process.
 
-    value is what is compared: time_ns / calibration_ns for CPU time, time_ns for manual time.  seconds is when the
-    process ended, since the start of the measurement.
+    value is what is compared: time_ns / calibration_ns where the calibration kernel ran, time_ns alone elsewhere (on a
+    GPU).  seconds is when the process ended, since the start of the measurement.
     """
 
     value: float
@@ -30,8 +30,6 @@ def make_sample(measurement, context, seconds):
     calibration_ns = measurement.calibration_ns
     if not measurement.is_manual and not calibration_ns > 0:
         return None, "its rows have no calibration_cpu_ns"
-    value = measurement.time_ns
-    if not measurement.is_manual:
-        value /= calibration_ns
+    value = measurement.time_ns / (calibration_ns or 1.0)
     clock = result_file.context_number(context, "sm_clock_mhz") or 0.0
     return Sample(value, measurement.time_ns, calibration_ns, seconds, clock), ""

@@ -46,7 +46,8 @@ class CpuStream : public Stream {
   std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<CpuTimer>(); }
 };
 
-// Memory of a buffer starts on a page of its own, so that large ones can have huge pages.
+// Memory of a buffer starts on a page of its own, and that of a large one on a huge page's border:
+// otherwise chance would say how many huge pages it has, and times would vary between processes.
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = size_t{2} << 20;
 
@@ -87,9 +88,12 @@ void CpuDevice::CopyToHost(void* to_host, const void* from, int64_t size_bytes) 
 }
 
 void* CpuDevice::AllocateBytes(int64_t size_bytes) {
-  const size_t size = (static_cast<size_t>(size_bytes) + kPageBytes - 1) / kPageBytes * kPageBytes;
-  void* data = std::aligned_alloc(kPageBytes, size);
-  if (data != nullptr && size >= kHugePageBytes) madvise(data, size, MADV_HUGEPAGE);
+  const auto size = static_cast<size_t>(size_bytes);
+  const bool is_huge = size >= kHugePageBytes;
+  const size_t alignment = is_huge ? kHugePageBytes : kPageBytes;
+  const size_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
+  void* data = std::aligned_alloc(alignment, rounded);
+  if (data != nullptr && is_huge) madvise(data, rounded, MADV_HUGEPAGE);
   return data;
 }
 

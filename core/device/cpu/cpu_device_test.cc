@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 
@@ -24,6 +25,16 @@ TEST(CpuDevice, CountsWhatItHandsOut) {
   EXPECT_EQ(device.allocated_bytes(), 0);
   EXPECT_EQ(device.peak_allocated_bytes(), 4000);
   EXPECT_EQ(device.num_allocations(), 2);
+}
+
+TEST(CpuDevice, StartsLargeBuffersAtAHugePage) {
+  constexpr int64_t kHugePageBytes = int64_t{2} << 20;
+  CpuDevice device({.num_threads = 1});
+  std::vector<Buffer> buffers;
+  for (const int64_t size_bytes : {kHugePageBytes, kHugePageBytes + 1, 5 * kHugePageBytes / 2}) {
+    buffers.push_back(device.Allocate(size_bytes, "a"));
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffers.back().data()) % kHugePageBytes, 0u);
+  }
 }
 
 TEST(CpuDevice, NamesWhatDoesNotFit) {
