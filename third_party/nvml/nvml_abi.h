@@ -30,6 +30,22 @@ struct NvmlProcess {
   unsigned compute_instance_id;
 };
 
+// The power of now: nvmlDeviceGetPowerUsage is a mean over a second on some GPUs.
+inline constexpr unsigned kNvmlFieldPowerInstant = 186;
+
+// One answer of nvmlDeviceGetFieldValues; the value is a union in the original, of which power uses
+// the first four bytes.
+struct NvmlFieldValue {
+  unsigned field_id;
+  unsigned scope_id;
+  long long timestamp_us;
+  long long latency_us;
+  unsigned value_type;
+  NvmlReturn result;
+  unsigned value;
+  unsigned value_high;
+};
+
 // nvmlInit_v2, nvmlShutdown
 using NvmlNoArguments = NvmlReturn (*)();
 // nvmlErrorString
@@ -40,6 +56,8 @@ using NvmlHandleByPciBusId = NvmlReturn (*)(const char* pci_bus_id, NvmlHandle*)
 using NvmlClockInfo = NvmlReturn (*)(NvmlHandle, unsigned clock, unsigned* mhz);
 // nvmlDeviceGetPowerUsage, nvmlDeviceGetEnforcedPowerLimit: mW
 using NvmlPower = NvmlReturn (*)(NvmlHandle, unsigned* mw);
+// nvmlDeviceGetFieldValues: sets what follows field_id and scope_id in each
+using NvmlFieldValues = NvmlReturn (*)(NvmlHandle, int count, NvmlFieldValue*);
 // nvmlDeviceGetTemperature: degrees Celsius
 using NvmlTemperature = NvmlReturn (*)(NvmlHandle, unsigned sensor, unsigned* celsius);
 // nvmlDeviceGetCurrentClocksEventReasons, before driver 535

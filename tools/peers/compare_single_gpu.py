@@ -40,8 +40,7 @@ PREFIX_ROWS = [("gpt2-1hm", {"seq_len": 128}), ("gpt2-1hm", {"seq_len": 128, "pr
 # (model, slice_lens, prefix_len): 16 heads of 128 and of 64.
 ATTENTION = [("gpt3-1b", [2048, 8192, 16384], 0), ("gpt3-1b", [2048], 14336), ("gpt2-3hm", [8192, 16384], 0)]
 ATTENTION_SHAPES = "128x2048,128x8192,128x16384,64x8192,64x16384"
-ENOUGH_S = 0.3  # of timed passes, where they are short
-LEAST_PASSES, MOST_PASSES = 20, 300
+LEAST_PASSES, MOST_PASSES = 20, 1000
 
 
 def fail(message):
@@ -56,6 +55,7 @@ def parse_flags(argv):
     parser.add_argument("--markdown", help="file to write the tables to")
     parser.add_argument("--budget_s", type=float, default=1200, help="seconds for everything together")
     parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program, or to make one mode")
+    parser.add_argument("--timed_s", type=float, default=0.3, help="about how long the passes of one row take")
     parser.add_argument("--modes", default="eager,graph,compile", help="of PyTorch; also autotune, minutes a row")
     parser.add_argument("--models", default=",".join(MODELS), help="of the main rows")
     flags = parser.parse_args(argv)
@@ -183,6 +183,8 @@ class Comparison:
         try:
             return action()
         except (OutOfTime, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and what.startswith("Sluice"):
+                self.failed = True
             self.left_out.append(f"{what}: {error}")
             print(f"left out: {self.left_out[-1]}", flush=True)
             return None
@@ -205,11 +207,9 @@ class Comparison:
         return made
 
     def num_passes(self, made):
-        """Enough for ENOUGH_S of the fastest mode."""
-        if not made:
-            return LEAST_PASSES
+        """Enough for --timed_s of the fastest mode."""
         times_ns = [self.pytorch.ask({"time": mode, "iterations": 3}, self.limit_s())["min_ns"] for mode in made]
-        return max(LEAST_PASSES, min(MOST_PASSES, int(ENOUGH_S * 1e9 / min(times_ns))))
+        return max(LEAST_PASSES, min(MOST_PASSES, int(self.flags.timed_s * 1e9 / min(times_ns))))
 
     def time_pytorch(self, made, num_passes):
         for mode, found in made.items():
@@ -220,8 +220,7 @@ class Comparison:
     def summary(self, found):
         times_ms = [time_ns / 1e6 for time_ns in found["times_ns"]]
         return {"median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "max_ms": max(times_ms),
-                "num_passes": len(times_ms), "setup_s": found["setup_s"],
-                "difference_from_eager": found["difference_from_eager"],
+                "num_passes": len(times_ms), "setup_s": found["setup_s"], "largest_error": found["largest_error"],
                 "conditions": self.sampler.conditions(*found["windows"])}
 
     def run_sluice(self, row, num_passes):
@@ -229,21 +228,28 @@ class Comparison:
                    f"--dtype={row['dtype']}", f"--grad_dtype={row['grad_dtype']}", f"--pass={row['pass']}",
                    f"--n_steps={num_passes}", "--n_warmup_steps=3", "--json_out=JSON",
                    *(f"--{key}={value}" for key, value in row["sizes"].items())]
+        begin_s = time.monotonic()
         written, pid = self.run(command)
         counters = {key: value for key, value in written["benchmarks"][0].items()
                     if isinstance(value, float) and key not in ("real_time", "cpu_time")}
         context = {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}
-        return {**counters, "num_passes": num_passes, "nvml_peak_mib": self.sampler.peak_process_mib(pid),
+        return {**counters, "num_passes": num_passes, "process_s": round(time.monotonic() - begin_s, 1),
+                "nvml_peak_mib": self.sampler.peak_process_mib(pid),
                 "command": " ".join(["run"] + command[1:]), "context": context}
 
     def compare(self, row):
+        """The row with its results; None where no time is left."""
         what = f"{single_gpu_table.name_of(row)} {row['dtype']} {row['pass']}"
+        if self.attempt(what, self.limit_s) is None:
+            return None
         made = self.make_pytorch(row)
-        num_passes = self.attempt(f"PyTorch {what}", lambda: self.num_passes(made)) or LEAST_PASSES
-        self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
+        num_passes = LEAST_PASSES
+        if made:
+            num_passes = self.attempt(f"PyTorch {what}", lambda: self.num_passes(made)) or LEAST_PASSES
+            self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
         sluice = self.attempt(f"Sluice {what}", lambda: self.run_sluice(row, num_passes))
-        self.failed = self.failed or sluice is None
-        self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
+        if made:
+            self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
         pytorch = {mode: self.summary(found) for mode, found in made.items() if found["times_ns"]}
         return {**{key: row[key] for key in ("group", "model", "dtype", "pass", "grad_dtype", "flags")},
                 "sluice": sluice, "pytorch": pytorch}
@@ -279,7 +285,6 @@ class Comparison:
         for model, slice_lens, prefix_len in ATTENTION:
             found = self.attempt(f"Sluice attention {model} {slice_lens} behind {prefix_len}",
                                  lambda: self.sluice_attention(model, slice_lens, prefix_len))
-            self.failed = self.failed or found is None
             for row in found or []:
                 key = (row["head_dim"], row["slice_len"], row["pass"])
                 rows.append({**row, "pytorch": beside.get(key, {}) if row["prefix_len"] == 0 else {}})
@@ -312,15 +317,18 @@ def main(argv):
             if flags.markdown:
                 write(flags.markdown, single_gpu_table.render(result))
 
+        def add(row):
+            found = comparison.compare(row)
+            result["rows"] += [found] if found else []
+            save()
+
         rows = rows_of(flags)
         num_main = len([row for row in rows if row["group"] in ("main", "f32")])
         for row in rows[:num_main]:
-            result["rows"].append(comparison.compare(row))
-            save()
+            add(row)
         result["attention"] = comparison.attention()
         for row in rows[num_main:]:
-            result["rows"].append(comparison.compare(row))
-            save()
+            add(row)
         comparison.pytorch.stop()
         save()
     print(single_gpu_table.render(result))

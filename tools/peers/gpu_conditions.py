@@ -17,6 +17,7 @@ import time
 
 PERIOD_S = 0.01
 SM, MEMORY = 1, 2
+POWER_INSTANT = 186
 REASONS = ["gpu_idle", "applications_clocks", "sw_power_cap", "hw_slowdown", "sync_boost", "sw_thermal_slowdown",
            "hw_thermal_slowdown", "hw_power_brake", "display_clocks"]
 MAX_PROCESSES = 64
@@ -25,6 +26,14 @@ MAX_PROCESSES = 64
 class Process(ctypes.Structure):
     _fields_ = [("pid", ctypes.c_uint), ("used_bytes", ctypes.c_ulonglong), ("gpu_instance_id", ctypes.c_uint),
                 ("compute_instance_id", ctypes.c_uint)]
+
+
+class FieldValue(ctypes.Structure):
+    """An answer about one field; the value is a union in the original, of which power uses the first four bytes."""
+
+    _fields_ = [("field_id", ctypes.c_uint), ("scope_id", ctypes.c_uint), ("timestamp_us", ctypes.c_longlong),
+                ("latency_us", ctypes.c_longlong), ("value_type", ctypes.c_uint), ("result", ctypes.c_int),
+                ("value", ctypes.c_uint), ("value_high", ctypes.c_uint)]
 
 
 class Nvml:
@@ -59,8 +68,15 @@ class Nvml:
         code = self.library.nvmlDeviceGetComputeRunningProcesses_v3(self.handle, ctypes.byref(count), processes)
         return {p.pid: p.used_bytes for p in processes[:count.value]} if code == 0 else {}
 
+    def power_mw(self):
+        """Now; the mean over a second where the driver has no other."""
+        instant = FieldValue(field_id=POWER_INSTANT)
+        if self.library.nvmlDeviceGetFieldValues(self.handle, 1, ctypes.byref(instant)) == 0 and instant.result == 0:
+            return instant.value
+        return self.ask("nvmlDeviceGetPowerUsage", ctypes.c_uint)
+
     def sample(self):
-        power = self.ask("nvmlDeviceGetPowerUsage", ctypes.c_uint)
+        power = self.power_mw()
         return {
             "sm_clock_mhz": self.ask("nvmlDeviceGetClockInfo", ctypes.c_uint, SM),
             "memory_clock_mhz": self.ask("nvmlDeviceGetClockInfo", ctypes.c_uint, MEMORY),

@@ -77,7 +77,7 @@ class TimingTest(unittest.TestCase):
         hello, case, mode, timed, refused = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(hello["ok"]["device"], "cpu")
         self.assertEqual(case["ok"]["hidden_size"], 256)
-        self.assertEqual(mode["ok"]["difference_from_eager"], 0)
+        self.assertLess(mode["ok"]["largest_error"], 1e-4)
         self.assertEqual(len(timed["ok"]["times_ns"]), 2)
         self.assertIn("model 'tset' is not known", refused["error"])
 

@@ -97,7 +97,7 @@ def conditions_cells(found):
             number(found.get("median_memory_clock_mhz"), 0), number(found.get("median_power_w"), 0),
             number(found.get("max_temperature_c"), 0),
             ", ".join(f"{name} {100 * share:.0f} %" for name, share in sorted(shares.items())) or "none",
-            found.get("num_condition_samples", 0)]
+            number(found.get("num_condition_samples"), 0)]
 
 
 def conditions_table(rows):

@@ -55,6 +55,16 @@ NvmlReturn nvmlDeviceGetPowerUsage(NvmlHandle, unsigned* mw) {
   return 0;
 }
 
+// Knows the power of now from the third question on.
+NvmlReturn nvmlDeviceGetFieldValues(NvmlHandle, int count, NvmlFieldValue* values) {
+  static std::atomic<int> num_questions = 0;
+  for (int i = 0; i < count; ++i) {
+    values[i].result = num_questions++ < 2 ? kNotSupported : 0;
+    values[i].value = 655'000;
+  }
+  return 0;
+}
+
 NvmlReturn nvmlDeviceGetTemperature(NvmlHandle, unsigned, unsigned*) { return kNotSupported; }
 
 NvmlReturn nvmlDeviceGetCurrentClocksThrottleReasons(NvmlHandle, unsigned long long* bits) {

@@ -57,6 +57,7 @@ NvmlDevice::NvmlDevice(const std::string& pci_bus_id, const std::string& library
   clock_info_ = Find<NvmlClockInfo>("nvmlDeviceGetClockInfo");
   power_usage_ = Find<NvmlPower>("nvmlDeviceGetPowerUsage");
   power_limit_ = Find<NvmlPower>("nvmlDeviceGetEnforcedPowerLimit");
+  field_values_ = Find<NvmlFieldValues>("nvmlDeviceGetFieldValues");
   temperature_ = Find<NvmlTemperature>("nvmlDeviceGetTemperature");
   clocks_event_reasons_ = Find<NvmlClocksEventReasons>("nvmlDeviceGetCurrentClocksEventReasons");
   if (clocks_event_reasons_ == nullptr) {
@@ -88,10 +89,18 @@ NvmlSample NvmlDevice::Sample() const {
   return {
       .sm_clock_mhz = Scaled(Ask<unsigned>(clock_info_, handle_, kNvmlClockSm), 1),
       .memory_clock_mhz = Scaled(Ask<unsigned>(clock_info_, handle_, kNvmlClockMemory), 1),
-      .power_w = Scaled(Ask<unsigned>(power_usage_, handle_), 1e-3),
+      .power_w = PowerW(),
       .temperature_c = Scaled(Ask<unsigned>(temperature_, handle_, kNvmlTemperatureGpu), 1),
       .clocks_event_reasons = Ask<unsigned long long>(clocks_event_reasons_, handle_),
   };
+}
+
+std::optional<double> NvmlDevice::PowerW() const {
+  NvmlFieldValue instant = {.field_id = kNvmlFieldPowerInstant};
+  if (field_values_ != nullptr && field_values_(handle_, 1, &instant) == 0 && instant.result == 0) {
+    return instant.value * 1e-3;
+  }
+  return Scaled(Ask<unsigned>(power_usage_, handle_), 1e-3);
 }
 
 std::optional<double> NvmlDevice::power_limit_w() const {

@@ -19,7 +19,7 @@ namespace sluice {
 struct NvmlSample {
   std::optional<double> sm_clock_mhz;
   std::optional<double> memory_clock_mhz;
-  std::optional<double> power_w;
+  std::optional<double> power_w;  // now; the mean over a second where the driver has no other
   std::optional<double> temperature_c;
   std::optional<uint64_t> clocks_event_reasons;  // NamesOfClocksEventReasons
 };
@@ -53,6 +53,7 @@ class NvmlDevice {
  private:
   template <typename Function>
   Function Find(const char* name) const;
+  std::optional<double> PowerW() const;
 
   void* library_ = nullptr;
   NvmlHandle handle_ = nullptr;
@@ -60,6 +61,7 @@ class NvmlDevice {
   NvmlClockInfo clock_info_ = nullptr;
   NvmlPower power_usage_ = nullptr;
   NvmlPower power_limit_ = nullptr;
+  NvmlFieldValues field_values_ = nullptr;
   NvmlTemperature temperature_ = nullptr;
   NvmlClocksEventReasons clocks_event_reasons_ = nullptr;
   NvmlComputeProcesses compute_processes_ = nullptr;

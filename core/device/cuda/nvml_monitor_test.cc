@@ -34,7 +34,7 @@ TEST(NvmlMonitor, SummarizesItsSamples) {
   EXPECT_THAT(conditions.min_sm_clock_mhz, Optional(testing::Lt(1980)));
   EXPECT_THAT(conditions.median_sm_clock_mhz, Optional(testing::Gt(*conditions.min_sm_clock_mhz)));
   EXPECT_THAT(conditions.median_memory_clock_mhz, Optional(2619));
-  EXPECT_THAT(conditions.max_power_w, Optional(640.5));
+  EXPECT_THAT(conditions.max_power_w, Optional(655));
   EXPECT_FALSE(conditions.power_limit_w.has_value());
   EXPECT_FALSE(conditions.max_temperature_c.has_value());
   EXPECT_THAT(conditions.clocks_event_shares,
@@ -66,6 +66,13 @@ TEST(NvmlDevice, NamesAGpuThatIsNotThere) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("GPU 0000:00:08.0: Not Found"));
   }
+}
+
+TEST(NvmlDevice, TakesTheMeanPowerWhereThatOfNowIsNotTold) {
+  const NvmlDevice gpu(kBusId, FakeLibrary());
+  EXPECT_THAT(gpu.Sample().power_w, Optional(640.5));
+  EXPECT_THAT(gpu.Sample().power_w, Optional(640.5));
+  EXPECT_THAT(gpu.Sample().power_w, Optional(655));
 }
 
 TEST(NvmlDevice, FindsTheMemoryOfThisProcess) {
