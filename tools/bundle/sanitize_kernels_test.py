@@ -18,14 +18,14 @@ NormCudaDeathTest.
 Plain.
   Works
 """
-TEST_PROGRAM = "#!/bin/sh\ncat <<'END'\n" + LISTED + "END\n"
+TEST_PROGRAM = "#!/bin/sh\n# .nv_fatbin\ncat <<'END'\n" + LISTED + "END\n"
 
 # Writes down its arguments; a program in whose path is `bad` has an error under racecheck.
 SANITIZER = """#!/bin/sh
 echo "$@" >> "$CALLS"
 case "$*" in
   *racecheck*bad*) echo "========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)"; exit 86;;
-  *skipping*) echo "[  SKIPPED ] Plain.Works"; echo "========= ERROR SUMMARY: 0 errors";;
+  *skipping_test*) echo "[  SKIPPED ] Plain.Works"; echo "========= ERROR SUMMARY: 0 errors";;
   *) echo "========= ERROR SUMMARY: 0 errors";;
 esac
 """
@@ -39,6 +39,14 @@ class SanitizeTest(unittest.TestCase):
         self.calls = self.folder / "calls"
         self.write("compute-sanitizer", SANITIZER)
 
+    def write_programs(self, programs):
+        """{label: text}."""
+        lines = ["commit 0123abc"]
+        for label, text in programs.items():
+            self.write("bin/" + label.split(":")[-1], text)
+            lines.append(f"5ha256  123  {label.split(':')[-1]}  {label}")
+        self.write("MANIFEST", "\n".join(lines) + "\n")
+
     def write(self, name, text):
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
@@ -51,8 +59,9 @@ class SanitizeTest(unittest.TestCase):
                               capture_output=True, text=True, check=False, env=environment)
 
     def test_runs_the_small_tests_of_kernel_programs_under_each_tool(self):
-        self.write("bin/norm_cuda_test", TEST_PROGRAM)
-        self.write("bin/single", "#!/bin/sh\nexit 1\n")
+        fails = "#!/bin/sh\nexit 1\n"
+        self.write_programs({"//core/kernels/norm:norm_cuda_test": TEST_PROGRAM, "//bench:single": fails,
+                             "//core/kernels/cpu:gemm_test": fails})
         done = self.run_script()
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         calls = self.calls.read_text().splitlines()
@@ -63,24 +72,24 @@ class SanitizeTest(unittest.TestCase):
         self.assertEqual(done.stdout.count("clean"), 2)
 
     def test_reports_what_is_not_clean(self):
-        self.write("bin/bad_cuda_test", TEST_PROGRAM)
+        self.write_programs({"//core/kernels/norm:bad_cuda_test": TEST_PROGRAM})
         done = self.run_script()
         self.assertEqual(done.returncode, 1)
         self.assertIn("1 hazard displayed (1 error, 0 warnings)", done.stdout)
         self.assertEqual(done.stdout.count("clean"), 1)
 
     def test_a_skipped_test_is_not_clean(self):
-        self.write("bin/skipping_cuda_test", TEST_PROGRAM)
+        self.write_programs({"//core/kernels:skipping": TEST_PROGRAM, "//core/kernels:skipping_test": TEST_PROGRAM})
         self.assertEqual(self.run_script("--tools=memcheck").returncode, 1)
 
     def test_refuses_what_it_does_not_know(self):
-        self.write("bin/norm_cuda_test", TEST_PROGRAM)
+        self.write_programs({"//core/kernels/norm:norm_cuda_test": TEST_PROGRAM})
         done = self.run_script("--tools=memchek")
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stderr, "sanitize_kernels: tool 'memchek' is not one of memcheck, racecheck\n")
 
     def test_refuses_a_bundle_without_kernel_tests(self):
-        self.write("bin/single", "#!/bin/sh\n")
+        self.write_programs({"//bench:single": TEST_PROGRAM})
         done = self.run_script()
         self.assertEqual(done.returncode, 2)
         self.assertIn("has no kernel test to run", done.stderr)
