@@ -89,11 +89,6 @@ bool MeasuresCeilings() { return std::getenv("SLUICE_NO_CEILINGS") == nullptr; }
 
 int64_t CeilingMatmulSize(DeviceKind device) { return device == DeviceKind::kCpu ? 1024 : 8192; }
 
-int64_t CeilingMatmulBytes(DeviceKind device, Precision precision) {
-  const int64_t size = CeilingMatmulSize(device);
-  return 3 * size * size * SizeOf(StorageDType(precision));
-}
-
 double MeasureMatmulRate(Backend& backend, Precision precision) {
   SquareProduct product(backend, precision);
   int64_t best_ns = std::numeric_limits<int64_t>::max();
@@ -122,9 +117,9 @@ SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, 
 }
 
 int64_t CeilingBytes(const Backend& backend, Precision precision) {
-  const DeviceKind kind = backend.device->kind();
-  return CeilingMatmulBytes(kind, precision) +
-         backend.kernels->WorkspaceBytes(LimitsOf(CeilingMatmulSize(kind)));
+  const int64_t size = CeilingMatmulSize(backend.device->kind());
+  return 3 * size * size * SizeOf(StorageDType(precision)) +
+         backend.kernels->WorkspaceBytes(LimitsOf(size));
 }
 
 }  // namespace sluice

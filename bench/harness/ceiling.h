@@ -18,9 +18,6 @@ bool MeasuresCeilings();
 // Extent of the square matrix product on each kind of device: large enough for the rate to be flat.
 int64_t CeilingMatmulSize(DeviceKind device);
 
-// Bytes of its three matrices, which are freed again.
-int64_t CeilingMatmulBytes(DeviceKind device, Precision precision);
-
 // Floating-point operations a second of that product, the best of several, as LinearForward without
 // bias on the backend's threads or GPU, in its precision.  Ranks that share a machine measure
 // together and so find their share.  The kernels' scratch memory is reserved for it: reserve anew.
@@ -36,7 +33,8 @@ struct SustainedRate {
 // the median of its times.
 SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, double duration_s);
 
-// Bytes that either of them allocates: the three matrices, and scratch memory of the kernels.
+// Bytes that either of them allocates: three matrices, which are freed again, and scratch memory of
+// the kernels.
 int64_t CeilingBytes(const Backend& backend, Precision precision);
 
 }  // namespace sluice

@@ -329,8 +329,9 @@ DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) 
 }
 
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
+  const Backend backend = MakeBackend(job.BackendOf(0));
   const int64_t ceiling_bytes =
-      MeasuresCeilings() ? CeilingMatmulBytes(job.device, job.config.precision) : 0;
+      MeasuresCeilings() ? CeilingBytes(backend, job.config.precision) : 0;
   return {.device_bytes = ceiling_bytes,
           .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
                           {"n_warmup_steps", std::to_string(options.num_warmup_steps)},

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string>
+
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "parallel/exec/rank_memory.h"
@@ -18,13 +21,18 @@ namespace {
 
 [[noreturn]] void Refuse(const JobPlan& plan, const std::vector<int>& ranks, const Device& device,
                          int64_t needed_bytes) {
+  std::string taken;
+  if (device.runtime_bytes() > 0) {
+    taken = fmt::format(" beside the {} of the driver's context and kernels",
+                        FormatBytes(device.runtime_bytes()));
+  }
   throw Error(
-      fmt::format("out of memory on {}: {} rank{} of model {} need{} {}, have {}; use a smaller "
+      fmt::format("out of memory on {}: {} rank{} of model {} need{} {}{}, have {}; use a smaller "
                   "model, batch or "
                   "sequence, or more hosts",
                   Name(device.kind()), ranks.size(), ranks.size() == 1 ? "" : "s",
                   plan.config.model.name, ranks.size() == 1 ? "s" : "", FormatBytes(needed_bytes),
-                  FormatBytes(device.available_bytes())));
+                  taken, FormatBytes(device.available_bytes())));
 }
 
 // What the weights alone need, when these are all the ranks of the job: known without a look at
@@ -38,15 +46,16 @@ int64_t WeightBytes(const JobPlan& plan, const std::vector<int>& ranks) {
 }  // namespace
 
 void CheckMemory(const JobPlan& plan, const std::vector<int>& ranks, const Backend& backend,
-                 int64_t extra_bytes) {
+                 OtherBytes other) {
   const int64_t weight_bytes = WeightBytes(plan, ranks);
   if (weight_bytes > backend.device->available_bytes()) {
     Refuse(plan, ranks, *backend.device, weight_bytes);
   }
   int64_t needed_bytes = 0;
   for (const int rank : ranks) {
+    const int64_t executor_bytes = ExecutorBytes(plan, rank, *backend.kernels);
     const int64_t rank_bytes =
-        CheckedSum("bytes of a rank", ExecutorBytes(plan, rank, *backend.kernels), extra_bytes);
+        CheckedSum("bytes of a rank", std::max(executor_bytes, other.before), other.beside);
     needed_bytes = CheckedSum("bytes of all ranks", needed_bytes, rank_bytes);
   }
   if (needed_bytes > backend.device->available_bytes()) {
