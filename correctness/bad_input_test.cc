@@ -128,6 +128,11 @@ TEST_F(BadInput, PrecisionsThatADeviceLacks) {
   ExpectCheckRefuses({"--dtype=f16"}, {"'f16'", "did you mean"});
 }
 
+TEST_F(BadInput, AttentionThatADeviceLacks) {
+  ExpectCheckRefuses({"--attention=cudn"}, {"'cudn'", "did you mean 'cudnn'?"});
+  ExpectCheckRefuses({"--attention=cudnn"}, {"--attention=cudnn is for --device=cuda only"});
+}
+
 TEST_F(BadInput, OutputPaths) {
   ExpectRefused({"save_reference", {}, {"--checkpoint_path is missing"}});
   ExpectRefused({"save_reference", {"--checkpoint_path=" + folder_}, {folder_}});

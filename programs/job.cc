@@ -15,7 +15,8 @@ BackendOptions Job::BackendOf(int rank) const {
   return {.kind = device,
           .precision = config.precision,
           .num_threads = threads,
-          .device_index = device_index};
+          .device_index = device_index,
+          .attention = attention};
 }
 
 }  // namespace sluice

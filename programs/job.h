@@ -1,6 +1,7 @@
 // A job and where it runs: what a program makes of its flags, and RunRanks runs.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/backend/backend.h"
@@ -16,6 +17,8 @@ struct Job {
   CommKind comm = CommKind::kThread;
   DeviceKind device = DeviceKind::kCpu;
   int threads = 1;  // of each rank, on the cpu
+  std::optional<CausalAttentionImplementation> attention =
+      std::nullopt;  // on cuda; else its choice
   double timeout_s = 300;
 
   // What rank `rank`, one of this process, computes on: the GPU of its number on this host.

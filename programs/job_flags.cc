@@ -7,6 +7,7 @@
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/cli/flags.h"
+#include "core/kernels/causal_attention/attention_implementation.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/schemes/schemes.h"
@@ -42,6 +43,8 @@ SLUICE_INT_FLAG(num_chunks, 1, 1, sluice::kMaxCount,
 SLUICE_INT_FLAG(prefix_len, 0, 0, 1 << 30, "cached positions before the sequence");
 SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}),
                    "what the ranks compute on");
+SLUICE_CHOICE_FLAG(attention, "default", sluice::AttentionChoices(),
+                   "what computes causal attention on cuda");
 SLUICE_OPTIONAL_INT_FLAG(threads, 1, 4096,
                          "threads of each rank on the cpu; default: the cores, divided");
 
@@ -70,6 +73,11 @@ std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
 
 int DefaultWorldSize(const Job& job) {
   return RanksAreProcesses(job.comm) ? MpiWorldSize() : NumDevices(job.device);
+}
+
+void CheckAttention(const Job& job) {
+  if (!job.attention || job.device == DeviceKind::kCuda) return;
+  throw Error(fmt::format("--attention={} is for --device=cuda only", Name(*job.attention)));
 }
 
 void CheckComm(const Job& job) {
@@ -160,7 +168,9 @@ Job JobFromFlags() {
   job.comm = comm.kind;
   job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   job.timeout_s = comm.options.timeout_s;
+  job.attention = ParseAttention(FLAGS_attention);
   CheckSupported(job.device, workload.precision);
+  CheckAttention(job);
   CheckComm(job);
   const RequestedSizes requested = {
       .world_size = comm.world_size,

@@ -47,6 +47,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"device", std::string(Name(job.device))},
           {"comm", std::string(Name(job.comm))},
           {"threads", std::to_string(job.threads)},
+          {"attention", job.attention ? std::string(Name(*job.attention)) : "default"},
           {"dtype", std::string(Name(config.precision))},
           {"model", model.name},
           {"num_layers", std::to_string(model.num_layers)},

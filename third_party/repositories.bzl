@@ -2,6 +2,7 @@
 
 load("//third_party/bazel_stand_ins:repository.bzl", "bazel_stand_ins")
 load("//third_party/cuda:repository.bzl", "cuda")
+load("//third_party/cudnn:repository.bzl", "cudnn")
 load("//third_party/fmt:repository.bzl", "fmt")
 load("//third_party/gflags:repository.bzl", "gflags")
 load("//third_party/google_benchmark:repository.bzl", "google_benchmark")
@@ -13,6 +14,7 @@ load("//third_party/openmpi:repository.bzl", "openmpi")
 def sluice_repositories():
     bazel_stand_ins()
     cuda()
+    cudnn()
     fmt()
     gflags()
     google_benchmark()

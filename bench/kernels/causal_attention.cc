@@ -2,8 +2,40 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "bench/harness/flops.h"
 #include "bench/kernels/kernel_program.h"
+#include "core/cli/flags.h"
+#include "core/kernels/causal_attention/attention_implementation.h"
+
+namespace sluice {
+namespace {
+
+using Attention = std::optional<CausalAttentionImplementation>;
+
+// Of a list such as "hopper,cudnn".
+std::vector<Attention> ParseAttentions(std::string_view text) {
+  std::vector<Attention> attentions;
+  while (true) {
+    const size_t comma = text.find(',');
+    attentions.push_back(ParseAttention(text.substr(0, comma)));
+    if (comma == std::string_view::npos) return attentions;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+FlagType AttentionListFlag() {
+  return {.name = "list",
+          .allowed = [] { return fmt::format("of {}", fmt::join(AttentionChoices(), ", ")); },
+          .check = [](std::string_view, std::string_view text) { ParseAttentions(text); }};
+}
+
+}  // namespace
+}  // namespace sluice
+
+SLUICE_TEXT_FLAG_OF(attention, "default", sluice::AttentionListFlag(),
+                    "implementations on cuda, timed side by side");
 
 namespace sluice {
 namespace {
@@ -53,25 +85,43 @@ KernelCall Backward(Operands& operands, const AttentionSize& size, const Slice& 
 
 struct Pass {
   const char* name;
+  std::string DefaultAttention::*default_attention;
   int64_t (*flops)(const AttentionSize&, const Slice&);
   KernelCall (*prepare)(Operands&, const AttentionSize&, const Slice&);
 };
-constexpr Pass kPasses[] = {{"causal_attention_forward", CausalAttentionForwardFlops, Forward},
-                            {"causal_attention_backward", CausalAttentionBackwardFlops, Backward}};
+constexpr Pass kPasses[] = {
+    {"causal_attention_forward", &DefaultAttention::forward, CausalAttentionForwardFlops, Forward},
+    {"causal_attention_backward", &DefaultAttention::backward, CausalAttentionBackwardFlops,
+     Backward}};
+
+std::string NameOf(const Pass& pass, const AttentionSize& size, const Slice& slice) {
+  return fmt::format("{}/{}/num_heads:{}/head_dim:{}", pass.name, NameOf(slice), size.num_heads,
+                     size.head_dim);
+}
 
 std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
   const AttentionSize size = {sizes.batch_size, sizes.model.num_heads, sizes.model.head_dim()};
+  const std::vector<Attention> attentions = ParseAttentions(FLAGS_attention);
   std::vector<KernelBenchmark> benchmarks;
-  for (const Slice& slice : sizes.slices) {
+  const auto add = [&](const Pass& pass, size_t slice_index, const Attention& attention) {
+    const Slice& slice = sizes.slices[slice_index];
+    std::string name = NameOf(pass, size, slice);
+    if (!sizes.default_attentions.empty()) {
+      const std::string& chosen = sizes.default_attentions[slice_index].*pass.default_attention;
+      name += fmt::format("/attention:{}", attention ? Name(*attention) : chosen);
+    }
+    benchmarks.push_back({.name = name,
+                          .limits = sizes.LimitsFor(slice),
+                          .ceiling = Ceiling::kMatMulRate,
+                          .work = pass.flops(size, slice),
+                          .attention = attention,
+                          .prepare = [prepare = pass.prepare, size, slice](Operands& operands) {
+                            return prepare(operands, size, slice);
+                          }});
+  };
+  for (size_t i = 0; i < sizes.slices.size(); ++i) {
     for (const Pass& pass : kPasses) {
-      benchmarks.push_back({.name = fmt::format("{}/{}/num_heads:{}/head_dim:{}", pass.name,
-                                                NameOf(slice), size.num_heads, size.head_dim),
-                            .limits = sizes.LimitsFor(slice),
-                            .ceiling = Ceiling::kMatMulRate,
-                            .work = pass.flops(size, slice),
-                            .prepare = [prepare = pass.prepare, size, slice](Operands& operands) {
-                              return prepare(operands, size, slice);
-                            }});
+      for (const Attention& attention : attentions) add(pass, i, attention);
     }
   }
   return benchmarks;

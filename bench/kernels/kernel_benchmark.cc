@@ -85,6 +85,12 @@ std::map<std::string, double> Counters(const KernelBenchmark& benchmark,
   return counters;
 }
 
+BackendOptions BackendFor(const KernelTiming& timing, const KernelBenchmark& benchmark) {
+  BackendOptions options = timing.backend;
+  options.attention = benchmark.attention;
+  return options;
+}
+
 }  // namespace
 
 Tensor Operands::Random(DType dtype, Shape shape) {
@@ -104,8 +110,9 @@ Tensor Operands::Random(DType dtype, Shape shape) {
   return Tensor(buffers_.back().data(), dtype, shape);
 }
 
-void CheckMemory(const Backend& backend, Precision precision, const KernelBenchmark& benchmark) {
-  Operands operands(precision);
+void CheckCanRun(const KernelTiming& timing, const KernelBenchmark& benchmark) {
+  const Backend backend = MakeBackend(BackendFor(timing, benchmark));
+  Operands operands(timing.backend.precision);
   benchmark.prepare(operands);
   int64_t needed_bytes = CheckedSum(kOperandBytes, operands.num_bytes(),
                                     backend.kernels->WorkspaceBytes(benchmark.limits));
@@ -123,7 +130,7 @@ void CheckMemory(const Backend& backend, Precision precision, const KernelBenchm
 }
 
 Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark) {
-  Backend backend = MakeBackend(timing.backend);
+  Backend backend = MakeBackend(BackendFor(timing, benchmark));
   backend.kernels->Reserve(benchmark.limits);
   std::optional<double> ceiling_rate = timing.matmul_flops_per_s;
   if (benchmark.ceiling == Ceiling::kCopyRate && MeasuresCeilings()) {

@@ -26,6 +26,7 @@
 
 #include "bench/harness/run_benchmarks.h"
 #include "core/backend/backend.h"
+#include "core/kernels/causal_attention/attention_implementation.h"
 
 namespace sluice {
 
@@ -71,6 +72,7 @@ struct KernelBenchmark {
   KernelLimits limits;
   Ceiling ceiling = Ceiling::kMatMulRate;
   int64_t work = 0;  // operations for kMatMulRate, bytes read and written for kCopyRate
+  std::optional<CausalAttentionImplementation> attention;  // on cuda; nothing: its own choice
   std::function<KernelCall(Operands&)> prepare;
 };
 
@@ -82,9 +84,9 @@ struct KernelTiming {
   std::optional<double> matmul_flops_per_s;
 };
 
-// Throws Error unless the benchmark's operands and workspace fit into the device's memory; on the
-// cpu also the float64 values that they are drawn from.
-void CheckMemory(const Backend& backend, Precision precision, const KernelBenchmark& benchmark);
+// Throws Error unless the device has the kernel that the benchmark asks for, and memory for its
+// operands and workspace; on the cpu also for the float64 values that they are drawn from.
+void CheckCanRun(const KernelTiming& timing, const KernelBenchmark& benchmark);
 
 // Makes a backend and operands and times the call n_steps times; the counters are those of
 // docs/metrics.md.  Throws Error when the result is not finite or zeros only.

@@ -101,11 +101,31 @@ void PrintRow(const KernelBenchmark& benchmark, std::map<std::string, double> co
   std::fflush(stdout);
 }
 
+DefaultAttention FindDefaultAttention(const Kernels& kernels, const KernelSizes& sizes,
+                                      const Slice& slice) {
+  const std::string small_kernels =
+      kernels.SmallKernelNames({.slice_len = slice.len,
+                                .prefix_len = slice.begin,
+                                .batch_size = sizes.batch_size,
+                                .hidden_size = sizes.model.hidden_size,
+                                .num_heads = sizes.model.num_heads,
+                                .head_dim = sizes.model.head_dim(),
+                                .ffn_hidden_size = sizes.model.ffn_hidden_size()});
+  const std::string other(kernels.AttentionName(sizes.model.head_dim()));
+  const bool is_small = small_kernels.find("attention") != std::string::npos;
+  return {.forward = is_small ? "small" : other, .backward = other};
+}
+
 int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
-  const KernelSizes sizes = SizesFromFlags();
+  KernelSizes sizes = SizesFromFlags();
   KernelTiming timing = TimingFromFlags(sizes.precision);
   // Refuses what the device lacks before anything is timed.
   Backend backend = MakeBackend(timing.backend);
+  if (timing.backend.kind == DeviceKind::kCuda) {
+    for (const Slice& slice : sizes.slices) {
+      sizes.default_attentions.push_back(FindDefaultAttention(*backend.kernels, sizes, slice));
+    }
+  }
   const std::vector<KernelBenchmark> kernels = make(sizes);
   if (kernels.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
   std::vector<Benchmark> benchmarks;
@@ -123,7 +143,7 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
   std::vector<std::string> names;
   for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
   for (const size_t i : SelectedIndices(names, result.filter)) {
-    CheckMemory(backend, sizes.precision, kernels[i]);
+    CheckCanRun(timing, kernels[i]);
   }
   const auto before = [&] {
     if (kernels.front().ceiling == Ceiling::kMatMulRate && MeasuresCeilings()) {

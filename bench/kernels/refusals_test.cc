@@ -8,6 +8,7 @@ namespace sluice {
 namespace {
 
 const char kProgram[] = "bench/kernels/matmul";
+const char kAttention[] = "bench/kernels/causal_attention";
 
 TEST(Refusals, AFilterThatMatchesNothing) {
   ExpectRefused({kProgram, "--filter=nothing"}, "matches no benchmark");
@@ -20,6 +21,17 @@ TEST(Refusals, OneLengthTwice) {
 TEST(Refusals, MoreMemoryThanThereIs) {
   ExpectRefused({kProgram, "--model=gpt3-175b", "--slice_lens=1048576", "--batch_size=1024"},
                 "out of memory on cpu");
+}
+
+TEST(Refusals, AttentionThatIsNone) {
+  ExpectRefused({kAttention, "--attention=hoper"}, "did you mean 'hopper'?");
+  ExpectRefused({kAttention, "--attention=cudnn,"}, "unknown attention ''");
+  ExpectRefused({kAttention, "--attention=default,default"}, "is asked for twice");
+}
+
+TEST(Refusals, AChoiceOfAttentionOnTheCpu) {
+  ExpectRefused({kAttention, "--attention=default,cudnn"},
+                "attention cudnn is for device cuda only");
 }
 
 }  // namespace

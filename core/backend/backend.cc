@@ -45,8 +45,16 @@ void CheckSupported(DeviceKind kind, Precision precision) {
 
 Backend MakeBackend(const BackendOptions& options) {
   CheckSupported(options.kind, options.precision);
-  if (options.kind == DeviceKind::kCpu) return MakeCpuBackend(options);
-  return MakeCudaBackend({.device_index = options.device_index, .precision = options.precision});
+  if (options.kind == DeviceKind::kCuda) {
+    return MakeCudaBackend({.device_index = options.device_index,
+                            .precision = options.precision,
+                            .attention = options.attention});
+  }
+  if (options.attention) {
+    throw Error(fmt::format("attention {} is for device cuda only; the cpu has its own",
+                            Name(*options.attention)));
+  }
+  return MakeCpuBackend(options);
 }
 
 int NumDevices(DeviceKind kind) { return kind == DeviceKind::kCpu ? NumCores() : NumCudaDevices(); }

@@ -9,8 +9,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "core/device/device.h"
+#include "core/kernels/causal_attention/attention_implementation.h"
 #include "core/kernels/kernels.h"
 #include "core/tensor/dtype.h"
 
@@ -21,6 +23,8 @@ struct BackendOptions {
   Precision precision = Precision::kFloat32;
   int num_threads = 1;   // of the cpu
   int device_index = 0;  // of cuda
+  std::optional<CausalAttentionImplementation> attention =
+      std::nullopt;  // of cuda; else its choice
 };
 
 struct Backend {
@@ -32,8 +36,8 @@ struct Backend {
 // Throws Error when the device lacks the precision, naming those it has.
 void CheckSupported(DeviceKind kind, Precision precision);
 
-// Throws Error when the device lacks the precision, when this program was built without CUDA, or
-// when the machine has no such device.
+// Throws Error when the device lacks the precision or the attention, when this program was built
+// without CUDA, or when the machine has no such device.
 Backend MakeBackend(const BackendOptions& options);
 
 // Whether this program was built with CUDA, and so has DeviceKind::kCuda.

@@ -35,6 +35,11 @@ TEST(Backend, NamesThePrecisionsThatTheDeviceHas) {
             "dtype f64 is not supported on device cuda; supported there: f32, tf32, bf16, fp16");
 }
 
+TEST(Backend, OfTheCpuHasNoChoiceOfAttention) {
+  EXPECT_EQ(ErrorOf({.attention = CausalAttentionImplementation::kCudnn}),
+            "attention cudnn is for device cuda only; the cpu has its own");
+}
+
 TEST(Backend, SaysThatItWasBuiltWithoutCuda) {
   if (HasCuda()) GTEST_SKIP() << "this build has CUDA";
   EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCuda}),

@@ -10,6 +10,7 @@ namespace sluice {
 struct CudaBackendOptions {
   int device_index = 0;
   Precision precision = Precision::kFloat32;
+  std::optional<CausalAttentionImplementation> attention = std::nullopt;
 };
 
 extern const bool kBuiltWithCuda;

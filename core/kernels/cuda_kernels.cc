@@ -16,16 +16,6 @@
 namespace sluice {
 namespace {
 
-cuda::CausalAttentionImplementation AttentionFor(const Tensor& qkv) {
-  return cuda::DefaultCausalAttention(qkv.dtype(), qkv.shape()[4]);
-}
-
-bool TakesSmallAttention(DType dtype, int64_t head_dim, const cuda::AttentionSizes& sizes) {
-  using Implementation = cuda::CausalAttentionImplementation;
-  return cuda::PrefersSmallAttention(sizes) &&
-         !cuda::FindCausalAttentionError(Implementation::kSmall, dtype, head_dim).has_value();
-}
-
 bool TakesSmallLinear(const LinearForwardArgs& args) {
   const int64_t num_inputs = args.weight.row_size();
   return cuda::PrefersSmallLinear({.num_tokens = args.x.num_elements() / num_inputs,
@@ -43,41 +33,42 @@ int64_t LayerNormScratchBytes(const KernelLimits& limits) {
 }
 
 // Of any one operation.
-int64_t ScratchBytes(const KernelLimits& limits) {
+int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation attention) {
   const int64_t attention_bytes = cuda::CausalAttentionWorkspaceBytes(
-      {.max_slice_len = std::min(limits.max_seq_len, limits.max_tokens),
-       .max_batch_size = limits.max_batch_size,
-       .num_heads = limits.num_heads});
+      attention, {.max_slice_len = std::min(limits.max_seq_len, limits.max_tokens),
+                  .max_seq_len = limits.max_seq_len,
+                  .max_batch_size = limits.max_batch_size,
+                  .num_heads = limits.num_heads,
+                  .head_dim = limits.head_dim});
   return std::max({cuda::LinearScratchBytes(limits.max_features), LayerNormScratchBytes(limits),
                    cuda::LossScratchBytes(), attention_bytes});
 }
 
 }  // namespace
 
-CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision)
+CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision,
+                         std::optional<CausalAttentionImplementation> attention)
     : device_(device),
       stream_(stream),
       precision_(precision),
+      attention_(attention),
       weight_stream_(device.MakeCudaStream()),
       matmul_(device, {&stream, weight_stream_.get()}, precision) {
   SLUICE_CHECK(precision != Precision::kFloat64);
 }
 
 int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
-  return ScratchBytes(limits) + cuda::LinearScratchBytes(limits.max_features) +
-         2 * LayerNormScratchBytes(limits);
+  return ScratchBytes(limits, CheckedAttention(limits.head_dim)) +
+         cuda::LinearScratchBytes(limits.max_features) + 2 * LayerNormScratchBytes(limits);
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {
-  const DType dtype = StorageDType(precision_);
-  const std::optional<std::string> error = cuda::FindCausalAttentionError(
-      cuda::DefaultCausalAttention(dtype, limits.head_dim), dtype, limits.head_dim);
-  if (error) throw Error(*error);
+  const CausalAttentionImplementation attention = CheckedAttention(limits.head_dim);
   const auto allocate = [&](Buffer& buffer, int64_t size_bytes, std::string_view what) {
     buffer = Buffer();
     buffer = device_.Allocate(size_bytes, what);
   };
-  allocate(scratch_, ScratchBytes(limits), "the scratch memory of the kernels");
+  allocate(scratch_, ScratchBytes(limits, attention), "the scratch memory of the kernels");
   allocate(weight_scratch_, cuda::LinearScratchBytes(limits.max_features),
            "the scratch memory of weight gradients");
   for (Buffer& buffer : norm_scratch_) {
@@ -86,7 +77,26 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
 }
 
 std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
-  return cuda::Name(cuda::DefaultCausalAttention(StorageDType(precision_), head_dim));
+  return Name(AttentionFor(head_dim));
+}
+
+CausalAttentionImplementation CudaKernels::AttentionFor(int64_t head_dim) const {
+  if (attention_) return *attention_;
+  return cuda::DefaultCausalAttention(StorageDType(precision_), head_dim);
+}
+
+CausalAttentionImplementation CudaKernels::CheckedAttention(int64_t head_dim) const {
+  const CausalAttentionImplementation attention = AttentionFor(head_dim);
+  const std::optional<std::string> error =
+      cuda::FindCausalAttentionError(attention, StorageDType(precision_), head_dim);
+  if (error) throw Error(*error);
+  return attention;
+}
+
+bool CudaKernels::TakesSmallAttention(int64_t head_dim, const cuda::AttentionSizes& sizes) const {
+  return !attention_ && cuda::PrefersSmallAttention(sizes) &&
+         !cuda::FindCausalAttentionError(CausalAttentionImplementation::kSmall,
+                                         StorageDType(precision_), head_dim);
 }
 
 std::string CudaKernels::SmallKernelNames(const LayerSizes& sizes) const {
@@ -103,9 +113,9 @@ std::string CudaKernels::SmallKernelNames(const LayerSizes& sizes) const {
                              .out = Tensor(nullptr, dtype, {num_tokens, num_outputs})};
   };
   add("norm_in_proj", TakesSmallNormLinear(linear(sizes.hidden_size, 3 * attention_size)));
-  add("attention", TakesSmallAttention(dtype, sizes.head_dim,
-                                       {.num_keys = sizes.prefix_len + sizes.slice_len,
-                                        .num_queries = num_tokens * sizes.num_heads}));
+  add("attention",
+      TakesSmallAttention(sizes.head_dim, {.num_keys = sizes.prefix_len + sizes.slice_len,
+                                           .num_queries = num_tokens * sizes.num_heads}));
   add("out_proj", TakesSmallLinear(linear(attention_size, sizes.hidden_size)));
   add("norm_fc1", TakesSmallNormLinear(linear(sizes.hidden_size, sizes.ffn_hidden_size)));
   add("fc2", TakesSmallLinear(linear(sizes.ffn_hidden_size, sizes.hidden_size)));
@@ -171,15 +181,15 @@ void CudaKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
 void CudaKernels::CausalAttentionForward(const CausalAttentionForwardArgs& args) {
   const Shape& out = args.out.shape();
   const bool is_small = TakesSmallAttention(
-      args.qkv.dtype(), out[3],
-      {.num_keys = args.prefix_len + out[0], .num_queries = out[0] * out[1] * out[2]});
+      out[3], {.num_keys = args.prefix_len + out[0], .num_queries = out[0] * out[1] * out[2]});
   cuda::CausalAttentionForward(
-      args, is_small ? cuda::CausalAttentionImplementation::kSmall : AttentionFor(args.qkv),
+      args, is_small ? CausalAttentionImplementation::kSmall : AttentionFor(out[3]), scratch(),
       stream_.handle());
 }
 
 void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& args) {
-  cuda::CausalAttentionBackward(args, AttentionFor(args.qkv), scratch(), stream_.handle());
+  cuda::CausalAttentionBackward(args, AttentionFor(args.qkv.shape()[4]), scratch(),
+                                stream_.handle());
 }
 
 void CudaKernels::AddBiasResidual(const AddBiasResidualArgs& args) {

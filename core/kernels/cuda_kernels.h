@@ -14,9 +14,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/device/cuda/cuda_device.h"
+#include "core/kernels/causal_attention/attention_implementation.h"
+#include "core/kernels/causal_attention/causal_attention_cuda.h"
 #include "core/kernels/kernels.h"
 #include "core/kernels/matmul/cublaslt_matmul.h"
 #include "core/kernels/matmul/matmul_cuda.h"
@@ -26,12 +29,14 @@ namespace sluice {
 
 class CudaKernels : public Kernels {
  public:
-  // `device` and `stream` must outlive the kernels.
-  CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision);
+  // `device` and `stream` must outlive the kernels.  Without `attention` it is
+  // DefaultCausalAttention.
+  CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision,
+              std::optional<CausalAttentionImplementation> attention = std::nullopt);
 
+  // Throw Error when the implementation of attention cannot run with this head_dim; Reserve also
+  // when there is not enough memory.
   int64_t WorkspaceBytes(const KernelLimits& limits) const override;
-
-  // Throws Error when there is no attention kernel for this head_dim, or not enough memory.
   void Reserve(const KernelLimits& limits) override;
   std::string_view AttentionName(int64_t head_dim) const override;
   std::string SmallKernelNames(const LayerSizes& sizes) const override;
@@ -53,6 +58,9 @@ class CudaKernels : public Kernels {
 
  private:
   cuda::LinearContext linear_context();
+  CausalAttentionImplementation AttentionFor(int64_t head_dim) const;
+  CausalAttentionImplementation CheckedAttention(int64_t head_dim) const;  // throws Error
+  bool TakesSmallAttention(int64_t head_dim, const cuda::AttentionSizes& sizes) const;
 
   // The scratch memory of the operation in hand; one for each stream is enough, since operations
   // run one after the other on it.
@@ -64,6 +72,7 @@ class CudaKernels : public Kernels {
   CudaDevice& device_;
   CudaStream& stream_;
   Precision precision_;
+  std::optional<CausalAttentionImplementation> attention_;
   std::unique_ptr<CudaStream> weight_stream_;  // of weight gradients that overlap
   cuda::CublasLtMatmul matmul_;
   Buffer scratch_;

@@ -48,7 +48,7 @@ class Kernels {
   virtual void Reserve(const KernelLimits& limits) = 0;
 
   // Which implementation of causal attention calls with this head_dim run where there is no small
-  // kernel for them: "tile" or "hopper" on cuda (causal_attention_cuda.h), "cpu" on the cpu.
+  // kernel for them: on cuda the name of a CausalAttentionImplementation, "cpu" on the cpu.
   virtual std::string_view AttentionName(int64_t head_dim) const = 0;
 
   // Which operations of a layer run as small kernels, those for sizes at which latency is all

@@ -1,10 +1,10 @@
-"""The CUDA toolkit with cuBLAS, cuDNN and NCCL: kernels and communication on NVIDIA GPUs.
+"""The CUDA toolkit with cuBLAS and NCCL: kernels and communication on NVIDIA GPUs.
 
 @cuda is the toolkit found in CUDA_HOME, else in /usr/local/cuda. Where there is none (or SLUICE_CUDA=0), its targets
 are stubs that no platform satisfies, so that `bazel test //...` skips what needs them.
 """
 
-_LIBS = ["cublas", "cublasLt", "cudnn", "nccl"]
+_LIBS = ["cublas", "cublasLt", "nccl"]
 
 _STUB = """
 cc_library(
@@ -35,7 +35,8 @@ cc_library(
 )
 """
 
-def _find_home(ctx):
+def find_cuda_home(ctx):
+    """Returns the toolkit's folder, or None."""
     if ctx.os.environ.get("SLUICE_CUDA", "1") == "0":
         return None
     for home in [ctx.os.environ.get("CUDA_HOME", ""), "/usr/local/cuda"]:
@@ -50,7 +51,7 @@ def _version(ctx, home):
     return "unknown"
 
 def _impl(ctx):
-    home = _find_home(ctx)
+    home = find_cuda_home(ctx)
     libs = [name for name in _LIBS if home and ctx.path("%s/lib64/lib%s.so" % (home, name)).exists]
     ctx.file("defs.bzl", "CUDA_HOME = %r\nCUDA_VERSION = %r\nCUDA_LIBS = %r\n" % (
         home or "",

@@ -2,6 +2,7 @@
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("@cuda//:defs.bzl", "CUDA_HOME", "CUDA_LIBS")
+load("@cudnn//:defs.bzl", "HAS_CUDNN")
 
 # Which targets exist only where the toolkit does: give this to target_compatible_with.
 NEEDS_CUDA = [] if CUDA_HOME else ["//third_party/cuda:toolkit_present"]
@@ -14,6 +15,12 @@ NEEDS_NCCL = [] if "nccl" in CUDA_LIBS else ["//third_party/cuda:toolkit_present
 
 def if_nccl(yes, no = []):
     return yes if "nccl" in CUDA_LIBS else no
+
+# cuDNN's headers may be missing too.
+NEEDS_CUDNN = [] if HAS_CUDNN else ["//third_party/cuda:toolkit_present"]
+
+def if_cudnn(yes, no = []):
+    return yes if HAS_CUDNN else no
 
 # sm_90a for what only Hopper has (wgmma, TMA); sm_80 where the kernel allows it.
 HOPPER = ["90a"]

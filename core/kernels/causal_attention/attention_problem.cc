@@ -203,8 +203,9 @@ AttentionResults ReferenceAttention(const AttentionProblem& problem, const Atten
   return results;
 }
 
-DeviceAttention::DeviceAttention(const AttentionProblem& p)
+DeviceAttention::DeviceAttention(const AttentionProblem& p, CausalAttentionImplementation which)
     : problem(p),
+      implementation(which),
       qkv(p.dtype, {p.num_keys(), p.batch_size, p.num_heads, 3, p.head_dim}),
       out(p.dtype, {p.slice_len, p.batch_size, p.num_heads, p.head_dim}),
       lse(DType::kFloat32, {p.slice_len, p.batch_size, p.num_heads}),
@@ -212,8 +213,20 @@ DeviceAttention::DeviceAttention(const AttentionProblem& p)
       dqkv(p.dtype, {p.slice_len, p.batch_size, p.num_heads, 3, p.head_dim}),
       dkv_accumulator(DType::kFloat32, {p.num_keys(), p.batch_size, p.num_heads, 2, p.head_dim}),
       workspace(DType::kFloat32,
-                {CausalAttentionWorkspaceBytes({p.slice_len, p.batch_size, p.num_heads}) /
+                {CausalAttentionWorkspaceBytes(which, {.max_slice_len = p.slice_len,
+                                                       .max_seq_len = p.num_keys(),
+                                                       .max_batch_size = p.batch_size,
+                                                       .num_heads = p.num_heads,
+                                                       .head_dim = p.head_dim}) /
                  SizeOf(DType::kFloat32)}) {}
+
+void DeviceAttention::Forward(const CausalAttentionForwardArgs& args, cudaStream_t stream) const {
+  CausalAttentionForward(args, implementation, workspace.tensor().data(), stream);
+}
+
+void DeviceAttention::Backward(const CausalAttentionBackwardArgs& args, cudaStream_t stream) const {
+  CausalAttentionBackward(args, implementation, workspace.tensor().data(), stream);
+}
 
 CausalAttentionForwardArgs DeviceAttention::forward() const {
   return {.qkv = qkv.tensor(),

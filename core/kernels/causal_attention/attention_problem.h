@@ -72,14 +72,23 @@ struct AttentionResults {
 AttentionResults ReferenceAttention(const AttentionProblem& problem, const AttentionInputs& inputs,
                                     WriteMode write_mode);
 
-// The problem's tensors on the GPU.
+// The problem's tensors on the GPU, and a workspace for one implementation.
 struct DeviceAttention {
-  explicit DeviceAttention(const AttentionProblem& problem);
+  DeviceAttention(const AttentionProblem& problem, CausalAttentionImplementation implementation);
 
   CausalAttentionForwardArgs forward() const;
   CausalAttentionBackwardArgs backward(WriteMode write_mode) const;
 
+  // Enqueue one call.
+  void Forward(cudaStream_t stream) const { Forward(forward(), stream); }
+  void Forward(const CausalAttentionForwardArgs& args, cudaStream_t stream) const;
+  void Backward(WriteMode write_mode, cudaStream_t stream) const {
+    Backward(backward(write_mode), stream);
+  }
+  void Backward(const CausalAttentionBackwardArgs& args, cudaStream_t stream) const;
+
   AttentionProblem problem;
+  CausalAttentionImplementation implementation;
   DeviceTensor qkv;
   DeviceTensor out;
   DeviceTensor lse;

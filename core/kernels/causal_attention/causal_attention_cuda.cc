@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/kernels/causal_attention/attention_params.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
+#include "core/kernels/causal_attention/cudnn_attention.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/small_attention.h"
@@ -110,18 +111,6 @@ void RunForward(const AttentionForwardParams& params, Implementation implementat
 
 }  // namespace
 
-std::string_view Name(Implementation implementation) {
-  switch (implementation) {
-    case Implementation::kTile:
-      return "tile";
-    case Implementation::kHopper:
-      return "hopper";
-    case Implementation::kSmall:
-      return "small";
-  }
-  return "";
-}
-
 bool PrefersSmallAttention(const AttentionSizes& sizes) {
   return sizes.num_keys <= kMaxSmallKeys && sizes.num_queries <= kMaxSmallQueries;
 }
@@ -161,6 +150,7 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
         "causal attention is built for GPUs of compute capability 8.0 to 9.0, not {}.{}",
         capability / 10, capability % 10);
   }
+  if (implementation == Implementation::kCudnn) return FindCudnnAttentionError(dtype, head_dim);
   if (head_dim <= 0 || head_dim > 128 || head_dim % 8 != 0) {
     return fmt::format(
         "causal attention on cuda has no head_dim {}; valid: multiples of 8 up to 128", head_dim);
@@ -176,19 +166,30 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
   return std::nullopt;
 }
 
-int64_t CausalAttentionWorkspaceBytes(const CausalAttentionLimits& limits) {
+int64_t CausalAttentionWorkspaceBytes(Implementation implementation,
+                                      const CausalAttentionLimits& limits) {
+  if (implementation == Implementation::kCudnn) {
+    return CudnnAttentionWorkspaceBytes(
+        {.slice_len = static_cast<int>(limits.max_slice_len),
+         .num_keys = static_cast<int>(limits.max_seq_len),
+         .num_pairs = static_cast<int>(limits.max_batch_size * limits.num_heads),
+         .head_dim = static_cast<int>(limits.head_dim)});
+  }
   return 2 * StatisticsBytes(PaddedSliceLen(limits.max_slice_len),
                              limits.max_batch_size * limits.num_heads);
 }
 
 void CausalAttentionForward(const CausalAttentionForwardArgs& args, Implementation implementation,
-                            cudaStream_t stream) {
+                            void* workspace, cudaStream_t stream) {
   const AttentionForwardParams params = {
       .shape = CheckedShape(args.qkv, args.prefix_len, args.out, args.lse),
       .qkv = args.qkv.data(),
       .out = args.out.data(),
       .lse = static_cast<float*>(args.lse.data())};
   if (params.shape.slice_len == 0 || params.shape.num_pairs == 0) return;
+  if (implementation == Implementation::kCudnn) {
+    return LaunchCudnnForward(params, args.qkv.dtype(), workspace, stream);
+  }
   switch (args.qkv.dtype()) {
     case DType::kFloat32:
       return RunForward<float>(params, implementation, stream);
@@ -205,6 +206,9 @@ void CausalAttentionBackward(const CausalAttentionBackwardArgs& args, Implementa
                              void* workspace, cudaStream_t stream) {
   const AttentionBackwardParams params = CheckedParams(args, workspace);
   if (params.shape.slice_len == 0 || params.shape.num_pairs == 0) return;
+  if (implementation == Implementation::kCudnn) {
+    return LaunchCudnnBackward(params, args.qkv.dtype(), workspace, stream);
+  }
   switch (args.qkv.dtype()) {
     case DType::kFloat32:
       return RunBackward<float>(params, implementation, stream);

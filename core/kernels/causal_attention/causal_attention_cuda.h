@@ -1,18 +1,21 @@
 // Causal attention with a cached prefix on NVIDIA GPUs: the contract of causal_attention.h for
 // bf16, fp16 and float32 (float32 in float32 arithmetic, never tf32), accumulated in float32.
 //
-// Three implementations stand behind these functions:
+// Four implementations stand behind these functions:
 //   hopper  wgmma and TMA, warp-specialised (sm_90a); bf16 and fp16, head_dim 64, 80, 96, 128
 //   tile    mma.sync for bf16 and fp16, FMA for float32 (sm_80 and later); head_dim any multiple
 //           of 8 up to 128
 //   small   mma.sync, for short sequences, where latency is all (sm_80 and later); bf16 and fp16,
 //           head_dim 64, 128; forward alone, its backward is that of tile
-// The backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles of keys
-// (dk, dv).  It does 7 matrix products where one fused kernel would do 5, and in return every
+//   cudnn   cuDNN's, for comparison (cudnn_attention.h): bf16 and fp16, head_dim any multiple of 8
+//           up to 128; its backward may differ in its last bits from run to run
+// Our own backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles of
+// keys (dk, dv).  It does 7 matrix products where one fused kernel would do 5, and in return every
 // element is summed by one thread block in a fixed order: results are the same bits on every run,
 // there are no atomics, and a prefix is accumulated in place.
 //
-// Nothing is allocated or synchronised by a call, so calls may be captured in a CUDA graph.
+// Nothing is allocated or synchronised by a call, so calls may be captured in a CUDA graph; with
+// cudnn all but the first call of a shape.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -20,17 +23,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 
+#include "core/kernels/causal_attention/attention_implementation.h"
 #include "core/kernels/causal_attention/causal_attention.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice::cuda {
-
-enum class CausalAttentionImplementation : uint8_t { kTile, kHopper, kSmall };
-
-// "tile", "hopper", "small".
-std::string_view Name(CausalAttentionImplementation implementation);
 
 // Whether small is expected to be faster than the others forward, by measurement.  `num_queries`
 // are those of all sequences and heads.
@@ -52,20 +50,22 @@ std::optional<std::string> FindCausalAttentionError(CausalAttentionImplementatio
 // The largest sizes that calls with one workspace will have.
 struct CausalAttentionLimits {
   int64_t max_slice_len = 0;
+  int64_t max_seq_len = 0;  // prefix_len + slice_len
   int64_t max_batch_size = 0;
   int64_t num_heads = 0;
+  int64_t head_dim = 0;
 };
 
-// Bytes of scratch memory that CausalAttentionBackward needs; the forward needs none.
-int64_t CausalAttentionWorkspaceBytes(const CausalAttentionLimits& limits);
+// Bytes of scratch memory that the calls below need.
+int64_t CausalAttentionWorkspaceBytes(CausalAttentionImplementation implementation,
+                                      const CausalAttentionLimits& limits);
 
-// Enqueues the forward on `stream`.
+// Enqueue the forward and the backward on `stream`.  `workspace`, of CausalAttentionWorkspaceBytes
+// for at least these sizes and aligned to 256 bytes, is overwritten and may be used again by the
+// next call on the stream.  Throw Error where cuDNN has no kernel for the shape.
 void CausalAttentionForward(const CausalAttentionForwardArgs& args,
-                            CausalAttentionImplementation implementation, cudaStream_t stream);
-
-// Enqueues the backward on `stream`.  `workspace`, of CausalAttentionWorkspaceBytes for at least
-// these sizes and aligned to 256 bytes, is overwritten and may be used again by the next call on
-// the stream.
+                            CausalAttentionImplementation implementation, void* workspace,
+                            cudaStream_t stream);
 void CausalAttentionBackward(const CausalAttentionBackwardArgs& args,
                              CausalAttentionImplementation implementation, void* workspace,
                              cudaStream_t stream);
