@@ -14,6 +14,7 @@ import dataclasses
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -76,16 +77,24 @@ def _commit_of(ref, checkout):
 
 
 def _worktree(name, commit, options):
-    """A worktree per side, kept between runs, so that Bazel builds only what changed."""
+    """A worktree per side, kept between runs, so that Bazel builds only what changed; made anew for another clone."""
     os.makedirs(options.cache_dir, exist_ok=True)
     folder = os.path.join(options.cache_dir, name)
-    if os.path.isdir(folder):
+    if os.path.isdir(folder) and _repository_of(folder) == _repository_of(options.checkout):
         _git(folder, "checkout", "--quiet", "--force", "--detach", commit)
         _git(folder, "clean", "-qfd")
     else:
+        shutil.rmtree(folder, ignore_errors=True)
         _git(options.checkout, "worktree", "prune")
         _git(options.checkout, "worktree", "add", "--quiet", "--force", "--detach", folder, commit)
     return folder
+
+
+def _repository_of(folder):
+    """The .git folder that a worktree belongs to, or an empty string where that is gone."""
+    run = subprocess.run(["git", "-C", folder, "rev-parse", "--path-format=absolute", "--git-common-dir"],
+                         capture_output=True, text=True)
+    return os.path.realpath(run.stdout.strip()) if run.returncode == 0 else ""
 
 
 def _git(folder, *arguments):

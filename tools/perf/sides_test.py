@@ -103,6 +103,21 @@ class BuildTest(unittest.TestCase):
         with open(side.programs[label][0], encoding="utf-8") as file:
             return file.read()
 
+    def test_a_clone_elsewhere_shares_the_cache(self):
+        def built(checkout):
+            options = sides.BuildOptions(checkout, self.options.cache_dir, self.options.bazel_flags)
+            return self.content(sides.prepare("base", "main", re.compile("."), options), "//bench:old")
+
+        first, second = self.repository, self.repository + "_clone"
+        self.assertEqual(built(first), "one")
+        subprocess.run(["git", "clone", "--quiet", first, second], check=True)
+        # The second clone has a commit that the first lacks; then it is gone.
+        self.repository = second
+        self.commit("two")
+        self.assertEqual(built(second), "two")
+        os.rename(second, first + "_moved")
+        self.assertEqual(built(first), "one")
+
     def test_two_refs_are_two_builds_with_the_same_flags(self):
         self.write("labels", "//bench:old\n//bench:new\n//bench/harness:calibrate\n")
         self.commit("two")
