@@ -24,6 +24,7 @@
 #include "correctness/results/results.h"
 #include "correctness/tolerance/stack_errors.h"
 #include "programs/job_flags.h"
+#include "programs/job_name.h"
 #include "programs/run_ranks.h"
 
 SLUICE_TEXT_FLAG(checkpoint_path, "",
@@ -149,13 +150,12 @@ class Judge {
     }
   }
 
-  void PrintSummary(const Job& job) const {
+  void PrintSummary(const std::string& job_name) const {
     fmt::print(
-        "{}: scheme:{}/model:{}/world_size:{}/device:{}/dtype:{}: {} of {} tensors within their "
+        "{}: {}: {} of {} tensors within their "
         "bounds; nearest: {}, at {:.3g} of its bound; reference {} of commit {}\n",
-        pass() ? "PASS" : "FAIL", job.scheme, job.config.model.name, job.config.sizes.world_size(),
-        Name(job.device), Name(job.config.precision), num_tensors_ - num_failed_, num_tensors_,
-        nearest_, nearest_used_, Name(reference_.precision()), Printable(reference_.commit()));
+        pass() ? "PASS" : "FAIL", job_name, num_tensors_ - num_failed_, num_tensors_, nearest_,
+        nearest_used_, Name(reference_.precision()), Printable(reference_.commit()));
   }
 
   bool pass() const { return num_tensors_ > 0 && num_failed_ == 0; }
@@ -241,7 +241,7 @@ int Run() {
   if (!judge) return 0;
   // It may take long, and no rank waits for it here.
   judge->RecheckMissed();
-  judge->PrintSummary(job);
+  judge->PrintSummary(NameOf(job, plan));
   return judge->pass() ? 0 : 1;
 }
 

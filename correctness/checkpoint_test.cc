@@ -68,6 +68,9 @@ TEST(Check, PassesForEverySchemeInBothPrecisions) {
       EXPECT_EQ(result.exit_code, 0) << result.stdout_text << result.stderr_text;
       EXPECT_NE(result.stdout_text.find("PASS: scheme:"), std::string::npos);
       EXPECT_NE(result.stdout_text.find("63 of 63 tensors"), std::string::npos);
+      if (scheme.back() == "--n_slices=3") {
+        EXPECT_NE(result.stdout_text.find("/n_slices:3/"), std::string::npos) << result.stdout_text;
+      }
     }
   }
 }

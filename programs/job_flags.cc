@@ -142,6 +142,12 @@ ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& reques
   ParallelSizes sizes = {.pipeline = requested.pipeline.value_or(1),
                          .tensor = requested.tensor.value_or(1),
                          .data = requested.data.value_or(1)};
+  if (scheme == kMegatron && sizes.pipeline > 1) {
+    throw Error(fmt::format(
+        "pipeline_parallel_size {} is not allowed with scheme megatron: it must be 1; a pipeline "
+        "whose layers are split as well is another scheme, gpipe say, with tensor_parallel_size",
+        sizes.pipeline));
+  }
   std::optional<int> world_size = requested.world_size;
   const bool has_axis = requested.pipeline || requested.tensor || requested.data;
   if (!world_size && !has_axis && scheme != kSingle) world_size = default_world_size;

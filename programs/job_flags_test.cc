@@ -36,6 +36,14 @@ TEST(ResolveSizes, MultipliesWhatIsGiven) {
   EXPECT_EQ(Resolved("megatron", {.world_size = 12, .data = 3}), "1x4x3");
 }
 
+TEST(ResolveSizes, NamesMegatronWhereItIsGivenAPipeline) {
+  EXPECT_EQ(Resolved("megatron", {.world_size = 2, .pipeline = 2}),
+            "pipeline_parallel_size 2 is not allowed with scheme megatron: it must be 1; a "
+            "pipeline whose layers are split as well is another scheme, gpipe say, with "
+            "tensor_parallel_size");
+  EXPECT_EQ(Resolved("megatron", {.world_size = 2, .pipeline = 1}), "1x2x1");
+}
+
 TEST(ResolveSizes, NamesProductAndFactorsOfAnotherWorldSize) {
   EXPECT_EQ(Resolved("seqpipe", {.world_size = 8, .pipeline = 3, .tensor = 2}),
             "world_size 8 is not the product 6 of pipeline_parallel_size 3 x tensor_parallel_size "

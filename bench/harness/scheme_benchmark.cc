@@ -12,12 +12,11 @@
 #include "core/base/checked_math.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/rank_memory.h"
+#include "programs/job_name.h"
 #include "programs/run_ranks.h"
 
 namespace sluice {
 namespace {
-
-std::string PassName(Pass pass) { return pass == Pass::kForward ? "forward" : "step"; }
 
 constexpr const char* kHeader =
     "{:<32} {:<7} {:>5} {:>10} {:>10} {:>7} {:>10} {:>12} {:>7} {:>9} {:>8} {:>8} {:>11}\n";
@@ -78,7 +77,7 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
     simulated_bubble = Percent(m.prediction->simulated_bubble_fraction);
     measured_bubble = Percent(m.prediction->measured_bubble_fraction);
   }
-  fmt::print(kHeader, Label(benchmark), PassName(benchmark.plan.config.pass), world_size,
+  fmt::print(kHeader, Label(benchmark), NameOf(benchmark.plan.config.pass), world_size,
              Milliseconds(m.median_s), Milliseconds(m.min_s),
              Percent((m.max_s - m.min_s) / m.median_s),
              fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
@@ -184,28 +183,6 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
           .counters = Counters(benchmark, m, process_bytes)};
 }
 
-// "2x13+12" for 13, 13, 12: a list in one value, since commas join those of several benchmarks.
-std::string InRuns(const std::vector<int64_t>& values) {
-  std::vector<std::string> runs;
-  for (size_t begin = 0, end = 0; begin < values.size(); begin = end) {
-    while (end < values.size() && values[end] == values[begin]) ++end;
-    const size_t count = end - begin;
-    runs.push_back(count == 1 ? std::to_string(values[begin])
-                              : fmt::format("{}x{}", count, values[begin]));
-  }
-  return fmt::format("{}", fmt::join(runs, "+"));
-}
-
-std::string SliceLens(const JobConfig& config) {
-  std::vector<int64_t> lens;
-  for (const Slice& slice : config.slices) lens.push_back(slice.len);
-  return InRuns(lens);
-}
-
-bool HasUniformSlices(const JobConfig& config) {
-  return config.slices == UniformSlices(config.model.seq_len, std::ssize(config.slices));
-}
-
 std::string LayersOfStages(const JobPlan& plan) {
   std::vector<int64_t> counts;
   for (const LayerRange& layers : plan.layers_of_stage) counts.push_back(layers.num_layers);
@@ -301,7 +278,7 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
   };
   const std::string what = job.device == DeviceKind::kCpu ? "predicted peak" : "allocated";
   fmt::print("memory of {} {} on {} rank(s) in MiB: ", Label(benchmark),
-             PassName(benchmark.plan.config.pass), job.config.sizes.world_size());
+             NameOf(benchmark.plan.config.pass), job.config.sizes.world_size());
   if (program > 0) fmt::print("program and libraries {} + ", mib(program));
   fmt::print("weights {} + gradients {} + activations {} + workspaces {} = {} {}\n",
              mib(memory.weights), mib(memory.gradients), mib(memory.activations),
@@ -338,26 +315,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
 }  // namespace
 
 std::string NameOf(const SchemeBenchmark& benchmark) {
-  const JobConfig& config = benchmark.plan.config;
-  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", benchmark.job.scheme,
-                                 config.model.name, config.sizes.world_size());
-  const auto add = [&](std::string_view key, int64_t value) {
-    if (value > 1) name += fmt::format("/{}:{}", key, value);
-  };
-  add("tensor_parallel_size", benchmark.job.scheme == "megatron" ? 1 : config.sizes.tensor);
-  add("data_parallel_size", config.sizes.data);
-  add("batch_size", config.batch_size);
-  add("num_micro_batches", config.num_micro_batches);
-  if (HasUniformSlices(config)) {
-    add("n_slices", static_cast<int64_t>(config.slices.size()));
-  } else {
-    name += "/slices:" + SliceLens(config);
-  }
-  add("num_chunks", config.num_chunks);
-  if (benchmark.plan.splits_sequence()) name += fmt::format("/plan:{}", Name(config.plan));
-  if (config.prefix_len > 0) name += fmt::format("/prefix_len:{}", config.prefix_len);
-  return name + fmt::format("/device:{}/dtype:{}/pass:{}", Name(benchmark.job.device),
-                            Name(config.precision), PassName(config.pass));
+  return NameOf(benchmark.job, benchmark.plan);
 }
 
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,

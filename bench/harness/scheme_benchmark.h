@@ -19,8 +19,7 @@ struct SchemeBenchmark {
   MeasureOptions options;
 };
 
-// "scheme:seqpipe/model:test/world_size:4/n_slices:8/device:cpu/dtype:f32/pass:forward"; numbers
-// that are 1 are left out, except world_size.
+// Its job's, of programs/job_name.h.
 std::string NameOf(const SchemeBenchmark& benchmark);
 
 // Those whose names the filter selects, as SelectedIndices does.  Asked before ranks start, so that

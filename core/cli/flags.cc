@@ -58,6 +58,9 @@ Setting TakeFlag(const std::vector<std::string_view>& arguments, size_t* positio
   const size_t equals = std::min(argument.find('='), argument.size());
   const std::string_view dashed = argument.substr(0, equals);
   if (!dashed.starts_with("--")) throw Error(UnknownFlag(dashed));
+  if (dashed == "--help" || dashed == "--version") {
+    throw Error(fmt::format("{} takes no value", dashed));
+  }
   const std::string_view name = dashed.substr(2);
   const bool has_value = equals < argument.size();
 

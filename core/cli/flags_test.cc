@@ -121,6 +121,8 @@ TEST_F(FlagsTest, RefusesUnknownFlagsWithTheNearest) {
   const std::string refusal = Refusal({"--nsteps=8"});
   EXPECT_TRUE(refusal.starts_with("unknown flag '--nsteps'; did you mean '--n_steps'? known: "))
       << refusal;
+  EXPECT_EQ(Refusal({"--help=3"}), "--help takes no value");
+  EXPECT_EQ(Refusal({"--version=1"}), "--version takes no value");
   EXPECT_NE(Refusal({"-n_steps=8"}).find("did you mean '--n_steps'"), std::string::npos);
   EXPECT_NE(Refusal({"--non_steps"}).find("unknown flag"), std::string::npos);
   EXPECT_NE(Refusal({"--nocheck=true"}).find("unknown flag"), std::string::npos);

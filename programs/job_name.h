@@ -1,0 +1,25 @@
+// The name of a job: what tells its results from those of every other.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "parallel/exec/job.h"
+#include "programs/job.h"
+
+namespace sluice {
+
+// "scheme:seqpipe/model:test/world_size:4/n_slices:8/device:cpu/dtype:f32/pass:forward"; numbers
+// that are 1 are left out, except world_size.  `plan` is that of job.config.
+std::string NameOf(const Job& job, const JobPlan& plan);
+
+std::string NameOf(Pass pass);  // "forward" or "step"
+
+// "2x13+12" for 13, 13, 12: a list in one value, since commas join those of several jobs.
+std::string InRuns(const std::vector<int64_t>& values);
+
+// The length of each slice of a sequence, so.
+std::string SliceLens(const JobConfig& config);
+
+}  // namespace sluice
