@@ -1,11 +1,12 @@
 // Layer normalisation on NVIDIA GPUs: the contract of layer_norm.h for float32, bf16 and fp16, with
 // statistics, parameters and parameter gradients in float32.
 //
-// A thread block holds one token at a time in its registers: x is read once, in 16-byte accesses,
-// and the variance is summed from x - mean.  In the backward each block takes every n-th token and
-// keeps its share of dweight and dbias in registers until the end; SumPartials adds the shares of
-// the blocks in their order.  Tokens that are too long for registers, or start at odd addresses,
-// take a slower kernel that reads them more than once.
+// A warp, or for longer tokens a thread block, holds one token in its registers: x is read once, in
+// 16-byte accesses, and the variance is summed from x - mean.  In the backward each block takes
+// every n-th token, or several at once where they are short, and keeps its share of dweight and
+// dbias in registers until the end; SumPartials adds the shares of the blocks in their order.
+// Tokens that are too long for registers, or start at odd addresses, take a slower kernel that
+// reads them more than once.  The kernels start while the one before them ends (launch.h).
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -18,8 +18,9 @@ struct LayerNormCase {
   int64_t hidden_size;
 };
 
-// Sizes for each kernel: vectors in registers (one, two and four a thread), and the strided one for
-// odd and for very long rows.
+// Sizes for each kernel: a warp a token (one, two, four and eight vectors a lane), a block a token,
+// and the strided one for odd and for very long rows; in the backward several tokens a block, and
+// more tokens than the blocks hold at once.
 std::vector<LayerNormCase> AllCases() {
   std::vector<LayerNormCase> cases;
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
@@ -30,7 +31,9 @@ std::vector<LayerNormCase> AllCases() {
                                                   {3, 5},
                                                   {5, 12288},
                                                   {3, 16400},
-                                                  {2, 33000}}) {
+                                                  {2, 33000},
+                                                  {67, 768},
+                                                  {1000, 400}}) {
       cases.push_back({dtype, num_tokens, hidden_size});
     }
   }

@@ -3,7 +3,9 @@
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/launch.h"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/loss/loss_cuda.h"
 
@@ -31,6 +33,8 @@ template <int kSize, typename T>
 __global__ void LossForwardKernel(const T* z, const float* r, int64_t num_elements,
                                   double* partials, LossResult result) {
   __shared__ double shared[kThreads / kWarpSize];
+  AllowNextKernel();
+  WaitForPreviousKernels();
   double sum = 0;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads * kSize;
   for (int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kSize;
@@ -55,6 +59,8 @@ __global__ void LossForwardKernel(const T* z, const float* r, int64_t num_elemen
 
 __global__ void SumLossPartialsKernel(const double* partials, int num_partials, LossResult result) {
   __shared__ double shared[kThreads / kWarpSize];
+  AllowNextKernel();
+  WaitForPreviousKernels();
   double sum = 0;
   for (int i = static_cast<int>(threadIdx.x); i < num_partials; i += kThreads) sum += partials[i];
   sum = BlockSum(sum, shared);
@@ -63,6 +69,8 @@ __global__ void SumLossPartialsKernel(const double* partials, int num_partials, 
 
 template <int kSize, typename T>
 __global__ void LossBackwardKernel(const float* r, float scale, T* dz, int64_t num_elements) {
+  AllowNextKernel();
+  WaitForPreviousKernels();
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kSize;
   if (i >= num_elements) return;
   float values[kSize];
@@ -79,12 +87,12 @@ void LaunchForward(const LossForwardArgs& args, double* partials, cudaStream_t s
       CeilDiv(num_elements, int64_t{kThreads} * kMinElementsPerThread), int64_t{kMaxBlocks}));
   const LossResult result = {
       .loss = args.loss.Data<float>(), .scale = args.scale, .write_mode = args.write_mode};
-  LossForwardKernel<kSize><<<num_blocks, kThreads, 0, stream>>>(
-      args.z.Data<T>(), args.r.present() ? args.r.Data<float>() : nullptr, num_elements, partials,
-      result);
+  LaunchOverlapped(&LossForwardKernel<kSize, T>, {static_cast<unsigned>(num_blocks), kThreads},
+                   stream, args.z.Data<T>(), args.r.present() ? args.r.Data<float>() : nullptr,
+                   num_elements, partials, result);
   SLUICE_CUDA_CHECK_LAUNCH("LossForward");
   if (num_blocks == 1) return;
-  SumLossPartialsKernel<<<1, kThreads, 0, stream>>>(partials, num_blocks, result);
+  LaunchOverlapped(&SumLossPartialsKernel, {1, kThreads}, stream, partials, num_blocks, result);
   SLUICE_CUDA_CHECK_LAUNCH("SumLossPartials");
 }
 
@@ -92,9 +100,9 @@ template <int kSize, typename T>
 void LaunchBackward(const LossBackwardArgs& args, cudaStream_t stream) {
   const int64_t num_elements = args.dz.num_elements();
   const auto grid = static_cast<unsigned>(CeilDiv(num_elements, kThreads * kSize));
-  LossBackwardKernel<kSize><<<grid, kThreads, 0, stream>>>(
-      args.r.present() ? args.r.Data<float>() : nullptr, static_cast<float>(args.scale),
-      args.dz.Data<T>(), num_elements);
+  LaunchOverlapped(&LossBackwardKernel<kSize, T>, {grid, kThreads}, stream,
+                   args.r.present() ? args.r.Data<float>() : nullptr,
+                   static_cast<float>(args.scale), args.dz.Data<T>(), num_elements);
   SLUICE_CUDA_CHECK_LAUNCH("LossBackward");
 }
 

@@ -1,7 +1,9 @@
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/launch.h"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/residual/residual_cuda.h"
 
@@ -22,6 +24,8 @@ struct Params {
 
 template <int kSize, typename T>
 __global__ void AddBiasResidualKernel(Params<T> p) {
+  AllowNextKernel();
+  WaitForPreviousKernels();
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kSize;
   if (i >= p.num_elements) return;
   float x[kSize];
@@ -38,7 +42,7 @@ __global__ void AddBiasResidualKernel(Params<T> p) {
 template <int kSize, typename T>
 void Launch(const Params<T>& params, cudaStream_t stream) {
   const auto grid = static_cast<unsigned>(CeilDiv(params.num_elements, kThreads * kSize));
-  AddBiasResidualKernel<kSize><<<grid, kThreads, 0, stream>>>(params);
+  LaunchOverlapped(&AddBiasResidualKernel<kSize, T>, {grid, kThreads}, stream, params);
   SLUICE_CUDA_CHECK_LAUNCH("AddBiasResidual");
 }
 
