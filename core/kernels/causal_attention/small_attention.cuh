@@ -10,6 +10,7 @@
 #include "core/kernels/cuda/device_math.cuh"
 #include "core/kernels/cuda/launch.h"
 #include "core/kernels/cuda/tensor_core.cuh"
+#include "core/kernels/cuda/vector_io.cuh"
 
 namespace sluice::cuda {
 
@@ -21,32 +22,32 @@ inline constexpr int kSmallOutStride = kSmallColumns + 8;  // for the banks
 
 struct SmallAttentionMemory {
   float out[kSmallWarps][kSmallQueries][kSmallOutStride];
-  float maximum[kSmallWarps][kSmallQueries];  // of raw scores
-  float sum[kSmallWarps][kSmallQueries];
+  float maximum[kSmallQueries][kSmallWarps];  // of raw scores
+  float sum[kSmallQueries][kSmallWarps];
 };
 
-// Rows of a matrix as the operand of a product over its D columns.
+// A row of a matrix as the operand of a product over its D columns.
 template <int D>
 struct RowFragment {
   uint32_t values[D / 32][4];
 
   template <typename T>
-  __device__ void Load(const T* row, bool is_valid) {
-    const int t = static_cast<int>(threadIdx.x) % 4;
+  __device__ void Load(const T* row) {
+    const T* from = row + static_cast<int>(threadIdx.x) % 4 * 8;
 #pragma unroll
     for (int i = 0; i < D / 32; ++i) {
-      const uint4 from =
-          is_valid ? *reinterpret_cast<const uint4*>(row + i * 32 + t * 8) : uint4{0, 0, 0, 0};
-      values[i][0] = from.x;
-      values[i][1] = from.y;
-      values[i][2] = from.z;
-      values[i][3] = from.w;
+      const uint4 loaded = *reinterpret_cast<const uint4*>(from + i * 32);
+      values[i][0] = loaded.x;
+      values[i][1] = loaded.y;
+      values[i][2] = loaded.z;
+      values[i][3] = loaded.w;
     }
   }
 };
 
 // What a warp has seen so far of its keys, for rows g and g + 8: the largest raw score, this lane's
-// part of the sum of exp2(scale2 (score - largest)), and that of the output.
+// part of the sum of exp2(scale2 (score - largest)), and that of the output.  Tile i of the output
+// holds its columns 2 n + i, n from 0 to 7, so that a lane has four neighbours of a row.
 struct SmallSoftmax {
   float maximum[2] = {-kInfinity, -kInfinity};
   float sum[2] = {};
@@ -80,46 +81,39 @@ struct SmallSoftmax {
   }
 };
 
-template <typename T>
-__device__ inline uint32_t LoadColumnPair(const T* first, const T* second, bool first_is_valid,
-                                          bool second_is_valid) {
-  const auto load = [](const T* p, bool is_valid) -> uint32_t {
-    return is_valid ? *reinterpret_cast<const uint16_t*>(p) : 0u;
-  };
-  return load(first, first_is_valid) | load(second, second_is_valid) << 16;
-}
-
-// Adds what 16 keys give to the softmax.
+// Adds what 16 keys give to the softmax.  Keys beyond the last repeat it: no query sees them.
 template <typename T, int D>
 struct SmallKeyBlock {
   RowFragment<D> keys[2];
-  uint32_t values[2][2];
+  uint32_t values[2]
+                 [2];  // of keys 2 t and 2 t + 1 [first] and 8 further [second]: column tile 0, 1
 
   // `head`: the first key of this head; `column`: this block's first of the values.
   __device__ void Load(const AttentionShape& shape, const T* head, int first_key, int column) {
     const int g = static_cast<int>(threadIdx.x) % 32 / 4;
     const int t = static_cast<int>(threadIdx.x) % 4;
-    const int64_t stride = int64_t{3} * shape.num_pairs * D;
+    const int stride = 3 * shape.num_pairs * D;
+    const auto row = [&](int key) {
+      return head + min(first_key + key, shape.num_keys - 1) * stride;
+    };
+    keys[0].Load(row(g) + D);
+    keys[1].Load(row(g + 8) + D);
 #pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
-      const int key = first_key + tile * 8 + g;
-      keys[tile].Load(head + D + key * stride, key < shape.num_keys);
-    }
-#pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
-#pragma unroll
-      for (int step = 0; step < 2; ++step) {
-        const int key = first_key + step * 8 + 2 * t;
-        const T* value = head + 2 * D + key * stride + column + tile * 8 + g;
-        values[tile][step] =
-            LoadColumnPair(value, value + stride, key < shape.num_keys, key + 1 < shape.num_keys);
-      }
+    for (int step = 0; step < 2; ++step) {
+      const auto load = [&](int key) {
+        return *reinterpret_cast<const uint32_t*>(row(key) + 2 * D + column + 2 * g);
+      };
+      const uint32_t first = load(step * 8 + 2 * t);
+      const uint32_t second = load(step * 8 + 2 * t + 1);
+      values[0][step] = __byte_perm(first, second, 0x5410);  // the low halves
+      values[1][step] = __byte_perm(first, second, 0x7632);
     }
   }
 
   // `visible`: the last key that row g of the queries sees, counted from the first of these.
   __device__ void Accumulate(SmallSoftmax& softmax, const RowFragment<D>& low,
                              const RowFragment<D>& high, int visible, float scale2) const {
+    const int g = static_cast<int>(threadIdx.x) % 32 / 4;
     const int t = static_cast<int>(threadIdx.x) % 4;
     float scores[2][4] = {};
 #pragma unroll
@@ -135,11 +129,13 @@ struct SmallKeyBlock {
         }
       }
     }
+    if (visible - g < kSmallKeys - 1) {
 #pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
+      for (int tile = 0; tile < 2; ++tile) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (tile * 8 + 2 * t + i % 2 > visible + i / 2 * 8) scores[tile][i] = -kInfinity;
+        for (int i = 0; i < 4; ++i) {
+          if (tile * 8 + 2 * t + i % 2 > visible + i / 2 * 8) scores[tile][i] = -kInfinity;
+        }
       }
     }
     softmax.Step(scores, scale2);
@@ -162,14 +158,12 @@ __device__ inline void StoreWarpSoftmax(SmallAttentionMemory& shared, const Smal
     const int row = g + 8 * half;
     const float sum = GroupSum<4>(softmax.sum[half]);
     if (t == 0) {
-      shared.maximum[warp][row] = softmax.maximum[half];
-      shared.sum[warp][row] = sum;
+      shared.maximum[row][warp] = softmax.maximum[half];
+      shared.sum[row][warp] = sum;
     }
-#pragma unroll
-    for (int tile = 0; tile < 2; ++tile) {
-      *reinterpret_cast<float2*>(&shared.out[warp][row][tile * 8 + 2 * t]) =
-          float2{softmax.out[tile][2 * half], softmax.out[tile][2 * half + 1]};
-    }
+    *reinterpret_cast<float4*>(&shared.out[warp][row][4 * t]) =
+        float4{softmax.out[0][2 * half], softmax.out[1][2 * half], softmax.out[0][2 * half + 1],
+               softmax.out[1][2 * half + 1]};
   }
 }
 
@@ -183,24 +177,27 @@ __device__ inline void FinishRow(const SmallAttentionMemory& shared,
   const int query = first_query + row;
   if (row >= kSmallQueries || query >= p.shape.slice_len) return;
   const float scale = rsqrtf(static_cast<float>(D));
-  float maximum = -kInfinity;
+  float maxima[kSmallWarps];
+  float sums[kSmallWarps];
+  LoadVector(shared.maximum[row], maxima);
+  LoadVector(shared.sum[row], sums);
+  float maximum = maxima[0];
 #pragma unroll
-  for (int warp = 0; warp < kSmallWarps; ++warp) {
-    maximum = fmaxf(maximum, shared.maximum[warp][row]);
-  }
+  for (int warp = 1; warp < kSmallWarps; ++warp) maximum = fmaxf(maximum, maxima[warp]);
   float sum = 0;
   float2 out = {0, 0};
 #pragma unroll
   for (int warp = 0; warp < kSmallWarps; ++warp) {
-    const float factor = Exp2((shared.maximum[warp][row] - maximum) * scale * kLog2e);
+    const float factor = Exp2((maxima[warp] - maximum) * scale * kLog2e);
     const float2 part = *reinterpret_cast<const float2*>(&shared.out[warp][row][column]);
-    sum = fmaf(shared.sum[warp][row], factor, sum);
+    sum = fmaf(sums[warp], factor, sum);
     out.x = fmaf(part.x, factor, out.x);
     out.y = fmaf(part.y, factor, out.y);
   }
-  const int64_t at = int64_t{query} * p.shape.num_pairs + pair;
+  const int at = query * p.shape.num_pairs + pair;
+  const float inverse = __fdividef(1, sum);
   T* to = static_cast<T*>(p.out) + at * D + first_column + column;
-  *reinterpret_cast<uint32_t*>(to) = Pack<T>(out.x / sum, out.y / sum);
+  *reinterpret_cast<uint32_t*>(to) = Pack<T>(out.x * inverse, out.y * inverse);
   if (first_column + column == 0) p.lse[at] = maximum * scale + logf(sum);
 }
 
@@ -216,17 +213,19 @@ __global__ void __launch_bounds__(kSmallWarps * 32)
   const int first_query = static_cast<int>(gridDim.y - 1 - blockIdx.y) * kSmallQueries;
   const int last_key = shape.prefix_len + min(first_query + kSmallQueries, shape.slice_len) - 1;
   const int g = static_cast<int>(threadIdx.x) % 32 / 4;
-  const int64_t stride = int64_t{3} * shape.num_pairs * D;
-  const T* head = static_cast<const T*>(p.qkv) + int64_t{3} * pair * D;
+  const int stride = 3 * shape.num_pairs * D;
+  const T* head = static_cast<const T*>(p.qkv) + 3 * pair * D;
   const float scale2 = rsqrtf(static_cast<float>(D)) * kLog2e;
 
   AllowNextKernel();
   WaitForPreviousKernels();
   RowFragment<D> low;
   RowFragment<D> high;
-  const T* queries = head + (shape.prefix_len + first_query) * stride;
-  low.Load(queries + g * stride, first_query + g < shape.slice_len);
-  high.Load(queries + (g + 8) * stride, first_query + g + 8 < shape.slice_len);
+  const auto query_row = [&](int row) {
+    return head + (shape.prefix_len + min(first_query + row, shape.slice_len - 1)) * stride;
+  };
+  low.Load(query_row(g));
+  high.Load(query_row(g + 8));
   SmallSoftmax softmax;
   for (int first_key = static_cast<int>(threadIdx.x) / 32 * kSmallKeys; first_key <= last_key;
        first_key += kSmallWarps * kSmallKeys) {
@@ -255,6 +254,10 @@ void LaunchSmallAttentionForwardOf(const AttentionForwardParams& params, cudaStr
 template <typename T>
 void LaunchSmallAttentionForward(const AttentionForwardParams& params, cudaStream_t stream) {
   SLUICE_CHECK(SmallAttentionSupportsHeadDim(params.shape.head_dim));
+  // The kernel counts elements in 32 bits.
+  SLUICE_CHECK_LT(
+      int64_t{3} * params.shape.num_keys * params.shape.num_pairs * params.shape.head_dim,
+      int64_t{1} << 31);
   if (params.shape.head_dim == 64) return LaunchSmallAttentionForwardOf<T, 64>(params, stream);
   LaunchSmallAttentionForwardOf<T, 128>(params, stream);
 }

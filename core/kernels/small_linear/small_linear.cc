@@ -3,7 +3,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <array>
+#include <algorithm>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
@@ -68,6 +69,11 @@ SmallLinearParams ParamsOf(const LinearForwardArgs& args) {
   SLUICE_CHECK_EQ(args.out.dtype(), args.x.dtype());
   SLUICE_CHECK_EQ(args.weight.dtype(), args.x.dtype());
   SLUICE_CHECK(args.activation == Activation::kNone || !args.residual.present());
+  // The kernels count elements in 32 bits.
+  constexpr int64_t kMaxElements = std::numeric_limits<int>::max();
+  SLUICE_CHECK_LE(
+      std::max({args.x.num_elements(), args.weight.num_elements(), args.out.num_elements()}),
+      kMaxElements);
   return {.x = args.x.data(),
           .weight = args.weight.data(),
           .bias = args.bias.data(),
@@ -135,6 +141,7 @@ void SmallNormLinearForward(const LayerNormForwardArgs& norm, const LinearForwar
   params.x = norm.x.data();
   params.norm_weight = norm.weight.Data<float>();
   params.norm_bias = norm.bias.Data<float>();
+  params.norm_scale = 1.0f / static_cast<float>(params.num_inputs);
   params.norm_out = norm.out.data();
   params.mean = norm.mean.Data<float>();
   params.rstd = norm.rstd.Data<float>();

@@ -36,7 +36,7 @@ struct WarpSplit {
   static constexpr int kPartialStride = kColumns + 8;  // for the banks
 };
 
-// Where a lane stands: its part of K, its first column in the block, and its quad.
+// Where a lane stands: its parts of K and of the columns, and its place in the warp.
 template <typename Split>
 struct LanePlace {
   int input_part = static_cast<int>(threadIdx.x) / kWarpSize % Split::kInputParts;
@@ -44,203 +44,201 @@ struct LanePlace {
   int g = static_cast<int>(threadIdx.x) % kWarpSize / 4;
   int t = static_cast<int>(threadIdx.x) % 4;
 
-  // Of this lane's elements of its i-th chunk; at or beyond num_inputs where there is none.
-  __device__ int Input(int i) const {
-    return (input_part + i * Split::kInputParts) * kChunkSize + t * kLaneElements;
+  // Of its part of K: the lane's first element, and the chunks, which are kChunkStride apart.
+  static constexpr int kChunkStride = Split::kInputParts * kChunkSize;
+  __device__ int FirstInput() const { return input_part * kChunkSize + t * kLaneElements; }
+  __device__ int NumChunks(int num_inputs) const {
+    return (num_inputs / kChunkSize + Split::kInputParts - 1 - input_part) / Split::kInputParts;
   }
 };
 
-template <typename T>
-__device__ inline uint4 Load16(const void* base, int64_t offset) {
-  return *reinterpret_cast<const uint4*>(static_cast<const T*>(base) + offset);
+__device__ inline void Load16(uint32_t (&to)[4], const void* from) {
+  const uint4 loaded = *static_cast<const uint4*>(from);
+  to[0] = loaded.x;
+  to[1] = loaded.y;
+  to[2] = loaded.z;
+  to[3] = loaded.w;
 }
 
-// Rows g and g + 8 of a block's tokens: this lane's elements, packed in pairs.
+// Rows g and g + 8 of a block's tokens: this lane's elements, packed in pairs.  Chunks that are not
+// there are undefined; rows beyond the last token repeat it.
 template <typename Split>
 struct TokenFragment {
   uint32_t low[Split::kChunks][4];
   uint32_t high[Split::kChunks][4];
+
+  template <typename T>
+  __device__ void Load(const SmallLinearParams& p, const LanePlace<Split>& lane, int first_token) {
+    const int last_token = p.num_tokens - 1;
+    const T* from = static_cast<const T*>(p.x) + lane.FirstInput();
+    const T* from_low = from + min(first_token + lane.g, last_token) * p.num_inputs;
+    const T* from_high = from + min(first_token + lane.g + 8, last_token) * p.num_inputs;
+    const int num_chunks = lane.NumChunks(p.num_inputs);
+#pragma unroll
+    for (int i = 0; i < Split::kChunks; ++i) {
+      if (i >= num_chunks) break;
+      Load16(low[i], from_low + i * lane.kChunkStride);
+      Load16(high[i], from_high + i * lane.kChunkStride);
+    }
+  }
 };
 
-template <typename T, typename Split>
-__device__ inline void LoadTokens(TokenFragment<Split>& x, const SmallLinearParams& p,
-                                  const LanePlace<Split>& lane, int first_token) {
-#pragma unroll
-  for (int i = 0; i < Split::kChunks; ++i) {
-    const int input = lane.Input(i);
-    const auto load = [&](uint32_t(&to)[4], int token) {
-      const bool valid = input < p.num_inputs && token < p.num_tokens;
-      const uint4 from =
-          valid ? Load16<T>(p.x, int64_t{token} * p.num_inputs + input) : uint4{0, 0, 0, 0};
-      to[0] = from.x;
-      to[1] = from.y;
-      to[2] = from.z;
-      to[3] = from.w;
-    };
-    load(x.low[i], first_token + lane.g);
-    load(x.high[i], first_token + lane.g + 8);
-  }
-}
-
-template <typename T>
-__device__ inline void Unpack(float (&values)[kLaneElements], const uint32_t (&packed)[4]) {
-#pragma unroll
-  for (int i = 0; i < kLaneElements; ++i) {
-    values[i] = ToFloat(reinterpret_cast<const T*>(packed)[i]);
-  }
-}
-
-// Mean of a part of a row, and the sum of the squared distances to it.
-struct PartStatistics {
-  float mean;
-  float squares;
-};
-
-// Of the parts' statistics of a row, those of the whole row (Chan, Golub, LeVeque: Updating
-// formulae and a pairwise algorithm for computing sample variances).
-struct RowStatistics {
-  float mean;
-  float rstd;
-};
-template <typename Split>
-__device__ inline RowStatistics MergeParts(const PartStatistics* parts, int row, int num_inputs) {
-  const int num_chunks = num_inputs / kChunkSize;
-  const float scale = 1.0f / static_cast<float>(num_inputs);
-  const auto size = [&](int part) {
-    const int chunks = (num_chunks - part + Split::kInputParts - 1) / Split::kInputParts;
-    return static_cast<float>(chunks * kChunkSize);
-  };
-  float mean = 0;
-#pragma unroll
-  for (int part = 0; part < Split::kInputParts; ++part) {
-    mean += size(part) * parts[part * kBlockTokens + row].mean;
-  }
-  mean *= scale;
-  float squares = 0;
-#pragma unroll
-  for (int part = 0; part < Split::kInputParts; ++part) {
-    const PartStatistics& s = parts[part * kBlockTokens + row];
-    squares += s.squares + size(part) * (s.mean - mean) * (s.mean - mean);
-  }
-  return {mean, rsqrtf(squares * scale + static_cast<float>(kLayerNormEpsilon))};
-}
-
-// The layer norm in front: turns tokens into normalised ones, in place.
+// The layer norm in front: turns tokens into normalised ones.
 template <typename T, typename Split>
 struct NormPrologue {
   float weight[Split::kChunks][kLaneElements];
   float bias[Split::kChunks][kLaneElements];
 
+  // Sums of the warps' parts of each row.
+  struct Memory {
+    float sums[kBlockTokens][Split::kInputParts];
+    float squares[kBlockTokens][Split::kInputParts];
+  };
+
+  // A row in float32.
+  struct Row {
+    float values[Split::kChunks][kLaneElements];
+    float mean;
+    float rstd;
+  };
+
   __device__ void LoadParameters(const SmallLinearParams& p, const LanePlace<Split>& lane) {
+    const int num_chunks = lane.NumChunks(p.num_inputs);
 #pragma unroll
     for (int i = 0; i < Split::kChunks; ++i) {
-      if (lane.Input(i) >= p.num_inputs) continue;
-      LoadVector(p.norm_weight + lane.Input(i), weight[i]);
-      LoadVector(p.norm_bias + lane.Input(i), bias[i]);
+      if (i >= num_chunks) break;
+      LoadVector(p.norm_weight + lane.FirstInput() + i * lane.kChunkStride, weight[i]);
+      LoadVector(p.norm_bias + lane.FirstInput() + i * lane.kChunkStride, bias[i]);
     }
   }
 
-  // The quad's part of a row.
-  __device__ static PartStatistics OfPart(const uint32_t (&row)[Split::kChunks][4],
-                                          const LanePlace<Split>& lane, int num_inputs) {
-    float values[kLaneElements];
+  __device__ static float SumOfParts(const float (&parts)[Split::kInputParts]) {
+    float values[Split::kInputParts];
+    LoadVector(parts, values);
     float sum = 0;
-    int count = 0;
+#pragma unroll
+    for (int part = 0; part < Split::kInputParts; ++part) sum += values[part];
+    return sum;
+  }
+
+  __device__ static float Unpack(Row& row, const uint32_t (&packed)[Split::kChunks][4],
+                                 int num_chunks) {
+    float sum = 0;
 #pragma unroll
     for (int i = 0; i < Split::kChunks; ++i) {
-      if (lane.Input(i) >= num_inputs) continue;
-      count += kChunkSize;
-      Unpack<T>(values, row[i]);
+      if (i >= num_chunks) break;
 #pragma unroll
-      for (int j = 0; j < kLaneElements; ++j) sum += values[j];
+      for (int j = 0; j < kLaneElements; ++j) {
+        row.values[i][j] = ToFloat(reinterpret_cast<const T*>(packed[i])[j]);
+        sum += row.values[i][j];
+      }
     }
-    const float mean = count > 0 ? GroupSum<4>(sum) / static_cast<float>(count) : 0.0f;
+    return GroupSum<4>(sum);
+  }
+
+  // Takes the mean off the row and returns the sum of squares.
+  __device__ static float Centre(Row& row, int num_chunks) {
     float squares = 0;
 #pragma unroll
     for (int i = 0; i < Split::kChunks; ++i) {
-      if (lane.Input(i) >= num_inputs) continue;
-      Unpack<T>(values, row[i]);
-#pragma unroll
-      for (int j = 0; j < kLaneElements; ++j) squares += (values[j] - mean) * (values[j] - mean);
-    }
-    return {mean, GroupSum<4>(squares)};
-  }
-
-  __device__ void Normalise(uint32_t (&row)[Split::kChunks][4], const RowStatistics& s,
-                            const LanePlace<Split>& lane, int num_inputs) const {
-#pragma unroll
-    for (int i = 0; i < Split::kChunks; ++i) {
-      if (lane.Input(i) >= num_inputs) continue;
-      float values[kLaneElements];
-      Unpack<T>(values, row[i]);
+      if (i >= num_chunks) break;
 #pragma unroll
       for (int j = 0; j < kLaneElements; ++j) {
-        values[j] = (values[j] - s.mean) * s.rstd * weight[i][j] + bias[i][j];
+        row.values[i][j] -= row.mean;
+        squares = fmaf(row.values[i][j], row.values[i][j], squares);
       }
+    }
+    return GroupSum<4>(squares);
+  }
+
+  __device__ void Scale(uint32_t (&packed)[Split::kChunks][4], const Row& row,
+                        int num_chunks) const {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) row[i][j] = Pack<T>(values[2 * j], values[2 * j + 1]);
+    for (int i = 0; i < Split::kChunks; ++i) {
+      if (i >= num_chunks) break;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const auto scaled = [&](int k) {
+          return fmaf(row.values[i][k] * row.rstd, weight[i][k], bias[i][k]);
+        };
+        packed[i][j] = Pack<T>(scaled(2 * j), scaled(2 * j + 1));
+      }
     }
   }
 
   // Of each token, one block writes what the norm leaves.
-  __device__ static void Store(const uint32_t (&row)[Split::kChunks][4], const RowStatistics& s,
+  __device__ static void Store(const uint32_t (&packed)[Split::kChunks][4], const Row& row,
                                const SmallLinearParams& p, const LanePlace<Split>& lane,
                                int token) {
-    const bool is_mine = token % gridDim.x == blockIdx.x && lane.output_part == 0;
-    if (!is_mine || token >= p.num_tokens) return;
+    const int writer = gridDim.x >= kBlockTokens ? token % kBlockTokens : 0;
+    if (static_cast<int>(blockIdx.x) != writer || lane.output_part != 0) return;
+    if (token >= p.num_tokens) return;
+    T* to = static_cast<T*>(p.norm_out) + token * p.num_inputs + lane.FirstInput();
+    const int num_chunks = lane.NumChunks(p.num_inputs);
 #pragma unroll
     for (int i = 0; i < Split::kChunks; ++i) {
-      if (lane.Input(i) >= p.num_inputs) continue;
-      T* to = static_cast<T*>(p.norm_out) + int64_t{token} * p.num_inputs + lane.Input(i);
-      *reinterpret_cast<uint4*>(to) = uint4{row[i][0], row[i][1], row[i][2], row[i][3]};
+      if (i >= num_chunks) break;
+      *reinterpret_cast<uint4*>(to + i * lane.kChunkStride) =
+          uint4{packed[i][0], packed[i][1], packed[i][2], packed[i][3]};
     }
     if (lane.input_part == 0 && lane.t == 0) {
-      p.mean[token] = s.mean;
-      p.rstd[token] = s.rstd;
+      p.mean[token] = row.mean;
+      p.rstd[token] = row.rstd;
     }
   }
 
-  // All threads call; `parts` has room for kInputParts * kBlockTokens.
-  __device__ void Run(TokenFragment<Split>& x, PartStatistics* parts, const SmallLinearParams& p,
+  // All threads call.
+  __device__ void Run(TokenFragment<Split>& x, Memory& shared, const SmallLinearParams& p,
                       const LanePlace<Split>& lane, int first_token) const {
-    const PartStatistics low = OfPart(x.low, lane, p.num_inputs);
-    const PartStatistics high = OfPart(x.high, lane, p.num_inputs);
-    if (lane.t == 0 && lane.output_part == 0) {
-      parts[lane.input_part * kBlockTokens + lane.g] = low;
-      parts[lane.input_part * kBlockTokens + lane.g + 8] = high;
+    const int num_chunks = lane.NumChunks(p.num_inputs);
+    const bool shares = lane.t == 0 && lane.output_part == 0;
+    Row low;
+    Row high;
+    const float low_sum = Unpack(low, x.low, num_chunks);
+    const float high_sum = Unpack(high, x.high, num_chunks);
+    if (shares) {
+      shared.sums[lane.g][lane.input_part] = low_sum;
+      shared.sums[lane.g + 8][lane.input_part] = high_sum;
     }
     __syncthreads();
-    const RowStatistics low_row = MergeParts<Split>(parts, lane.g, p.num_inputs);
-    const RowStatistics high_row = MergeParts<Split>(parts, lane.g + 8, p.num_inputs);
-    Normalise(x.low, low_row, lane, p.num_inputs);
-    Normalise(x.high, high_row, lane, p.num_inputs);
-    Store(x.low, low_row, p, lane, first_token + lane.g);
-    Store(x.high, high_row, p, lane, first_token + lane.g + 8);
+    low.mean = SumOfParts(shared.sums[lane.g]) * p.norm_scale;
+    high.mean = SumOfParts(shared.sums[lane.g + 8]) * p.norm_scale;
+    const float low_squares = Centre(low, num_chunks);
+    const float high_squares = Centre(high, num_chunks);
+    if (shares) {
+      shared.squares[lane.g][lane.input_part] = low_squares;
+      shared.squares[lane.g + 8][lane.input_part] = high_squares;
+    }
+    __syncthreads();
+    constexpr auto kEpsilon = static_cast<float>(kLayerNormEpsilon);
+    low.rstd = rsqrtf(fmaf(SumOfParts(shared.squares[lane.g]), p.norm_scale, kEpsilon));
+    high.rstd = rsqrtf(fmaf(SumOfParts(shared.squares[lane.g + 8]), p.norm_scale, kEpsilon));
+    Scale(x.low, low, num_chunks);
+    Scale(x.high, high, num_chunks);
+    Store(x.low, low, p, lane, first_token + lane.g);
+    Store(x.high, high, p, lane, first_token + lane.g + 8);
   }
 };
 
-// This lane's elements of the weights of its columns.
+// This lane's elements of the weights of its columns; chunks that are not there are undefined.
 template <typename Split>
 struct WeightFragment {
   uint32_t values[Split::kOutputTiles][Split::kChunks][4];
 
   template <typename T>
   __device__ void Load(const SmallLinearParams& p, const LanePlace<Split>& lane) {
+    const int first_output = static_cast<int>(blockIdx.x) * Split::kColumns +
+                             lane.output_part * Split::kOutputTiles * 8 + lane.g;
+    const T* from =
+        static_cast<const T*>(p.weight) + first_output * p.num_inputs + lane.FirstInput();
+    const int num_chunks = lane.NumChunks(p.num_inputs);
 #pragma unroll
     for (int tile = 0; tile < Split::kOutputTiles; ++tile) {
-      const int output = static_cast<int>(blockIdx.x) * Split::kColumns +
-                         (lane.output_part * Split::kOutputTiles + tile) * 8 + lane.g;
 #pragma unroll
       for (int i = 0; i < Split::kChunks; ++i) {
-        const int input = lane.Input(i);
-        const uint4 from = input < p.num_inputs
-                               ? Load16<T>(p.weight, int64_t{output} * p.num_inputs + input)
-                               : uint4{0, 0, 0, 0};
-        values[tile][i][0] = from.x;
-        values[tile][i][1] = from.y;
-        values[tile][i][2] = from.z;
-        values[tile][i][3] = from.w;
+        if (i < num_chunks) Load16(values[tile][i], from + i * lane.kChunkStride);
       }
+      from += 8 * p.num_inputs;
     }
   }
 };
@@ -248,10 +246,11 @@ struct WeightFragment {
 // This warp's part of the product, to `partials` [kInputParts, kBlockTokens, kPartialStride].
 template <typename T, typename Split>
 __device__ inline void MultiplyPart(const TokenFragment<Split>& x, const WeightFragment<Split>& w,
-                                    const LanePlace<Split>& lane, float* partials) {
+                                    const LanePlace<Split>& lane, int num_chunks, float* partials) {
   float sums[Split::kOutputTiles][4] = {};
 #pragma unroll
   for (int i = 0; i < Split::kChunks; ++i) {
+    if (i >= num_chunks) break;
 #pragma unroll
     for (int step = 0; step < 4; step += 2) {
       const uint32_t a[4] = {x.low[i][step], x.high[i][step], x.low[i][step + 1],
@@ -273,7 +272,7 @@ __device__ inline void MultiplyPart(const TokenFragment<Split>& x, const WeightF
 }
 
 template <typename T>
-__device__ inline float2 LoadPair(const void* base, int64_t offset) {
+__device__ inline float2 LoadPair(const void* base, int offset) {
   const uint32_t packed = *reinterpret_cast<const uint32_t*>(static_cast<const T*>(base) + offset);
   const T* values = reinterpret_cast<const T*>(&packed);
   return {ToFloat(values[0]), ToFloat(values[1])};
@@ -309,9 +308,8 @@ struct Epilogue {
 #pragma unroll
     for (int i = 0; i < kPairsPerThread; ++i) {
       const bool valid = p.residual != nullptr && IsValid(i, first_token, p.num_tokens);
-      const int64_t token = first_token + Row(i);
-      residual[i] =
-          valid ? LoadPair<T>(p.residual, token * p.num_outputs + Output(i)) : float2{0, 0};
+      const int offset = (first_token + Row(i)) * p.num_outputs + Output(i);
+      residual[i] = valid ? LoadPair<T>(p.residual, offset) : float2{0, 0};
     }
   }
 
@@ -330,17 +328,16 @@ struct Epilogue {
       sum.x += bias[i].x + residual[i].x;
       sum.y += bias[i].y + residual[i].y;
       if (p.activation == Activation::kRelu) sum = {fmaxf(sum.x, 0), fmaxf(sum.y, 0)};
-      const int64_t token = first_token + Row(i);
-      T* to = static_cast<T*>(p.out) + token * p.num_outputs + Output(i);
+      T* to = static_cast<T*>(p.out) + (first_token + Row(i)) * p.num_outputs + Output(i);
       *reinterpret_cast<uint32_t*>(to) = Pack<T>(sum.x, sum.y);
     }
   }
 };
 
-template <typename Split>
+template <typename T, typename Split>
 struct SmallLinearMemory {
   float partials[Split::kInputParts * kBlockTokens * Split::kPartialStride];
-  PartStatistics parts[Split::kInputParts * kBlockTokens];
+  typename NormPrologue<T, Split>::Memory norm;
 };
 
 enum class Prologue : uint8_t { kNone, kNorm };
@@ -350,7 +347,7 @@ template <typename T, typename Split, Prologue kPrologue>
 __global__ void __launch_bounds__(kBlockThreads)
     SmallLinearKernel(const __grid_constant__ SmallLinearParams p) {
   extern __shared__ __align__(16) unsigned char memory[];
-  auto& shared = *reinterpret_cast<SmallLinearMemory<Split>*>(memory);
+  auto& shared = *reinterpret_cast<SmallLinearMemory<T, Split>*>(memory);
   const int first_token = static_cast<int>(blockIdx.y) * kBlockTokens;
   const LanePlace<Split> lane;
 
@@ -364,10 +361,10 @@ __global__ void __launch_bounds__(kBlockThreads)
 
   WaitForPreviousKernels();
   TokenFragment<Split> x;
-  LoadTokens<T>(x, p, lane, first_token);
+  x.template Load<T>(p, lane, first_token);
   epilogue.LoadResidual(p, first_token);
-  if constexpr (kPrologue == Prologue::kNorm) norm.Run(x, shared.parts, p, lane, first_token);
-  MultiplyPart<T>(x, weights, lane, shared.partials);
+  if constexpr (kPrologue == Prologue::kNorm) norm.Run(x, shared.norm, p, lane, first_token);
+  MultiplyPart<T>(x, weights, lane, lane.NumChunks(p.num_inputs), shared.partials);
   __syncthreads();
   epilogue.Store(shared.partials, p, first_token);
 }
@@ -378,7 +375,7 @@ void LaunchSplit(const SmallLinearParams& params, cudaStream_t stream) {
       .grid = dim3(static_cast<unsigned>(params.num_outputs / Split::kColumns),
                    static_cast<unsigned>(CeilDiv(params.num_tokens, kBlockTokens))),
       .block = dim3(kBlockThreads),
-      .shared_bytes = sizeof(SmallLinearMemory<Split>)};
+      .shared_bytes = sizeof(SmallLinearMemory<T, Split>)};
   if (params.norm_weight == nullptr) {
     LaunchOverlapped(SmallLinearKernel<T, Split, Prologue::kNone>, shape, stream, params);
   } else if constexpr (Split::kChunks <= 4) {

@@ -20,6 +20,7 @@ struct SmallLinearParams {
   void* norm_out = nullptr;            // [num_tokens, num_inputs]
   float* mean = nullptr;               // [num_tokens]
   float* rstd = nullptr;               // [num_tokens]
+  float norm_scale = 0;                // 1 / num_inputs
   int num_tokens = 0;
   int num_inputs = 0;
   int num_outputs = 0;
