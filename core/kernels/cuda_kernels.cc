@@ -21,11 +21,12 @@ bool TakesSmallLinear(const LinearForwardArgs& args) {
   return cuda::PrefersSmallLinear({.num_tokens = args.x.num_elements() / num_inputs,
                                    .num_inputs = num_inputs,
                                    .num_outputs = args.weight.num_rows()}) &&
-         cuda::CanRunSmallLinear(args);
+         cuda::CanRunSmallLinear(args, cuda::ChooseSmallLinearTile(args));
 }
 
 bool TakesSmallNormLinear(const LinearForwardArgs& linear) {
-  return TakesSmallLinear(linear) && cuda::CanRunSmallNormLinear(linear);
+  return TakesSmallLinear(linear) &&
+         cuda::CanRunSmallNormLinear(linear, cuda::ChooseSmallNormLinearTile(linear));
 }
 
 int64_t LayerNormScratchBytes(const KernelLimits& limits) {

@@ -51,11 +51,10 @@ bool IsAligned(const Tensor& tensor) {
   return reinterpret_cast<uintptr_t>(tensor.data()) % 16 == 0;
 }
 
-bool CanRun(const LinearForwardArgs& args, int64_t max_chunks) {
+bool CanRun(const LinearForwardArgs& args, SmallLinearTile tile, int64_t max_chunks) {
   const DType dtype = args.x.dtype();
   if (dtype != DType::kBFloat16 && dtype != DType::kFloat16) return false;
-  if (args.weight.row_size() % kChunkSize != 0) return false;
-  if (!Fits(args, SmallLinearTile::k16, max_chunks)) return false;
+  if (args.weight.row_size() % kChunkSize != 0 || !Fits(args, tile, max_chunks)) return false;
   return IsAligned(args.x) && IsAligned(args.weight) && IsAligned(args.bias) &&
          IsAligned(args.residual) && IsAligned(args.out);
 }
@@ -104,10 +103,12 @@ SmallLinearTile Choose(const LinearForwardArgs& args, int64_t max_chunks) {
 
 }  // namespace
 
-bool CanRunSmallLinear(const LinearForwardArgs& args) { return CanRun(args, kMaxChunks); }
+bool CanRunSmallLinear(const LinearForwardArgs& args, SmallLinearTile tile) {
+  return CanRun(args, tile, kMaxChunks);
+}
 
-bool CanRunSmallNormLinear(const LinearForwardArgs& linear) {
-  return CanRun(linear, kMaxNormChunks);
+bool CanRunSmallNormLinear(const LinearForwardArgs& linear, SmallLinearTile tile) {
+  return CanRun(linear, tile, kMaxNormChunks);
 }
 
 bool PrefersSmallLinear(const LinearSizes& sizes) {
@@ -124,13 +125,13 @@ SmallLinearTile ChooseSmallNormLinearTile(const LinearForwardArgs& linear) {
 }
 
 void SmallLinearForward(const LinearForwardArgs& args, SmallLinearTile tile, cudaStream_t stream) {
-  SLUICE_CHECK(CanRunSmallLinear(args) && Fits(args, tile, kMaxChunks));
+  SLUICE_CHECK(CanRunSmallLinear(args, tile));
   Launch(ParamsOf(args), args.x.dtype(), tile, stream);
 }
 
 void SmallNormLinearForward(const LayerNormForwardArgs& norm, const LinearForwardArgs& linear,
                             SmallLinearTile tile, cudaStream_t stream) {
-  SLUICE_CHECK(CanRunSmallNormLinear(linear) && Fits(linear, tile, kMaxNormChunks));
+  SLUICE_CHECK(CanRunSmallNormLinear(linear, tile));
   SLUICE_CHECK(linear.x.data() == norm.out.data() && IsAligned(norm.x) && IsAligned(norm.weight) &&
                IsAligned(norm.bias));
   SmallLinearParams params = ParamsOf(linear);

@@ -21,9 +21,9 @@
 namespace sluice::cuda {
 
 // Whether there is a kernel for these arguments: 16-bit types, K a multiple of 32 and at most 2048
-// (1024 behind a norm), N a multiple of 16, and 16-byte alignment.
-bool CanRunSmallLinear(const LinearForwardArgs& args);
-bool CanRunSmallNormLinear(const LinearForwardArgs& linear);
+// (1024 behind a norm; half of both for k64), N a multiple of the tile, and 16-byte alignment.
+bool CanRunSmallLinear(const LinearForwardArgs& args, SmallLinearTile tile);
+bool CanRunSmallNormLinear(const LinearForwardArgs& linear, SmallLinearTile tile);
 
 // Whether they are expected to be faster here than a library's product, by measurement.
 struct LinearSizes {

@@ -119,7 +119,7 @@ TEST_P(SmallLinearTest, Forward) {
        {Extra::kNothing, Extra::kBias, Extra::kBiasRelu, Extra::kBiasResidual}) {
     const DeviceTensor out = Unwritten(dtype, {num_tokens, num_outputs});
     const LinearForwardArgs args = ArgsOf(linear, x.tensor, out.tensor, extra);
-    ASSERT_TRUE(CanRunSmallLinear(args));
+    ASSERT_TRUE(CanRunSmallLinear(args, tile));
     SmallLinearForward(args, tile, stream().handle());
     const Expected expected = Reference(linear, x.values, exact, extra);
     ExpectWithin(out.tensor, expected.reference, expected.bound,
@@ -141,7 +141,7 @@ TEST_P(SmallLinearTest, ForwardBehindANorm) {
   const DeviceTensor out = Unwritten(dtype, {num_tokens, num_outputs});
   const Linear linear = MakeLinear();
   const LinearForwardArgs args = ArgsOf(linear, normalised.tensor, out.tensor, Extra::kBiasRelu);
-  if (!CanRunSmallNormLinear(args) || (tile == SmallLinearTile::k64 && num_inputs > 512)) {
+  if (!CanRunSmallNormLinear(args, tile)) {
     EXPECT_GT(num_inputs, 512);
     GTEST_SKIP() << "no kernel for so many inputs behind a norm";
   }
@@ -221,13 +221,16 @@ TEST_F(SmallLinearChoiceTest, TakesWhatThereIsAKernelFor) {
                              .weight = Tensor(nullptr, dtype, {num_outputs, num_inputs}),
                              .out = Tensor(nullptr, dtype, {16, num_outputs})};
   };
-  EXPECT_TRUE(CanRunSmallLinear(args(DType::kBFloat16, 2048, 16)));
-  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 2080, 16)));
-  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 48, 16)));
-  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 64, 24)));
-  EXPECT_FALSE(CanRunSmallLinear(args(DType::kFloat32, 64, 16)));
-  EXPECT_TRUE(CanRunSmallNormLinear(args(DType::kFloat16, 1024, 16)));
-  EXPECT_FALSE(CanRunSmallNormLinear(args(DType::kFloat16, 1056, 16)));
+  constexpr SmallLinearTile kTile = SmallLinearTile::k16;
+  EXPECT_TRUE(CanRunSmallLinear(args(DType::kBFloat16, 2048, 16), kTile));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 2080, 16), kTile));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 48, 16), kTile));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 64, 24), kTile));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 64, 48), SmallLinearTile::k32));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kBFloat16, 2048, 64), SmallLinearTile::k64));
+  EXPECT_FALSE(CanRunSmallLinear(args(DType::kFloat32, 64, 16), kTile));
+  EXPECT_TRUE(CanRunSmallNormLinear(args(DType::kFloat16, 1024, 16), kTile));
+  EXPECT_FALSE(CanRunSmallNormLinear(args(DType::kFloat16, 1056, 16), kTile));
 }
 
 TEST_F(SmallLinearChoiceTest, FillsTheMultiprocessors) {
