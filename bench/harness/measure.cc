@@ -28,6 +28,9 @@
 namespace sluice {
 namespace {
 
+// Enough for a GPU to be held down by its power limit, if it will be.
+constexpr double kMaxSustainedS = 0.5;
+
 // The pass's operations: what the whole model needs for the whole batch.
 double PassFlops(const JobPlan& plan) {
   const JobConfig& config = plan.config;
@@ -271,6 +274,7 @@ void MeasureSustainedCeiling(Precision precision, Communicator& world, Backend& 
                              Measurement* m) {
   double passes_s = 0;
   for (const double step_s : m->step_s) passes_s += step_s;
+  passes_s = std::min(passes_s, kMaxSustainedS);
   world.Barrier();
   const SustainedRate own = MeasureSustainedMatmulRate(backend, precision, passes_s);
   m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();

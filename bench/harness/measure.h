@@ -52,9 +52,9 @@ struct Measurement {
   // where MeasuresCeilings is false.
   std::optional<double> matmul_flops_per_s;
 
-  // Of cuda: the rate of the same products run back to back after the passes for as long as those
-  // took, the mean over ranks, absent likewise; and what rank 0's GPU did during the passes and
-  // during these.
+  // Of cuda: the rate of the same products run back to back after the passes for about as
+  // long as those took, the mean over ranks, absent likewise; and what rank 0's GPU did during the
+  // passes and during these.
   std::optional<double> sustained_matmul_flops_per_s;
   std::optional<DeviceConditions> conditions;
   std::optional<DeviceConditions> sustained_matmul_conditions;

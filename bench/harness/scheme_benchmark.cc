@@ -102,6 +102,7 @@ void AddConditions(const std::string& prefix, const DeviceConditions& conditions
   add("num_condition_samples", static_cast<double>(conditions.num_samples));
   add("median_sm_clock_mhz", conditions.median_sm_clock_mhz);
   add("min_sm_clock_mhz", conditions.min_sm_clock_mhz);
+  add("max_sm_clock_mhz", conditions.max_sm_clock_mhz);
   add("median_memory_clock_mhz", conditions.median_memory_clock_mhz);
   add("median_power_w", conditions.median_power_w);
   add("max_power_w", conditions.max_power_w);

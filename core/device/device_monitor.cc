@@ -15,7 +15,11 @@ std::string Describe(const DeviceConditions& conditions) {
   };
   add("SM {:.0f} MHz", conditions.median_sm_clock_mhz);
   if (conditions.min_sm_clock_mhz) {
-    parts.back() += fmt::format(" (least {:.0f})", *conditions.min_sm_clock_mhz);
+    parts.back() += fmt::format(" (least {:.0f}", *conditions.min_sm_clock_mhz);
+    if (conditions.max_sm_clock_mhz) {
+      parts.back() += fmt::format(", highest {:.0f}", *conditions.max_sm_clock_mhz);
+    }
+    parts.back() += ")";
   }
   add("memory {:.0f} MHz", conditions.median_memory_clock_mhz);
   add("{:.0f} W", conditions.median_power_w);

@@ -21,6 +21,7 @@ struct DeviceConditions {
   int64_t num_samples = 0;
   std::optional<double> median_sm_clock_mhz;
   std::optional<double> min_sm_clock_mhz;
+  std::optional<double> max_sm_clock_mhz;  // that the GPU has, not of the samples
   std::optional<double> median_memory_clock_mhz;
   std::optional<double> median_power_w;
   std::optional<double> max_power_w;
@@ -28,12 +29,12 @@ struct DeviceConditions {
   std::optional<double> max_temperature_c;
 
   // Reason to run below the highest clock ("sw_power_cap", "hw_thermal_slowdown", ...), and the
-  // share of samples that had it; those that no sample had are left out.
+  // share of samples that had it and a clock below the highest; those that none had are left out.
   std::map<std::string, double> clocks_event_shares;
 };
 
-// One line for people: "SM 1755 MHz (least 1605), memory 2619 MHz, 640 W of 700 W, 61 C, clocks
-// held down by sw_power_cap in 83 % of 41 samples".
+// One line for people: "SM 1755 MHz (least 1605, highest 1980), memory 2619 MHz, 640 W of 700 W, 61
+// C, clocks held down by sw_power_cap in 83 % of 41 samples".
 std::string Describe(const DeviceConditions& conditions);
 
 class DeviceMonitor {

@@ -52,7 +52,7 @@ using NvmlNoArguments = NvmlReturn (*)();
 using NvmlErrorString = const char* (*)(NvmlReturn);
 // nvmlDeviceGetHandleByPciBusId_v2
 using NvmlHandleByPciBusId = NvmlReturn (*)(const char* pci_bus_id, NvmlHandle*);
-// nvmlDeviceGetClockInfo: MHz
+// nvmlDeviceGetClockInfo, nvmlDeviceGetMaxClockInfo: MHz
 using NvmlClockInfo = NvmlReturn (*)(NvmlHandle, unsigned clock, unsigned* mhz);
 // nvmlDeviceGetPowerUsage, nvmlDeviceGetEnforcedPowerLimit: mW
 using NvmlPower = NvmlReturn (*)(NvmlHandle, unsigned* mw);

@@ -90,8 +90,8 @@ def reason_names(bits):
     return [REASONS[bit] if bit < len(REASONS) else f"bit_{bit}" for bit in range(64) if bits >> bit & 1]
 
 
-def summarize(samples):
-    """The conditions over some samples."""
+def summarize(samples, max_sm_clock_mhz=None):
+    """The conditions over some samples. What holds clocks down counts where they are below the highest."""
     def values(key):
         return [sample[key] for sample in samples if sample[key] is not None]
 
@@ -103,7 +103,10 @@ def summarize(samples):
                               ("max_temperature_c", "temperature_c", max)]:
         if values(key):
             found[name] = reduce(values(key))
-    names = [name for sample in samples for name in reason_names(sample["reasons"])]
+    if max_sm_clock_mhz is not None:
+        found["max_sm_clock_mhz"] = max_sm_clock_mhz
+    names = [name for sample in samples for name in reason_names(sample["reasons"])
+             if (sample["sm_clock_mhz"] or 0) < (max_sm_clock_mhz or float("inf"))]
     for name in sorted(set(names)):
         found["clocks_event_share_" + name] = names.count(name) / len(samples)
     return found
@@ -140,8 +143,9 @@ class GpuSampler:
 
     def conditions(self, *windows):
         """Over all samples within the windows, each (begin, end) of time.monotonic()."""
+        max_sm_clock_mhz = self.nvml.ask("nvmlDeviceGetMaxClockInfo", ctypes.c_uint, SM)
         return summarize([sample for at_s, sample in list(self.samples)
-                          if any(begin_s <= at_s <= end_s for begin_s, end_s in windows)])
+                          if any(begin_s <= at_s <= end_s for begin_s, end_s in windows)], max_sm_clock_mhz)
 
     def peak_process_mib(self, pid):
         """The most that any sample saw the process hold; None where the driver does not tell."""

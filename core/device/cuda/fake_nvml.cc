@@ -50,6 +50,11 @@ NvmlReturn nvmlDeviceGetClockInfo(NvmlHandle, unsigned clock, unsigned* mhz) {
   return 0;
 }
 
+NvmlReturn nvmlDeviceGetMaxClockInfo(NvmlHandle, unsigned, unsigned* mhz) {
+  *mhz = 1980;
+  return 0;
+}
+
 NvmlReturn nvmlDeviceGetPowerUsage(NvmlHandle, unsigned* mw) {
   *mw = 640'500;
   return 0;

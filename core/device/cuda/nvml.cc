@@ -55,6 +55,7 @@ NvmlDevice::NvmlDevice(const std::string& pci_bus_id, const std::string& library
   const auto error_string = Find<NvmlErrorString>("nvmlErrorString");
   shutdown_ = Find<NvmlNoArguments>("nvmlShutdown");
   clock_info_ = Find<NvmlClockInfo>("nvmlDeviceGetClockInfo");
+  max_clock_info_ = Find<NvmlClockInfo>("nvmlDeviceGetMaxClockInfo");
   power_usage_ = Find<NvmlPower>("nvmlDeviceGetPowerUsage");
   power_limit_ = Find<NvmlPower>("nvmlDeviceGetEnforcedPowerLimit");
   field_values_ = Find<NvmlFieldValues>("nvmlDeviceGetFieldValues");
@@ -101,6 +102,10 @@ std::optional<double> NvmlDevice::PowerW() const {
     return instant.value * 1e-3;
   }
   return Scaled(Ask<unsigned>(power_usage_, handle_), 1e-3);
+}
+
+std::optional<double> NvmlDevice::max_sm_clock_mhz() const {
+  return Scaled(Ask<unsigned>(max_clock_info_, handle_, kNvmlClockSm), 1);
 }
 
 std::optional<double> NvmlDevice::power_limit_w() const {

@@ -43,7 +43,8 @@ class NvmlDevice {
   // Now.  Takes some tens of microseconds, and does not wait for the GPU's work.
   NvmlSample Sample() const;
 
-  // The power that the GPU may take.
+  // The highest clock that the GPU has; the power that it may take.
+  std::optional<double> max_sm_clock_mhz() const;
   std::optional<double> power_limit_w() const;
 
   // Bytes of the GPU's memory that this process holds, its context and kernels among them; absent
@@ -59,6 +60,7 @@ class NvmlDevice {
   NvmlHandle handle_ = nullptr;
   NvmlNoArguments shutdown_ = nullptr;
   NvmlClockInfo clock_info_ = nullptr;
+  NvmlClockInfo max_clock_info_ = nullptr;
   NvmlPower power_usage_ = nullptr;
   NvmlPower power_limit_ = nullptr;
   NvmlFieldValues field_values_ = nullptr;

@@ -38,19 +38,23 @@ std::optional<double> Middle(const std::vector<double>& sorted) {
   return (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
 }
 
-DeviceConditions Summarize(const std::vector<NvmlSample>& samples) {
+DeviceConditions Summarize(const std::vector<NvmlSample>& samples, const NvmlDevice& device) {
   const std::vector<double> sm_clocks = SortedValues(samples, &NvmlSample::sm_clock_mhz);
   const std::vector<double> powers = SortedValues(samples, &NvmlSample::power_w);
   DeviceConditions conditions = {
       .num_samples = static_cast<int64_t>(samples.size()),
       .median_sm_clock_mhz = Middle(sm_clocks),
       .min_sm_clock_mhz = Least(sm_clocks),
+      .max_sm_clock_mhz = device.max_sm_clock_mhz(),
       .median_memory_clock_mhz = Middle(SortedValues(samples, &NvmlSample::memory_clock_mhz)),
       .median_power_w = Middle(powers),
       .max_power_w = Most(powers),
+      .power_limit_w = device.power_limit_w(),
       .max_temperature_c = Most(SortedValues(samples, &NvmlSample::temperature_c)),
   };
   for (const NvmlSample& sample : samples) {
+    // The driver names a power cap at the highest clock too.
+    if (conditions.max_sm_clock_mhz && sample.sm_clock_mhz >= conditions.max_sm_clock_mhz) continue;
     for (const std::string& name :
          NamesOfClocksEventReasons(sample.clocks_event_reasons.value_or(0))) {
       conditions.clocks_event_shares[name] += 1.0 / static_cast<double>(samples.size());
@@ -101,9 +105,7 @@ DeviceConditions NvmlMonitor::Stop() {
   }
   wake_.notify_one();
   thread_.join();
-  DeviceConditions conditions = Summarize(samples_);
-  conditions.power_limit_w = device_->power_limit_w();
-  return conditions;
+  return Summarize(samples_, *device_);
 }
 
 }  // namespace sluice
