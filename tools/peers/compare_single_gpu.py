@@ -9,9 +9,10 @@ with float32 gradients (PyTorch's have the type of the weights, and so have Slui
 prefix; attention alone, beside PyTorch's flash and cuDNN's; of each the device memory predicted and used, and clocks,
 power and what held the clocks down.
 
-PyTorch stays loaded in one process (pytorch_stack.py --serve). For each row its modes are made and timed, then Sluice's
-program runs, then PyTorch is timed again: so both see the same clocks. All together take at most --budget_s: what does
-not fit is left out and listed with the reason. Exits 2 with one message on bad flags; 1 where a run of Sluice failed.
+PyTorch stays loaded in one process (pytorch_stack.py --serve). For each model its modes are made and timed, then
+Sluice's program runs, then PyTorch is timed again: so both see the same clocks. All together take at most --budget_s:
+what does not fit is left out and listed with the reason. Exits 2 with one message on bad flags; 1 where a run of Sluice
+failed.
 """
 
 import argparse
@@ -34,13 +35,14 @@ import single_gpu_table
 HERE = pathlib.Path(__file__).absolute().parent
 PASSES = ["forward", "step"]
 MODELS = ["test", "gpt2-1hm", "gpt2-1b", "gpt3-1b", "gpt3-13b-single-device"]
-PREFIX_ROWS = [("gpt2-1hm", {"seq_len": 128}), ("gpt2-1hm", {"seq_len": 128, "prefix_len": 1024}),
+PREFIX = [("gpt2-1hm", {"seq_len": 128}), ("gpt2-1hm", {"seq_len": 128, "prefix_len": 1024}),
                ("gpt3-1b", {"seq_len": 512, "prefix_len": 1024}),
                ("gpt3-6b", {"num_layers": 8, "seq_len": 1024, "prefix_len": 8192})]
 # (model, slice_lens, prefix_len): 16 heads of 128 and of 64.
 ATTENTION = [("gpt3-1b", [2048, 8192, 16384], 0), ("gpt3-1b", [2048], 14336), ("gpt2-3hm", [8192, 16384], 0)]
 ATTENTION_SHAPES = "128x2048,128x8192,128x16384,64x8192,64x16384"
-LEAST_PASSES, MOST_PASSES = 20, 1000
+LEAST_PASSES = 20
+LONG_ROUND_S, FEWEST_PASSES = 2.5, 5  # where even LEAST_PASSES would take longer than that
 
 
 def fail(message):
@@ -72,21 +74,20 @@ def parse_flags(argv):
     return flags
 
 
-def rows_of(flags):
-    """All rows, the most wanted first. `sizes` are those in place of the model's own."""
-    def row(group, model, dtype, which_pass, grad_dtype, modes, sizes=None):
-        return {"group": group, "model": model, "dtype": dtype, "pass": which_pass, "grad_dtype": grad_dtype,
+def jobs_of(flags):
+    """What is timed together, the most wanted first. `sizes` are those in place of the model's own."""
+    def job(group, model, dtype, grad_dtype, passes, modes, sizes=None):
+        return {"group": group, "model": model, "dtype": dtype, "grad_dtype": grad_dtype, "passes": passes,
                 "modes": modes, "sizes": sizes or {},
                 "flags": [f"--{key}={value}" for key, value in (sizes or {}).items()]}
 
-    rows = [row("main", model, "bf16", which_pass, "bf16", flags.modes) for model in flags.models
-            for which_pass in PASSES]
-    rows += [row("f32", "gpt3-1b", "f32", which_pass, "f32", flags.modes) for which_pass in PASSES]
-    rows += [row("prefix", model, "bf16", "forward", "bf16", ["eager", "graph"], sizes) for model, sizes in PREFIX_ROWS]
-    for model in flags.models:
-        rows.append(row("grad_dtype", model, "bf16", "step", "f32", []))
-        rows[-1]["flags"] = ["--grad_dtype=f32"]
-    return rows
+    main = [job("main", model, "bf16", "bf16", PASSES, flags.modes) for model in flags.models]
+    f32 = [job("f32", "gpt3-1b", "f32", "f32", PASSES, ["graph", "compile"])]
+    prefix = [job("prefix", model, "bf16", "bf16", ["forward"], ["eager", "graph"], sizes)
+              for model, sizes in PREFIX]
+    f32_gradients = [{**job("grad_dtype", model, "bf16", "f32", ["step"], []), "flags": ["--grad_dtype=f32"]}
+                     for model in flags.models]
+    return main + f32 + ["attention"] + prefix + f32_gradients
 
 
 class OutOfTime(Exception):
@@ -189,33 +190,43 @@ class Comparison:
             print(f"left out: {self.left_out[-1]}", flush=True)
             return None
 
-    def make_pytorch(self, row):
-        """{mode: what is known of it} of the modes that could be made."""
-        if not row["modes"]:
-            return {}
-        what = f"PyTorch {single_gpu_table.name_of(row)} {row['dtype']} {row['pass']}"
-        case = {"model": row["model"], "dtype": row["dtype"], "which_pass": row["pass"], **row["sizes"]}
+    def make_pytorch(self, job):
+        """{pass: {mode: what is known of it}} of what could be made."""
         made = {}
-        if self.attempt(what, lambda: self.pytorch.ask({"prepare": case}, self.limit_s())) is None:
-            return made
-        for mode in row["modes"]:
-            found = self.attempt(f"{what} {mode}", lambda: self.pytorch.ask({"mode": mode}, self.limit_s()))
-            if found is not None:
-                made[mode] = {**found, "times_ns": [], "windows": []}
-            if self.pytorch.process is None:  # it had to be stopped, and what it held is gone
-                return {}
+        self.attempt("PyTorch", lambda: self.pytorch.ask({"forget": True}, self.limit_s()))
+        for which_pass in job["passes"]:
+            what = f"PyTorch {single_gpu_table.name_of(job)} {job['dtype']} {which_pass}"
+            case = {"model": job["model"], "dtype": job["dtype"], "which_pass": which_pass, **job["sizes"]}
+            request = {"prepare": case, "as": which_pass}
+            if self.attempt(what, lambda: self.pytorch.ask(request, self.limit_s())) is None:
+                continue
+            for mode in job["modes"]:
+                request = {"mode": mode, "of": which_pass}
+                found = self.attempt(f"{what} {mode}", lambda: self.pytorch.ask(request, self.limit_s()))
+                if self.pytorch.process is None:  # it had to be stopped, and what it held is gone
+                    return {}
+                if found is not None:
+                    made.setdefault(which_pass, {})[mode] = {**found, "times_ns": [], "windows": []}
         return made
 
+    def ask_time(self, which_pass, mode, num_passes):
+        return self.pytorch.ask({"time": mode, "of": which_pass, "iterations": num_passes}, self.limit_s())
+
     def num_passes(self, made):
-        """Enough for --timed_s of the fastest mode."""
-        times_ns = [self.pytorch.ask({"time": mode, "iterations": 3}, self.limit_s())["min_ns"] for mode in made]
-        return max(LEAST_PASSES, min(MOST_PASSES, int(self.flags.timed_s * 1e9 / min(times_ns))))
+        """Enough for --timed_s of the first pass's fastest mode, and not so many that a round takes long."""
+        best_s = {which_pass: min(self.ask_time(which_pass, mode, 3)["min_ns"] for mode in modes) * 1e-9
+                  for which_pass, modes in made.items()}
+        enough = self.flags.timed_s / next(iter(best_s.values()))
+        return round(min(max(enough, LEAST_PASSES), max(LONG_ROUND_S / sum(best_s.values()), FEWEST_PASSES)))
 
     def time_pytorch(self, made, num_passes):
-        for mode, found in made.items():
-            timed = self.pytorch.ask({"time": mode, "iterations": num_passes}, self.limit_s())
-            found["times_ns"] += timed["times_ns"]
-            found["windows"].append((timed["begin_monotonic_s"], timed["end_monotonic_s"]))
+        for which_pass, modes in made.items():
+            for mode, found in modes.items():
+                # Where passes are short and so many, eager waits for the host and is not the fastest.
+                most = LEAST_PASSES if mode == "eager" else num_passes
+                timed = self.ask_time(which_pass, mode, min(num_passes, most))
+                found["times_ns"] += timed["times_ns"]
+                found["windows"].append((timed["begin_monotonic_s"], timed["end_monotonic_s"]))
 
     def summary(self, found):
         times_ms = [time_ns / 1e6 for time_ns in found["times_ns"]]
@@ -223,36 +234,49 @@ class Comparison:
                 "num_passes": len(times_ms), "setup_s": found["setup_s"], "largest_error": found["largest_error"],
                 "conditions": self.sampler.conditions(*found["windows"])}
 
-    def run_sluice(self, row, num_passes):
-        command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={row['model']}",
-                   f"--dtype={row['dtype']}", f"--grad_dtype={row['grad_dtype']}", f"--pass={row['pass']}",
-                   f"--n_steps={num_passes}", "--n_warmup_steps=3", "--json_out=JSON",
-                   *(f"--{key}={value}" for key, value in row["sizes"].items())]
+    def run_sluice(self, job, num_passes):
+        """{pass: its numbers}, all of one process."""
+        both = len(job["passes"]) > 1
+        command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={job['model']}",
+                   f"--dtype={job['dtype']}", f"--grad_dtype={job['grad_dtype']}",
+                   f"--pass={'both' if both else job['passes'][0]}", f"--n_steps={num_passes}", "--n_warmup_steps=3",
+                   "--json_out=JSON", *(f"--{key}={value}" for key, value in job["sizes"].items())]
         begin_s = time.monotonic()
         written, pid = self.run(command)
-        counters = {key: value for key, value in written["benchmarks"][0].items()
-                    if isinstance(value, float) and key not in ("real_time", "cpu_time")}
-        context = {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}
-        return {**counters, "num_passes": num_passes, "process_s": round(time.monotonic() - begin_s, 1),
-                "nvml_peak_mib": self.sampler.peak_process_mib(pid),
-                "command": " ".join(["run"] + command[1:]), "context": context}
+        about = {"num_passes": num_passes, "process_s": round(time.monotonic() - begin_s, 1),
+                 "command": " ".join(["run"] + command[1:]),
+                 "context": {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}}
+        found = {}
+        for run in written["benchmarks"]:
+            which_pass = run["name"].split("/pass:")[1].split("/")[0]
+            counters = {key: value for key, value in run.items()
+                        if isinstance(value, float) and key not in ("real_time", "cpu_time")}
+            found[which_pass] = {**counters, **about, "nvml_peak_mib": None}
+        # What was seen from outside is of the pass that needs most.
+        largest = max(found.values(), key=lambda counters: counters["predicted_device_bytes"])
+        largest["nvml_peak_mib"] = self.sampler.peak_process_mib(pid)
+        return found
 
-    def compare(self, row):
-        """The row with its results; None where no time is left."""
-        what = f"{single_gpu_table.name_of(row)} {row['dtype']} {row['pass']}"
+    def compare(self, job):
+        """A row for each pass; none where no time is left."""
+        what = f"{single_gpu_table.name_of(job)} {job['dtype']}"
         if self.attempt(what, self.limit_s) is None:
-            return None
-        made = self.make_pytorch(row)
+            return []
+        made = self.make_pytorch(job) if job["modes"] else {}
         num_passes = LEAST_PASSES
         if made:
             num_passes = self.attempt(f"PyTorch {what}", lambda: self.num_passes(made)) or LEAST_PASSES
             self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
-        sluice = self.attempt(f"Sluice {what}", lambda: self.run_sluice(row, num_passes))
+        sluice = self.attempt(f"Sluice {what}", lambda: self.run_sluice(job, num_passes)) or {}
         if made:
             self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
-        pytorch = {mode: self.summary(found) for mode, found in made.items() if found["times_ns"]}
-        return {**{key: row[key] for key in ("group", "model", "dtype", "pass", "grad_dtype", "flags")},
-                "sluice": sluice, "pytorch": pytorch}
+        rows = []
+        for which_pass in job["passes"]:
+            pytorch = {mode: self.summary(found) for mode, found in made.get(which_pass, {}).items()
+                       if found["times_ns"]}
+            rows.append({**{key: job[key] for key in ("group", "model", "dtype", "grad_dtype", "flags")},
+                         "pass": which_pass, "sluice": sluice.get(which_pass), "pytorch": pytorch})
+        return rows
 
     def pytorch_attention(self):
         """{(head_dim, seq_len, pass): {implementation: ms}}."""
@@ -317,18 +341,12 @@ def main(argv):
             if flags.markdown:
                 write(flags.markdown, single_gpu_table.render(result))
 
-        def add(row):
-            found = comparison.compare(row)
-            result["rows"] += [found] if found else []
+        for job in jobs_of(flags):
+            if job == "attention":
+                result["attention"] = comparison.attention()
+            else:
+                result["rows"] += comparison.compare(job)
             save()
-
-        rows = rows_of(flags)
-        num_main = len([row for row in rows if row["group"] in ("main", "f32")])
-        for row in rows[:num_main]:
-            add(row)
-        result["attention"] = comparison.attention()
-        for row in rows[num_main:]:
-            add(row)
         comparison.pytorch.stop()
         save()
     print(single_gpu_table.render(result))

@@ -22,11 +22,12 @@ if sys.argv[1] == "single":
     if flags["model"] == "gpt3-6b":
         print("error: out of memory on cuda: weights needs 1.0 PiB")
         sys.exit(2)
-    rows = [{{"name": "scheme:single", "real_time": 1.0, "median_ms": 2.0, "min_ms": 1.5, "max_ms": 3.0,
+    passes = ["forward", "step"] if flags["pass"] == "both" else [flags["pass"]]
+    rows = [{{"name": f"scheme:single/pass:{{p}}", "real_time": 1.0, "median_ms": 2.0, "min_ms": 1.5, "max_ms": 3.0,
              "share_of_matmul_rate": 0.8, "share_of_sustained_matmul_rate": 0.9, "matmul_flops_per_s_per_rank": 8e14,
              "sustained_matmul_flops_per_s_per_rank": 7e14, "predicted_device_bytes": 100.0 * 2**20,
              "peak_device_bytes": 104.0 * 2**20, "num_condition_samples": 5.0, "median_sm_clock_mhz": 1755.0,
-             "clocks_event_share_sw_power_cap": 0.5}}]
+             "clocks_event_share_sw_power_cap": 0.5}} for p in passes]
 else:
     rows = [{{"name": f"kernel:causal_attention_{{p}}/slice_len:{{t}}/prefix_len:{{flags['prefix_lens']}}/num_heads:16/"
                      "head_dim:128/device:cuda/dtype:bf16", "median_ms": 1.0, "min_ms": 1.0, "max_ms": 1.0,

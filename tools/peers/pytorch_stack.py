@@ -149,6 +149,10 @@ def import_torch(device, threads):
         raise Refused(f"PyTorch {torch.__version__} finds no CUDA device")
     if device == "cpu":
         torch.set_num_threads(threads)
+    if device == "cuda":  # one compilation for each case, and none that is given up in silence
+        torch._dynamo.config.recompile_limit = 1000
+        torch._dynamo.config.accumulated_recompile_limit = 1000
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
     return torch
 
 
@@ -249,6 +253,7 @@ def capture(torch, run):
     def replay():
         graph.replay()
         return result
+    replay.captured = run  # with the code of its kernels
     return replay
 
 
@@ -325,7 +330,6 @@ class Timing:
         begin_s = time.monotonic()
         run = self.eager
         if mode in COMPILE_MODES:
-            self.torch._dynamo.reset()
             layers = [self.torch.compile(layer, mode=COMPILE_MODES[mode], dynamic=False) for layer in self.stack]
             compiled = self.torch.nn.Sequential(*layers)
             run = make_pass(self.torch, self.case, compiled, self.parameters, self.x)
@@ -372,11 +376,12 @@ def context(torch, flags):
 
 
 def serve(torch, flags):
-    """Answers requests until standard input ends: {"prepare": {case}}, then {"mode": M} to make one mode of it and
-    {"time": M, "iterations": N} to time it. An answer is {"ok": {...}} or {"error": "..."}."""
+    """Answers requests until standard input ends: {"prepare": {case}, "as": NAME}, then {"mode": M, "of": NAME} to make
+    one mode of it and {"time": M, "of": NAME, "iterations": N} to time it; {"forget": true} frees the memory of all.
+    An answer is {"ok": {...}} or {"error": "..."}."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    timing = None
+    timings = {}
 
     def say(answer):
         print(json.dumps(answer), file=answers, flush=True)
@@ -386,16 +391,20 @@ def serve(torch, flags):
         request = json.loads(line)
         try:
             if "prepare" in request:
-                timing = None
-                gc.collect()
-                if flags.device == "cuda":
-                    torch.cuda.empty_cache()
                 timing = Timing(torch, make_case(flags.device, **request["prepare"]), flags)
+                timings[request["as"]] = timing
                 say({"ok": dataclasses.asdict(timing.case)})
             elif "mode" in request:
-                say({"ok": timing.prepare(request["mode"])})
+                say({"ok": timings[request["of"]].prepare(request["mode"])})
+            elif "time" in request:
+                say({"ok": timings[request["of"]].time(request["time"], request["iterations"])})
             else:
-                say({"ok": timing.time(request["time"], request["iterations"])})
+                timings.clear()
+                if flags.device == "cuda":
+                    torch._dynamo.reset()
+                    gc.collect()
+                    torch.cuda.empty_cache()
+                say({"ok": {}})
         except Exception as error:  # pylint: disable=broad-except
             say({"error": f"{type(error).__name__}: {error}"})
 

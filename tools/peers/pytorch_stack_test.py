@@ -69,12 +69,13 @@ class TimingTest(unittest.TestCase):
         self.assertEqual(result["prefix_len"], 24)
 
     def test_serves(self):
-        requests = [{"prepare": {"model": "test", "dtype": "f32", "which_pass": "step", "num_layers": 1}},
-                    {"mode": "eager"}, {"time": "eager", "iterations": 2},
-                    {"prepare": {"model": "tset", "dtype": "f32", "which_pass": "step"}}]
+        requests = [{"prepare": {"model": "test", "dtype": "f32", "which_pass": "step", "num_layers": 1},
+                     "as": "a"},
+                    {"mode": "eager", "of": "a"}, {"time": "eager", "of": "a", "iterations": 2}, {"forget": True},
+                    {"prepare": {"model": "tset", "dtype": "f32", "which_pass": "step"}, "as": "b"}]
         done = subprocess.run([sys.executable, "-B", str(SCRIPT), "--serve", "--threads=1"], text=True, check=True,
                               input="".join(json.dumps(request) + "\n" for request in requests), capture_output=True)
-        hello, case, mode, timed, refused = [json.loads(line) for line in done.stdout.splitlines()]
+        hello, case, mode, timed, _, refused = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(hello["ok"]["device"], "cpu")
         self.assertEqual(case["ok"]["hidden_size"], 256)
         self.assertLess(mode["ok"]["largest_error"], 1e-4)
