@@ -82,7 +82,7 @@ def jobs_of(flags):
                 "flags": [f"--{key}={value}" for key, value in (sizes or {}).items()]}
 
     main = [job("main", model, "bf16", "bf16", PASSES, flags.modes) for model in flags.models]
-    f32 = [job("f32", "gpt3-1b", "f32", "f32", PASSES, ["graph", "compile"])]
+    f32 = [job("f32", "gpt3-1b", "f32", "f32", PASSES, ["graph"])]
     prefix = [job("prefix", model, "bf16", "bf16", ["forward"], ["eager", "graph"], sizes)
               for model, sizes in PREFIX]
     f32_gradients = [{**job("grad_dtype", model, "bf16", "f32", ["step"], []), "flags": ["--grad_dtype=f32"]}
