@@ -28,7 +28,8 @@ def ab(document, histories=None):
     body = [f'<p class="summary">{html.escape(text.summary(document))}</p>', _table(document)]
     if measured:
         body.append("<h2>Shift of every benchmark, with its 95 % interval</h2>")
-        body.append(svg.forest([{**row, "label": text.name(row)} for row in measured], min_effect))
+        body.append(svg.forest(
+            [{**row, "label": name} for row, name in zip(measured, text.short_names(measured))], min_effect))
         body.append("<h2>Every process of both sides, relative to the median of base</h2>")
         body += [_strip(row, min_effect) for row in measured]
     body += _trends(histories or {})

@@ -4,7 +4,7 @@ import html.parser
 import json
 import unittest
 
-from tools.perf import report_html, report_samples, report_text, svg, verdicts
+from tools.perf import report_html, report_samples, report_text, row_text, svg, verdicts
 from tools.perf.report_samples import HOSTILE
 
 
@@ -47,6 +47,12 @@ class HtmlTest(unittest.TestCase):
         for tag in ("img", "link", "iframe", "b", "i"):
             self.assertNotIn(tag, self.page.tags)
         self.assertEqual(self.page.tags.count("script"), 1)
+
+    def test_picture_names_what_tells_benchmarks_apart(self):
+        rows = [{"target": "//bench/kernels:matmul", "benchmark": f"kernel:linear_forward/{name}/m:128/device:cpu"}
+                for name in ("fc1", "fc2")]
+        rows.append({"target": "//bench:gpipe_short", "benchmark": "scheme:gpipe/device:cpu/pass:step"})
+        self.assertEqual(row_text.short_names(rows), ["matmul fc1", "matmul fc2", "gpipe_short"])
 
     def test_hostile_label_is_text(self):
         self.assertTrue(any(HOSTILE in text for text in self.page.text))

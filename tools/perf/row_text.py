@@ -27,6 +27,17 @@ def name(row):
     return f"{row['target']} {row['benchmark']}".strip()
 
 
+def short_names(rows):
+    """What tells the rows of a picture apart: the program, and of its benchmarks' names the parts that differ."""
+    parts = [row["benchmark"].removeprefix("kernel:").split("/") for row in rows]
+    names = []
+    for row, own in zip(rows, parts):
+        siblings = [other for other, other_row in zip(parts, rows) if other_row["target"] == row["target"]]
+        differing = [part for part in own if not all(part in sibling for sibling in siblings)]
+        names.append(f"{row['target'].rpartition(':')[2]} {'/'.join(differing)}".strip())
+    return names
+
+
 def samples(row, side):
     """The samples that the verdict rests on."""
     by_phase = row.get("samples", {})

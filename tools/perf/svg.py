@@ -4,7 +4,7 @@ import html
 import math
 
 WIDTH = 860
-_LEFT, _RIGHT = 300, 20
+_LEFT, _RIGHT = 340, 20
 
 COLORS = {
     "SAME": "#4c78a8", "SLOWER": "#d62728", "FASTER": "#2ca02c", "UNSURE": "#b8860b", "base": "#777777",
@@ -150,7 +150,7 @@ def _text(x, y, text, anchor):
 
 
 def _label(text, y):
-    shown = text if len(text) <= 44 else "..." + text[-41:]
+    shown = text if len(text) <= 52 else text[:50] + " …"
     return _text(_LEFT - 10, y + 4, shown, "end")
 
 
