@@ -78,7 +78,7 @@ struct KernelBenchmark {
 
 struct KernelTiming {
   BackendOptions backend;
-  int64_t n_steps = 20;  // timed calls
+  int64_t n_steps = 50;  // timed calls
 
   // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
   std::optional<double> matmul_flops_per_s;

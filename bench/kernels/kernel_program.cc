@@ -31,7 +31,7 @@ SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "wh
 SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
                    "what they compute in");
 SLUICE_INT_FLAG(threads, 1, 1, 4096, "threads on the cpu");
-SLUICE_INT_FLAG(n_steps, 20, 1, 1'000'000, "timed calls of each kernel");
+SLUICE_INT_FLAG(n_steps, 50, 1, 1'000'000, "timed calls of each kernel");
 
 namespace sluice {
 namespace {
