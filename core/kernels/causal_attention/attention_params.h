@@ -19,6 +19,9 @@ struct AttentionShape {
   int head_dim = 0;
 };
 
+// Queries or keys of a tile in the kernels of tile_attention.h and fma_attention.h.
+inline constexpr int kAttentionTile = 64;
+
 struct AttentionForwardParams {
   AttentionShape shape;
   const void* qkv = nullptr;  // [num_keys, num_pairs, 3, head_dim]
@@ -40,11 +43,15 @@ struct AttentionBackwardParams {
   // [num_keys, num_pairs, 2, head_dim]
   float* dkv_accumulator = nullptr;
   WriteMode write_mode = WriteMode::kOverwrite;
-  // [num_pairs, padded slice_len] each, written by PrepareAttentionBackward: lse in units of
+  // [num_pairs, padded slice_len] each, written by LaunchAttentionStatistics: lse in units of
   // log 2, and the row sums of dout * out.
   float* lse2 = nullptr;
   float* delta = nullptr;
   int padded_slice_len = 0;
+  // [1 + num_pairs * padded_slice_len / kAttentionTile], zeroed by LaunchAttentionStatistics, for
+  // kernels whose blocks take turns (block_turns.cuh): how many blocks have started; of each pair
+  // and tile of queries, how many tiles of keys have added their part to dq.
+  unsigned* turns = nullptr;
 };
 
 inline constexpr float kLog2e = 1.4426950408889634f;

@@ -1,5 +1,6 @@
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
+#include "core/kernels/causal_attention/block_turns.cuh"
 #include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
@@ -36,6 +37,10 @@ __global__ void __launch_bounds__(32 * kWarpsPerBlock)
   const int pair = static_cast<int>(task % shape.num_pairs);
   const int64_t first_query = task / shape.num_pairs * kQueriesPerWarp;
   if (first_query >= params.padded_slice_len) return;
+  if (task == 0 && lane == 0) *params.turns = 0;
+  if (first_query % kAttentionTile == 0 && lane == 0) {
+    *TurnOf(params, pair, static_cast<int>(first_query) / kAttentionTile) = 0;
+  }
 
   float delta = 0;
 #pragma unroll 8

@@ -9,7 +9,8 @@
 namespace sluice::cuda {
 
 // delta = row sum of dout * out; lse2 = lse * log2(e).  Padded queries get delta 0 and lse2
-// infinity, so that exp2(score - lse2) is zero.  T is float, __nv_bfloat16 or __half.
+// infinity, so that exp2(score - lse2) is zero.  Zeroes turns.  T is float, __nv_bfloat16 or
+// __half.
 template <typename T>
 void LaunchAttentionStatistics(const AttentionBackwardParams& params, cudaStream_t stream);
 

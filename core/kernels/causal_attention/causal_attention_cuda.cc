@@ -8,6 +8,7 @@
 #include "core/kernels/causal_attention/attention_params.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/cudnn_attention.h"
+#include "core/kernels/causal_attention/fma_attention.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/small_attention.h"
@@ -24,16 +25,12 @@ constexpr int64_t kMaxSmallQueries = 512;
 
 int TileSharedBytesOf(DType dtype, int64_t head_dim) {
   const int columns = static_cast<int>(head_dim);
-  if (dtype == DType::kFloat32) return TileSharedBytes<float>(columns);
+  if (dtype == DType::kFloat32) return FmaSharedBytes(columns);
   return TileSharedBytes<__nv_bfloat16>(columns);  // as __half
 }
 
 int64_t PaddedSliceLen(int64_t slice_len) {
   return (slice_len + kStatisticsPadding - 1) / kStatisticsPadding * kStatisticsPadding;
-}
-
-int64_t StatisticsBytes(int64_t padded_slice_len, int64_t num_pairs) {
-  return padded_slice_len * num_pairs * static_cast<int64_t>(sizeof(float));
 }
 
 // Checks qkv, out and lse, which forward and backward have in common.
@@ -74,6 +71,7 @@ AttentionBackwardParams CheckedParams(const CausalAttentionBackwardArgs& args, v
   }
   const int64_t padded_slice_len = PaddedSliceLen(shape.slice_len);
   auto* lse2 = static_cast<float*>(workspace);
+  float* delta = lse2 + padded_slice_len * shape.num_pairs;
   return {.shape = shape,
           .qkv = args.qkv.data(),
           .out = args.out.data(),
@@ -83,30 +81,36 @@ AttentionBackwardParams CheckedParams(const CausalAttentionBackwardArgs& args, v
           .dkv_accumulator = static_cast<float*>(args.dkv_accumulator.data()),
           .write_mode = args.write_mode,
           .lse2 = lse2,
-          .delta = lse2 + padded_slice_len * shape.num_pairs,
-          .padded_slice_len = static_cast<int>(padded_slice_len)};
+          .delta = delta,
+          .padded_slice_len = static_cast<int>(padded_slice_len),
+          .turns = reinterpret_cast<unsigned*>(delta + padded_slice_len * shape.num_pairs)};
 }
 
 template <typename T>
 void RunBackward(const AttentionBackwardParams& params, Implementation implementation,
                  cudaStream_t stream) {
   LaunchAttentionStatistics<T>(params, stream);
-  if constexpr (!std::is_same_v<T, float>) {
-    if (implementation == Implementation::kHopper) return LaunchHopperBackward<T>(params, stream);
+  if constexpr (std::is_same_v<T, float>) {
+    LaunchFmaBackward(params, stream);
+  } else if (implementation == Implementation::kHopper) {
+    LaunchHopperBackward<T>(params, stream);
+  } else {
+    LaunchTileBackward<T>(params, stream);
   }
-  LaunchTileBackward<T>(params, stream);
 }
 
 template <typename T>
 void RunForward(const AttentionForwardParams& params, Implementation implementation,
                 cudaStream_t stream) {
-  if constexpr (!std::is_same_v<T, float>) {
-    if (implementation == Implementation::kHopper) return LaunchHopperForward<T>(params, stream);
-    if (implementation == Implementation::kSmall) {
-      return LaunchSmallAttentionForward<T>(params, stream);
-    }
+  if constexpr (std::is_same_v<T, float>) {
+    LaunchFmaForward(params, stream);
+  } else if (implementation == Implementation::kHopper) {
+    LaunchHopperForward<T>(params, stream);
+  } else if (implementation == Implementation::kSmall) {
+    LaunchSmallAttentionForward<T>(params, stream);
+  } else {
+    LaunchTileForward<T>(params, stream);
   }
-  LaunchTileForward<T>(params, stream);
 }
 
 }  // namespace
@@ -175,8 +179,11 @@ int64_t CausalAttentionWorkspaceBytes(Implementation implementation,
          .num_pairs = static_cast<int>(limits.max_batch_size * limits.num_heads),
          .head_dim = static_cast<int>(limits.head_dim)});
   }
-  return 2 * StatisticsBytes(PaddedSliceLen(limits.max_slice_len),
-                             limits.max_batch_size * limits.num_heads);
+  const int64_t num_rows =
+      PaddedSliceLen(limits.max_slice_len) * limits.max_batch_size * limits.num_heads;
+  const int64_t num_turns = 1 + num_rows / kAttentionTile;
+  return 2 * num_rows * static_cast<int64_t>(sizeof(float)) +
+         num_turns * static_cast<int64_t>(sizeof(unsigned));
 }
 
 void CausalAttentionForward(const CausalAttentionForwardArgs& args, Implementation implementation,

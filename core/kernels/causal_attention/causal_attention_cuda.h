@@ -9,10 +9,11 @@
 //           head_dim 64, 128; forward alone, its backward is that of tile
 //   cudnn   cuDNN's, for comparison (cudnn_attention.h): bf16 and fp16, head_dim any multiple of 8
 //           up to 128; its backward may differ in its last bits from run to run
-// Our own backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles of
-// keys (dk, dv).  It does 7 matrix products where one fused kernel would do 5, and in return every
-// element is summed by one thread block in a fixed order: results are the same bits on every run,
-// there are no atomics, and a prefix is accumulated in place.
+// Every element of our own is summed in a fixed order: results are the same bits on every run.  In
+// 16 bits the backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles
+// of keys (dk, dv): 7 matrix products, each element summed by one thread block.  In float32 it is
+// one kernel with the 5 products needed, whose blocks own tiles of keys and take turns to add to
+// dq.
 //
 // Nothing is allocated or synchronised by a call, so calls may be captured in a CUDA graph; with
 // cudnn all but the first call of a shape.

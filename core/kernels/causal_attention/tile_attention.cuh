@@ -6,97 +6,48 @@
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/causal_attention/async_copy.cuh"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/causal_attention/tile_engine.cuh"
+#include "core/kernels/causal_attention/tile_source.cuh"
 
 namespace sluice::cuda {
 
 // Starts the asynchronous copy of rows of `from` into a tile; what lies beyond the valid rows or
 // columns is set to zero.
-struct TileSource {
-  const void* from;
-  int64_t row_stride;  // elements
-  int num_rows;        // valid, from `from` on
-  int num_columns;     // valid
-};
 template <typename T, int D>
 __device__ inline void LoadTileAsync(T* tile, const TileSource& source) {
   constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
   const T* from = static_cast<const T*>(source.from);
-  for (int i = static_cast<int>(threadIdx.x); i < kTile * (D / kChunk);
-       i += Engine<T, D>::kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kAttentionTile * (D / kChunk);
+       i += TensorCoreEngine<T, D>::kThreads) {
     const int row = i / (D / kChunk);
     const int column = i % (D / kChunk) * kChunk;
     const bool valid = row < source.num_rows && column < source.num_columns;
     const T* chunk = valid ? from + row * source.row_stride + column : from;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                     SharedAddress(tile + row * kTileStride<T, D> + column)),
-                 "l"(chunk), "r"(valid ? 16 : 0)
-                 : "memory");
+    CopyChunkAsync(tile + row * kTileStride<T, D> + column, chunk, valid);
   }
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-// Returns when all but the newest kPending of this block's tiles have arrived.
-template <int kPending>
-__device__ inline void WaitForTiles() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
-  __syncthreads();
-}
-
-// Which of the q, k and v of a position.
-enum class Role : uint8_t { kQuery, kKey, kValue };
-
-template <typename T>
-__device__ inline TileSource QkvRows(const AttentionShape& shape, const void* qkv, int pair,
-                                     Role role, int begin) {
-  const int64_t stride = int64_t{3} * shape.num_pairs * shape.head_dim;
-  const T* from = static_cast<const T*>(qkv) + begin * stride +
-                  (int64_t{3} * pair + static_cast<int>(role)) * shape.head_dim;
-  return {from, stride, shape.num_keys - begin, shape.head_dim};
-}
-
-// Of out or dout: rows of the slice's queries.
-template <typename T>
-__device__ inline TileSource QueryRows(const AttentionShape& shape, const void* x, int pair,
-                                       int begin) {
-  const int64_t stride = int64_t{shape.num_pairs} * shape.head_dim;
-  return {static_cast<const T*>(x) + begin * stride + int64_t{pair} * shape.head_dim, stride,
-          shape.slice_len - begin, shape.head_dim};
-}
-
-// The queries of a block that owns a tile of them, and the last key that one of them sees.
-struct QueryTile {
-  int pair;
-  int first_query;
-  int last_key;
-};
-
-__device__ inline QueryTile OwnQueryTile(const AttentionShape& shape) {
-  // The last tiles have the most keys: they start first.
-  const unsigned index = gridDim.x - 1 - blockIdx.x;
-  const int first_query = static_cast<int>(index / shape.num_pairs) * kTile;
-  return {static_cast<int>(index % shape.num_pairs), first_query,
-          shape.prefix_len + min(first_query + kTile, shape.slice_len) - 1};
+  CommitCopies();
 }
 
 template <typename T, int D>
 struct TileForwardMemory {
-  alignas(16) T q[kTile * kTileStride<T, D>];
-  T k[kTile * kTileStride<T, D>];
-  T v[kTile * kTileStride<T, D>];
-  T probabilities[kTile * kTileStride<T, kTile>];
+  alignas(16) T q[kAttentionTile * kTileStride<T, D>];
+  T k[kAttentionTile * kTileStride<T, D>];
+  T v[kAttentionTile * kTileStride<T, D>];
+  T probabilities[kAttentionTile * kTileStride<T, kAttentionTile>];
 };
 
 template <typename T, int D>
 __device__ inline void StoreScores(
-    T* tile, const float (&x)[Engine<T, D>::kRows][Engine<T, D>::kScoreColumns]) {
-  using E = Engine<T, D>;
+    T* tile,
+    const float (&x)[TensorCoreEngine<T, D>::kRows][TensorCoreEngine<T, D>::kScoreColumns]) {
+  using E = TensorCoreEngine<T, D>;
 #pragma unroll
   for (int i = 0; i < E::kRows; ++i) {
 #pragma unroll
     for (int j = 0; j < E::kScoreColumns; ++j) {
-      tile[E::Row(i) * kTileStride<T, kTile> + E::Column(j)] = FromFloat<T>(x[i][j]);
+      tile[E::Row(i) * kTileStride<T, kAttentionTile> + E::Column(j)] = FromFloat<T>(x[i][j]);
     }
   }
   __syncwarp();
@@ -141,9 +92,9 @@ struct OnlineSoftmax {
 };
 
 template <typename T, int D>
-__global__ void __launch_bounds__(Engine<T, D>::kThreads)
+__global__ void __launch_bounds__(TensorCoreEngine<T, D>::kThreads)
     TileForwardKernel(const AttentionForwardParams params) {
-  using E = Engine<T, D>;
+  using E = TensorCoreEngine<T, D>;
   extern __shared__ __align__(16) unsigned char memory[];
   auto& shared = *reinterpret_cast<TileForwardMemory<T, D>*>(memory);
   const AttentionShape& shape = params.shape;
@@ -160,8 +111,8 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
   float output[E::kRows][E::kOutputColumns] = {};
   OnlineSoftmax<E> softmax;
   softmax.Reset();
-  for (int first_key = 0; first_key <= last_key; first_key += kTile) {
-    const int next_key = min(first_key + kTile, last_key);
+  for (int first_key = 0; first_key <= last_key; first_key += kAttentionTile) {
+    const int next_key = min(first_key + kAttentionTile, last_key);
     WaitForTiles<1>();
     float scores[E::kRows][E::kScoreColumns] = {};
     E::MultiplyNT(scores, shared.q, shared.k);
@@ -182,7 +133,7 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
     __syncthreads();
     load(shared.v, Role::kValue, next_key);
   }
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  WaitForCopies<0>();
 
   T* out = static_cast<T*>(params.out);
 #pragma unroll
@@ -204,18 +155,18 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
 
 template <typename T, int D>
 struct TileBackwardMemory {
-  alignas(16) T q[kTile * kTileStride<T, D>];
-  T dout[kTile * kTileStride<T, D>];
-  T k[kTile * kTileStride<T, D>];
-  T v[kTile * kTileStride<T, D>];
-  T scores[kTile * kTileStride<T, kTile>];
+  alignas(16) T q[kAttentionTile * kTileStride<T, D>];
+  T dout[kAttentionTile * kTileStride<T, D>];
+  T k[kAttentionTile * kTileStride<T, D>];
+  T v[kAttentionTile * kTileStride<T, D>];
+  T scores[kAttentionTile * kTileStride<T, kAttentionTile>];
 };
 
 // dq of one tile of queries: for each tile of keys, ds = p * (dout v^T - delta), dq += ds k.
 template <typename T, int D>
-__global__ void __launch_bounds__(Engine<T, D>::kThreads)
+__global__ void __launch_bounds__(TensorCoreEngine<T, D>::kThreads)
     TileBackwardQueryKernel(const AttentionBackwardParams params) {
-  using E = Engine<T, D>;
+  using E = TensorCoreEngine<T, D>;
   extern __shared__ __align__(16) unsigned char memory[];
   auto& shared = *reinterpret_cast<TileBackwardMemory<T, D>*>(memory);
   const AttentionShape& shape = params.shape;
@@ -239,8 +190,8 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
     delta[i] = params.delta[at];
   }
   float dq[E::kRows][E::kOutputColumns] = {};
-  for (int first_key = 0; first_key <= last_key; first_key += kTile) {
-    const int next_key = min(first_key + kTile, last_key);
+  for (int first_key = 0; first_key <= last_key; first_key += kAttentionTile) {
+    const int next_key = min(first_key + kAttentionTile, last_key);
     WaitForTiles<0>();
     float scores[E::kRows][E::kScoreColumns] = {};
     float dscores[E::kRows][E::kScoreColumns] = {};
@@ -262,7 +213,7 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
     __syncthreads();
     load(shared.k, Role::kKey, next_key);
   }
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  WaitForCopies<0>();
 
   T* dqkv = static_cast<T*>(params.dqkv);
 #pragma unroll
@@ -301,15 +252,15 @@ __device__ inline void StoreKeyValueGradient(const AttentionBackwardParams& para
 // dk and dv of one tile of keys; scores are transposed, [keys, queries].  For each tile of queries
 // that sees a key of the tile: dv += p^T dout, dk += ds^T q.
 template <typename T, int D>
-__global__ void __launch_bounds__(Engine<T, D>::kThreads)
+__global__ void __launch_bounds__(TensorCoreEngine<T, D>::kThreads)
     TileBackwardKeyValueKernel(const AttentionBackwardParams params) {
-  using E = Engine<T, D>;
+  using E = TensorCoreEngine<T, D>;
   extern __shared__ __align__(16) unsigned char memory[];
   auto& shared = *reinterpret_cast<TileBackwardMemory<T, D>*>(memory);
   const AttentionShape& shape = params.shape;
-  const int first_key = static_cast<int>(blockIdx.x / shape.num_pairs) * kTile;
+  const int first_key = static_cast<int>(blockIdx.x / shape.num_pairs) * kAttentionTile;
   const int pair = static_cast<int>(blockIdx.x % shape.num_pairs);
-  const int begin_query = max(0, first_key - shape.prefix_len) / kTile * kTile;
+  const int begin_query = max(0, first_key - shape.prefix_len) / kAttentionTile * kAttentionTile;
   const float scale = rsqrtf(static_cast<float>(shape.head_dim));
 
   const auto load = [&](T* to, Role role, int begin) {
@@ -320,7 +271,8 @@ __global__ void __launch_bounds__(Engine<T, D>::kThreads)
 
   float dk[E::kRows][E::kOutputColumns] = {};
   float dv[E::kRows][E::kOutputColumns] = {};
-  for (int first_query = begin_query; first_query < shape.slice_len; first_query += kTile) {
+  for (int first_query = begin_query; first_query < shape.slice_len;
+       first_query += kAttentionTile) {
     __syncthreads();
     load(shared.q, Role::kQuery, shape.prefix_len + first_query);
     LoadTileAsync<T, D>(shared.dout, QueryRows<T>(shape, params.dout, pair, first_query));
@@ -371,8 +323,6 @@ void LaunchTileKernel(void (*kernel)(Params), const Params& params, int num_bloc
   SLUICE_CUDA_CHECK_LAUNCH("TileAttention");
 }
 
-inline int NumTiles(int length) { return (length + kTile - 1) / kTile; }
-
 // Calls launch(std::integral_constant<int, D>) with the smallest D that holds head_dim.
 template <typename Launch>
 void WithTileColumns(int head_dim, Launch launch) {
@@ -400,7 +350,7 @@ void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream
   WithTileColumns(shape.head_dim, [&](auto columns) {
     constexpr int D = decltype(columns)::value;
     LaunchTileKernel(&TileForwardKernel<T, D>, params, NumTiles(shape.slice_len) * shape.num_pairs,
-                     Engine<T, D>::kThreads, sizeof(TileForwardMemory<T, D>), stream);
+                     TensorCoreEngine<T, D>::kThreads, sizeof(TileForwardMemory<T, D>), stream);
   });
 }
 
@@ -411,10 +361,10 @@ void LaunchTileBackward(const AttentionBackwardParams& params, cudaStream_t stre
     constexpr int D = decltype(columns)::value;
     constexpr size_t kSharedBytes = sizeof(TileBackwardMemory<T, D>);
     LaunchTileKernel(&TileBackwardQueryKernel<T, D>, params,
-                     NumTiles(shape.slice_len) * shape.num_pairs, Engine<T, D>::kThreads,
+                     NumTiles(shape.slice_len) * shape.num_pairs, TensorCoreEngine<T, D>::kThreads,
                      kSharedBytes, stream);
     LaunchTileKernel(&TileBackwardKeyValueKernel<T, D>, params,
-                     NumTiles(shape.num_keys) * shape.num_pairs, Engine<T, D>::kThreads,
+                     NumTiles(shape.num_keys) * shape.num_pairs, TensorCoreEngine<T, D>::kThreads,
                      kSharedBytes, stream);
   });
 }

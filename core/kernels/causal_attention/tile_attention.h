@@ -1,6 +1,6 @@
-// Attention kernels for any GPU from sm_80 on, bf16, fp16 and float32: tiles of 64 queries and 64
-// keys through shared memory, products by TensorCoreEngine or FmaEngine.  T is float,
-// __nv_bfloat16 or __half; head_dim is any multiple of 8 up to 128.
+// Attention kernels for any GPU from sm_80 on, bf16 and fp16: tiles of 64 queries and 64 keys
+// through shared memory, products by mma.sync.  T is __nv_bfloat16 or __half; head_dim is any
+// multiple of 8 up to 128.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -16,7 +16,7 @@ int TileSharedBytes(int head_dim);
 template <typename T>
 void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream);
 
-// After PrepareAttentionBackward on the same stream.
+// After LaunchAttentionStatistics on the same stream.
 template <typename T>
 void LaunchTileBackward(const AttentionBackwardParams& params, cudaStream_t stream);
 

@@ -1,7 +1,7 @@
-// Matrix products of 64-row tiles in shared memory, for the attention kernels that run on any GPU
-// from sm_80 on.
+// Matrix products of 64-row tiles of 16-bit elements in shared memory, for the attention kernels
+// that run on any GPU from sm_80 on.
 //
-// An engine says how a [64, n] product is spread over the threads of a block: each thread holds
+// The engine says how a [64, n] product is spread over the threads of a block: each thread holds
 // kRows rows and some columns, and all columns of a row lie in one group of neighbouring lanes, so
 // that a row is reduced by shuffles.  Tiles are [64, D] with rows padded by 16 bytes (no bank
 // conflicts); a tile of scores is [64, 64] with the same padding.
@@ -14,11 +14,10 @@
 
 #include <type_traits>
 
+#include "core/kernels/causal_attention/tile_source.cuh"
 #include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
-
-inline constexpr int kTile = 64;
 
 template <typename T>
 inline constexpr int kRowPadding = 16 / static_cast<int>(sizeof(T));
@@ -33,7 +32,7 @@ template <typename T, int D>
 struct TensorCoreEngine {
   static constexpr int kThreads = 128;
   static constexpr int kRows = 2;
-  static constexpr int kScoreColumns = kTile / 4;
+  static constexpr int kScoreColumns = kAttentionTile / 4;
   static constexpr int kOutputColumns = D / 4;
   static constexpr int kLanesPerRow = 4;
 
@@ -57,7 +56,7 @@ struct TensorCoreEngine {
       uint32_t a_fragment[4];
       LoadMatrices(a_fragment, a_row + k * sizeof(T));
 #pragma unroll
-      for (int n = 0; n < kTile; n += 16) {
+      for (int n = 0; n < kAttentionTile; n += 16) {
         uint32_t b_fragment[4];
         LoadMatrices(b_fragment, b_row + (n * kStride + k) * sizeof(T));
         Multiply(scores, n / 8, a_fragment, b_fragment[0], b_fragment[1]);
@@ -71,11 +70,11 @@ struct TensorCoreEngine {
     constexpr int kStride = kTileStride<T, D>;
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int warp = static_cast<int>(threadIdx.x) / 32;
-    const uint32_t a_row =
-        SharedAddress(scores + (warp * 16 + lane % 16) * kTileStride<T, kTile> + lane / 16 * 8);
+    const uint32_t a_row = SharedAddress(
+        scores + (warp * 16 + lane % 16) * kTileStride<T, kAttentionTile> + lane / 16 * 8);
     const uint32_t b_row = SharedAddress(b + (lane % 16) * kStride + lane / 16 * 8);
 #pragma unroll
-    for (int k = 0; k < kTile; k += 16) {
+    for (int k = 0; k < kAttentionTile; k += 16) {
       uint32_t a_fragment[4];
       LoadMatrices(a_fragment, a_row + k * sizeof(T));
 #pragma unroll
@@ -118,104 +117,5 @@ struct TensorCoreEngine {
     }
   }
 };
-
-// FMA in float32: 256 threads as 16 x 16.  A thread holds every 16th row; its score columns are
-// every 16th, its output columns come in vectors of kVector.
-template <int D>
-struct FmaEngine {
-  static constexpr int kThreads = 256;
-  static constexpr int kRows = 4;
-  static constexpr int kScoreColumns = 4;
-  static constexpr int kOutputColumns = D / 16;
-  static constexpr int kLanesPerRow = 16;
-  static constexpr int kVector = D % 64 == 0 ? 4 : D % 32 == 0 ? 2 : 1;
-
-  __device__ static int Row(int i) { return static_cast<int>(threadIdx.x) / 16 + 16 * i; }
-  __device__ static int Column(int j) { return static_cast<int>(threadIdx.x) % 16 + 16 * j; }
-  __device__ static int OutputColumn(int j) {
-    return (static_cast<int>(threadIdx.x) % 16 + j / kVector * 16) * kVector + j % kVector;
-  }
-
-  __device__ static void MultiplyNT(float (&scores)[kRows][kScoreColumns], const float* a,
-                                    const float* b) {
-    constexpr int kStride = kTileStride<float, D>;
-#pragma unroll 4
-    for (int k = 0; k < D; k += 4) {
-      float4 a_vector[kRows];
-      float4 b_vector[kScoreColumns];
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        a_vector[i] = *reinterpret_cast<const float4*>(a + Row(i) * kStride + k);
-      }
-#pragma unroll
-      for (int j = 0; j < kScoreColumns; ++j) {
-        b_vector[j] = *reinterpret_cast<const float4*>(b + Column(j) * kStride + k);
-      }
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-        for (int j = 0; j < kScoreColumns; ++j) {
-          scores[i][j] = fmaf(a_vector[i].x, b_vector[j].x, scores[i][j]);
-          scores[i][j] = fmaf(a_vector[i].y, b_vector[j].y, scores[i][j]);
-          scores[i][j] = fmaf(a_vector[i].z, b_vector[j].z, scores[i][j]);
-          scores[i][j] = fmaf(a_vector[i].w, b_vector[j].w, scores[i][j]);
-        }
-      }
-    }
-  }
-
-  __device__ static void MultiplyNN(float (&output)[kRows][kOutputColumns], const float* scores,
-                                    const float* b) {
-#pragma unroll 2
-    for (int k = 0; k < kTile; k += 4) {
-      float4 a_vector[kRows];
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        a_vector[i] =
-            *reinterpret_cast<const float4*>(scores + Row(i) * kTileStride<float, kTile> + k);
-      }
-#pragma unroll
-      for (int kk = 0; kk < 4; ++kk) {
-        alignas(16) float b_row[kOutputColumns];
-        LoadRow(b_row, b + (k + kk) * kTileStride<float, D>);
-#pragma unroll
-        for (int i = 0; i < kRows; ++i) {
-          const float x = kk == 0   ? a_vector[i].x
-                          : kk == 1 ? a_vector[i].y
-                          : kk == 2 ? a_vector[i].z
-                                    : a_vector[i].w;
-#pragma unroll
-          for (int j = 0; j < kOutputColumns; ++j) output[i][j] = fmaf(x, b_row[j], output[i][j]);
-        }
-      }
-    }
-  }
-
- private:
-  __device__ static void LoadRow(float (&row)[kOutputColumns], const float* b) {
-#pragma unroll
-    for (int j = 0; j < kOutputColumns; j += kVector) {
-      const float* from = b + OutputColumn(j);
-      if constexpr (kVector == 4) {
-        *reinterpret_cast<float4*>(row + j) = *reinterpret_cast<const float4*>(from);
-      } else if constexpr (kVector == 2) {
-        *reinterpret_cast<float2*>(row + j) = *reinterpret_cast<const float2*>(from);
-      } else {
-        row[j] = *from;
-      }
-    }
-  }
-};
-
-template <typename T, int D>
-struct EngineOf {
-  using Type = TensorCoreEngine<T, D>;
-};
-template <int D>
-struct EngineOf<float, D> {
-  using Type = FmaEngine<D>;
-};
-template <typename T, int D>
-using Engine = typename EngineOf<T, D>::Type;
 
 }  // namespace sluice::cuda

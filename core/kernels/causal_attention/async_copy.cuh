@@ -1,0 +1,39 @@
+// Asynchronous copies to shared memory (cp.async) and barriers of some of a block's threads as
+// functions; sm_80 and later.
+//
+// Source: PTX ISA, "Data Movement and Conversion", "Parallel Synchronization and Communication".
+#pragma once
+
+#include "core/kernels/cuda/device_math.cuh"
+
+namespace sluice::cuda {
+
+// Starts the copy of 16 aligned bytes; if not `valid`, nothing is read and zeros are written.
+__device__ inline void CopyChunkAsync(void* to, const void* from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(SharedAddress(to)), "l"(from),
+               "r"(valid ? 16 : 0)
+               : "memory");
+}
+
+// Makes a group of this thread's copies since the last call.
+__device__ inline void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Returns when all but the newest kPending groups of this thread have arrived.
+template <int kPending>
+__device__ inline void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// Returns when all but the newest kPending groups of every thread of the block have.
+template <int kPending>
+__device__ inline void WaitForTiles() {
+  WaitForCopies<kPending>();
+  __syncthreads();
+}
+
+// Hardware barriers 1 .. 15 (0 is __syncthreads), for whole warps.
+__device__ inline void SyncSomeThreads(int barrier, int num_threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(num_threads) : "memory");
+}
+
+}  // namespace sluice::cuda
