@@ -5,6 +5,9 @@
 // warpgroup owns 64 queries.  In a consumer the product with the values of one key tile runs while
 // the softmax of the next is computed; between consumers, named barriers pass the tensor cores
 // round, so that one computes its softmax while another multiplies.
+//
+// Two or three consumers use a multiprocessor best, if there are many tiles.  If there are few, the
+// longest decide, and smaller tiles, of one consumer, are faster.
 #pragma once
 
 #include <algorithm>
@@ -17,11 +20,17 @@
 
 namespace sluice::cuda {
 
+// The consumers of a block where tiles are many.
 template <int D>
+inline constexpr int kManyConsumers = D == 64 ? 3 : 2;
+
+template <int D, int kNumConsumers>
 struct HopperForwardConfig {
-  static constexpr int kConsumers = D == 64 ? 3 : 2;
-  static constexpr int kConsumerRegisters = D == 64 ? 160 : 240;
-  static constexpr int kProducerRegisters = D == 64 ? 32 : 24;
+  static constexpr int kConsumers = kNumConsumers;
+  // At most; what shared memory and registers allow.
+  static constexpr int kBlocksPerMultiprocessor = kConsumers == 1 && D == 64 ? 2 : 1;
+  static constexpr int kConsumerRegisters = kConsumers == 3 ? 160 : kConsumers == 2 ? 240 : 224;
+  static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 24;
   static constexpr int kThreads = (kConsumers + 1) * kWarpgroupThreads;
   static constexpr int kQueryTile = kConsumers * 64;
   static constexpr int kKeyTile = 128;
@@ -31,9 +40,9 @@ struct HopperForwardConfig {
   static constexpr int kOwn = kTurn + kConsumers;
 };
 
-template <int D>
+template <int D, int kConsumers>
 struct HopperForwardMemory {
-  using Config = HopperForwardConfig<D>;
+  using Config = HopperForwardConfig<D, kConsumers>;
   alignas(1024) unsigned char q[Config::kConsumers][kTileBytes<D, 64>];
   alignas(1024) unsigned char k[Config::kStages][kTileBytes<D, Config::kKeyTile>];
   alignas(1024) unsigned char v[Config::kStages][kTileBytes<D, Config::kKeyTile>];
@@ -54,9 +63,8 @@ struct HopperForwardTile {
 
 // Calls visit(tile) for this block's tiles.  Blocks take tiles in turn, every other round
 // backwards, so that the sums of lengths are nearly equal.
-template <int D, typename Visit>
+template <typename Config, typename Visit>
 __device__ __forceinline__ void ForEachForwardTile(const AttentionShape& shape, Visit visit) {
-  using Config = HopperForwardConfig<D>;
   const int num_query_tiles = (shape.slice_len + Config::kQueryTile - 1) / Config::kQueryTile;
   const int num_tiles = num_query_tiles * shape.num_pairs;
   const int num_blocks = static_cast<int>(gridDim.x);
@@ -71,11 +79,11 @@ __device__ __forceinline__ void ForEachForwardTile(const AttentionShape& shape, 
   }
 }
 
-template <int D>
-__device__ __forceinline__ void HopperForwardProducer(HopperForwardMemory<D>& shared,
+template <int D, int kConsumers>
+__device__ __forceinline__ void HopperForwardProducer(HopperForwardMemory<D, kConsumers>& shared,
                                                       const CUtensorMap& map,
                                                       const AttentionShape& shape) {
-  using Config = HopperForwardConfig<D>;
+  using Config = HopperForwardConfig<D, kConsumers>;
   RingPosition<Config::kStages> at;
   RingPosition<1> q_at;
   const auto copy_keys = [&](unsigned char* to, uint64_t* full, uint64_t* empty, int role, int pair,
@@ -84,7 +92,7 @@ __device__ __forceinline__ void HopperForwardProducer(HopperForwardMemory<D>& sh
     ArriveAndExpectBytes(full, kTileBytes<D, Config::kKeyTile>);
     CopyTileAsync<D, Config::kKeyTile>(to, map, {0, role, pair, first_key}, full);
   };
-  ForEachForwardTile<D>(shape, [&](const HopperForwardTile& tile) {
+  ForEachForwardTile<Config>(shape, [&](const HopperForwardTile& tile) {
     Wait(&shared.q_empty, q_at.parity ^ 1);
     ArriveAndExpectBytes(&shared.q_full, Config::kConsumers * kTileBytes<D, 64>);
     for (int consumer = 0; consumer < Config::kConsumers; ++consumer) {
@@ -140,13 +148,13 @@ struct FragmentSoftmax {
 };
 
 // One consumer warpgroup: its place in the rings of tiles, and what it does with a tile.
-template <typename T, int D>
+template <typename T, int D, int kConsumers>
 struct HopperForwardConsumer {
-  using Config = HopperForwardConfig<D>;
+  using Config = HopperForwardConfig<D, kConsumers>;
   static constexpr int kKeyTile = Config::kKeyTile;
   static constexpr int kTurnThreads = 2 * kWarpgroupThreads;
 
-  HopperForwardMemory<D>& shared;
+  HopperForwardMemory<D, kConsumers>& shared;
   const AttentionForwardParams& params;
   int consumer;
   RingPosition<Config::kStages> k_at;
@@ -163,6 +171,13 @@ struct HopperForwardConsumer {
   __device__ __forceinline__ void ReleaseValues() {
     Release(&shared.v_empty[v_at.stage]);
     v_at.Advance();
+  }
+
+  __device__ __forceinline__ void AwaitTurn() {
+    if constexpr (kConsumers > 1) WaitAtNamedBarrier(Config::kTurn + consumer, kTurnThreads);
+  }
+  __device__ __forceinline__ void GiveTurnTo(int next) {
+    if constexpr (kConsumers > 1) ArriveAtNamedBarrier(Config::kTurn + next, kTurnThreads);
   }
 
   __device__ __forceinline__ void MultiplyKeys(float (&scores)[kKeyTile / 2]) {
@@ -208,14 +223,14 @@ struct HopperForwardConsumer {
 
     for (int key_tile = tile.num_key_tiles - 2; key_tile >= 0; --key_tile) {
       Wait(&shared.k_full[k_at.stage], k_at.parity);
-      WaitAtNamedBarrier(Config::kTurn + consumer, kTurnThreads);
+      AwaitTurn();
       PinRegisters(scores);
       PinRegisters(output);
       BeginProducts();
       MultiplyKeys(scores);
       Wait(&shared.v_full[v_at.stage], v_at.parity);
       MultiplyValues(output, probabilities);
-      ArriveAtNamedBarrier(Config::kTurn + (consumer + 1) % Config::kConsumers, kTurnThreads);
+      GiveTurnTo((consumer + 1) % kConsumers);
       WaitForProducts<1>();
       PinRegisters(scores);
       ReleaseKeys();
@@ -262,13 +277,14 @@ struct HopperForwardConsumer {
   }
 };
 
-template <typename T, int D>
-__global__ void __launch_bounds__(HopperForwardConfig<D>::kThreads, 1)
+template <typename T, int D, int kConsumers>
+__global__ void __launch_bounds__(HopperForwardConfig<D, kConsumers>::kThreads,
+                                  HopperForwardConfig<D, kConsumers>::kBlocksPerMultiprocessor)
     HopperForwardKernel(const __grid_constant__ CUtensorMap qkv_map,
                         const AttentionForwardParams params) {
-  using Config = HopperForwardConfig<D>;
+  using Config = HopperForwardConfig<D, kConsumers>;
   extern __shared__ __align__(1024) unsigned char memory[];
-  auto& shared = *reinterpret_cast<HopperForwardMemory<D>*>(memory);
+  auto& shared = *reinterpret_cast<HopperForwardMemory<D, kConsumers>*>(memory);
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroupThreads;
   if (threadIdx.x == 0) {
     constexpr int kReleases = Config::kConsumers * 4;  // one of each consumer warp
@@ -286,39 +302,60 @@ __global__ void __launch_bounds__(HopperForwardConfig<D>::kThreads, 1)
   __syncthreads();
   if (warpgroup == 0) {
     DecreaseRegisters<Config::kProducerRegisters>();
-    if (threadIdx.x == 0) HopperForwardProducer<D>(shared, qkv_map, params.shape);
+    if (threadIdx.x == 0) HopperForwardProducer<D, kConsumers>(shared, qkv_map, params.shape);
   } else {
     IncreaseRegisters<Config::kConsumerRegisters>();
-    HopperForwardConsumer<T, D> consumer = {shared, params, warpgroup - 1};
-    if (consumer.consumer == Config::kConsumers - 1) {
-      ArriveAtNamedBarrier(Config::kTurn, consumer.kTurnThreads);
-    }
-    ForEachForwardTile<D>(params.shape,
-                          [&](const HopperForwardTile& tile) { consumer.Visit(tile); });
+    HopperForwardConsumer<T, D, kConsumers> consumer = {shared, params, warpgroup - 1};
+    if (consumer.consumer == kConsumers - 1) consumer.GiveTurnTo(0);
+    ForEachForwardTile<Config>(params.shape,
+                               [&](const HopperForwardTile& tile) { consumer.Visit(tile); });
   }
 }
 
-template <typename T, int D>
+template <typename Config>
+int NumForwardTiles(const AttentionShape& shape) {
+  return (shape.slice_len + Config::kQueryTile - 1) / Config::kQueryTile * shape.num_pairs;
+}
+
+// Blocks of this form that the current device holds at once.
+template <typename Config>
+int NumResidentForwardBlocks() {
+  return NumMultiprocessors() * Config::kBlocksPerMultiprocessor;
+}
+
+template <int D>
+bool OneConsumerIsFaster(const AttentionShape& shape) {
+  using Config = HopperForwardConfig<D, 1>;
+  // As measured: where two blocks share a multiprocessor they fill each other's gaps, and the form
+  // is faster for more tiles than its blocks can take at once.
+  constexpr int kMostRounds = Config::kBlocksPerMultiprocessor == 2 ? 3 : 1;
+  return NumForwardTiles<Config>(shape) <= kMostRounds * NumResidentForwardBlocks<Config>();
+}
+
+template <typename T, int D, int kConsumers>
 void LaunchHopperForwardKernel(const AttentionForwardParams& params, cudaStream_t stream) {
-  using Config = HopperForwardConfig<D>;
+  using Config = HopperForwardConfig<D, kConsumers>;
   const AttentionShape& shape = params.shape;
-  const auto kernel = &HopperForwardKernel<T, D>;
-  constexpr int kSharedBytes = sizeof(HopperForwardMemory<D>);
+  const auto kernel = &HopperForwardKernel<T, D, kConsumers>;
+  constexpr int kSharedBytes = sizeof(HopperForwardMemory<D, kConsumers>);
   SLUICE_CUDA_CHECK(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
-  const int num_tiles =
-      (shape.slice_len + Config::kQueryTile - 1) / Config::kQueryTile * shape.num_pairs;
   const CUtensorMap map =
       MakeTensorMap({params.qkv, kHopperDType<T>, shape.num_keys, shape.num_pairs, 3, D});
-  kernel<<<std::min(num_tiles, NumMultiprocessors()), Config::kThreads, kSharedBytes, stream>>>(
-      map, params);
+  kernel<<<std::min(NumForwardTiles<Config>(shape), NumResidentForwardBlocks<Config>()),
+           Config::kThreads, kSharedBytes, stream>>>(map, params);
   SLUICE_CUDA_CHECK_LAUNCH("HopperAttentionForward");
 }
 
 template <typename T>
 void LaunchHopperForward(const AttentionForwardParams& params, cudaStream_t stream) {
   WithHopperHeadDim(params.shape.head_dim, [&](auto head_dim) {
-    LaunchHopperForwardKernel<T, decltype(head_dim)::value>(params, stream);
+    constexpr int D = decltype(head_dim)::value;
+    if (OneConsumerIsFaster<D>(params.shape)) {
+      LaunchHopperForwardKernel<T, D, 1>(params, stream);
+    } else {
+      LaunchHopperForwardKernel<T, D, kManyConsumers<D>>(params, stream);
+    }
   });
 }
 
