@@ -126,6 +126,12 @@ TEST_F(BadInput, UnknownAndConflictingFlags) {
 TEST_F(BadInput, PrecisionsThatADeviceLacks) {
   ExpectSaveRefuses({"--dtype=bf16"}, {"bf16", "cpu", "f32, f64"});
   ExpectCheckRefuses({"--dtype=f16"}, {"'f16'", "did you mean"});
+  ExpectSaveRefuses({"--grad_dtype=bf16"}, {"grad_dtype bf16", "dtype f64", "valid with it: f64"});
+  ExpectCheckRefuses({"--dtype=f32", "--grad_dtype=bf16"},
+                     {"grad_dtype bf16", "dtype f32", "valid with it: f32"});
+  ExpectCheckRefuses({"--dtype=fp16", "--grad_dtype=bf16"},
+                     {"grad_dtype bf16", "dtype fp16", "valid with it: f32, fp16"});
+  ExpectCheckRefuses({"--grad_dtype=bf15"}, {"'bf15'", "did you mean"});
 }
 
 TEST_F(BadInput, AttentionThatADeviceLacks) {

@@ -76,7 +76,8 @@ Job SingleJob(const Workload& workload) {
                 .batch_size = workload.batch_size,
                 .loss = workload.loss,
                 .seed = workload.seed,
-                .precision = workload.precision};
+                .precision = workload.precision,
+                .grad_dtype = workload.grad_dtype};
   job.threads = NumDevices(DeviceKind::kCpu);
   CheckSupported(job.device, workload.precision);
   return job;

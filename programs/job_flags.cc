@@ -189,6 +189,7 @@ Job JobFromFlags() {
                 .loss = workload.loss,
                 .seed = workload.seed,
                 .precision = workload.precision,
+                .grad_dtype = workload.grad_dtype,
                 .scheme = job.scheme == kMegatron ? std::string(kSingle) : job.scheme,
                 .slices = SlicesFromFlags(workload.model.seq_len),
                 .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),

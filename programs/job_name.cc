@@ -35,8 +35,13 @@ std::string NameOf(const Job& job, const JobPlan& plan) {
   add("num_chunks", config.num_chunks);
   if (plan.splits_sequence()) name += fmt::format("/plan:{}", Name(config.plan));
   if (config.prefix_len > 0) name += fmt::format("/prefix_len:{}", config.prefix_len);
-  return name + fmt::format("/device:{}/dtype:{}/pass:{}", Name(job.device), Name(config.precision),
-                            NameOf(config.pass));
+  name += fmt::format("/device:{}/dtype:{}", Name(job.device), Name(config.precision));
+  // A forward has no gradients.
+  const DType grad_dtype = GradDType(config);
+  if (config.pass == Pass::kStep && grad_dtype != AccumulatorDType(config.precision)) {
+    name += fmt::format("/grad_dtype:{}", Name(grad_dtype));
+  }
+  return name + fmt::format("/pass:{}", NameOf(config.pass));
 }
 
 std::string NameOf(Pass pass) { return pass == Pass::kForward ? "forward" : "step"; }

@@ -49,6 +49,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"threads", std::to_string(job.threads)},
           {"attention", job.attention ? std::string(Name(*job.attention)) : "default"},
           {"dtype", std::string(Name(config.precision))},
+          {"grad_dtype", std::string(Name(GradDType(config)))},
           {"model", model.name},
           {"num_layers", std::to_string(model.num_layers)},
           {"hidden_size", std::to_string(model.hidden_size)},

@@ -26,6 +26,14 @@ std::vector<std::string> PrecisionNames() {
   return names;
 }
 
+std::vector<std::string> GradDTypeNames() {
+  std::vector<std::string> names;
+  for (const DType dtype : {DType::kFloat64, DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    names.emplace_back(Name(dtype));
+  }
+  return names;
+}
+
 }  // namespace
 }  // namespace sluice
 
@@ -42,6 +50,9 @@ SLUICE_CHOICE_FLAG(loss, "mean", sluice::LossNames(),
 SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "of all initial values");
 SLUICE_CHOICE_FLAG(dtype, "", sluice::PrecisionNames(),
                    "what is computed in; without it f32, but f64 where a reference is saved");
+SLUICE_CHOICE_FLAG(grad_dtype, "", sluice::GradDTypeNames(),
+                   "what gradients of the linear layers' weights and biases are kept in; default: "
+                   "f32, but f64 with --dtype=f64");
 
 namespace sluice {
 
@@ -53,6 +64,9 @@ Workload WorkloadFromFlags(Precision default_precision) {
       .seed = static_cast<uint64_t>(FLAGS_seed),
       .precision = WasGiven("dtype") ? ParsePrecision(FLAGS_dtype) : default_precision,
   };
+  workload.grad_dtype = WasGiven("grad_dtype")
+                            ? ParseGradDType(FLAGS_grad_dtype, workload.precision)
+                            : AccumulatorDType(workload.precision);
   ModelConfig& model = workload.model;
   if (WasGiven("num_layers")) model.num_layers = FLAGS_num_layers;
   if (WasGiven("hidden_size")) model.hidden_size = FLAGS_hidden_size;

@@ -2,6 +2,7 @@
 // numbers it starts from.  Programs of bench and correctness share them.
 //
 //   --model --num_layers --hidden_size --seq_len --num_heads --batch_size --loss --seed --dtype
+//   --grad_dtype
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,12 @@ struct Workload {
   LossKind loss = LossKind::kMean;
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
+  DType grad_dtype = DType::kFloat32;  // of the linear layers' weight and bias gradients
 };
 
 // The flags after Main has parsed them; `default_precision` holds without --dtype.  A number of the
 // model given by its own flag stands in place of the named model's.  Throws Error when the numbers
-// do not make a model.
+// do not make a model, or a dtype and a grad_dtype do not go together.
 Workload WorkloadFromFlags(Precision default_precision);
 
 }  // namespace sluice

@@ -254,6 +254,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
        joined([&](B b) { return backend.kernels->AttentionName(b.plan.config.model.head_dim()); })},
       {"small_kernels", joined([&](B b) { return SmallKernelNames(*backend.kernels, b.plan); })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
+      {"grad_dtype", joined([](B b) { return Name(GradDType(b.plan.config)); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
       {"program_bytes", joined([&](B b) { return ProgramBytes(b.job, process_bytes); })},
@@ -299,9 +300,12 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}, small kernels {}\n",
              value["device"], value["device_name"], value["num_threads"], value["blas"],
              value["compiler"], value["attention"], value["small_kernels"]);
-  fmt::print("model {}: {} layers of {}, {} heads, {} tokens, batch {}, {} parameters, {}\n",
-             value["model"], value["num_layers"], value["hidden_size"], value["num_heads"],
-             value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"]);
+  fmt::print(
+      "model {}: {} layers of {}, {} heads, {} tokens, batch {}, {} parameters, {}, "
+      "weight gradients {}\n",
+      value["model"], value["num_layers"], value["hidden_size"], value["num_heads"],
+      value["seq_len"], value["batch_size"], value["parameter_count"], value["dtype"],
+      value["grad_dtype"]);
   fmt::print("layers of stages {}, slices of {} tokens behind {}, plan {}, ranks by {}\n",
              value["layers_of_stages"], value["slice_lens"], value["prefix_len"], value["plan"],
              value["comm"]);

@@ -46,6 +46,20 @@ TEST(NameOf, TellsApartWhatIsTimedDifferently) {
   EXPECT_THAT(NameOf(BenchmarkOf(configs[0])), testing::HasSubstr("/n_slices:2/"));
 }
 
+TEST(NameOf, HasTheTypeOfGradientsWhereItIsNotTheDefaultAndThereAreSome) {
+  JobConfig config = Small();
+  config.precision = Precision::kBFloat16;
+  config.pass = Pass::kStep;
+  EXPECT_THAT(NameOf(BenchmarkOf(config)), testing::EndsWith("/dtype:bf16/pass:step"));
+  config.grad_dtype = DType::kFloat32;
+  EXPECT_THAT(NameOf(BenchmarkOf(config)), testing::EndsWith("/dtype:bf16/pass:step"));
+  config.grad_dtype = DType::kBFloat16;
+  EXPECT_THAT(NameOf(BenchmarkOf(config)),
+              testing::EndsWith("/dtype:bf16/grad_dtype:bf16/pass:step"));
+  config.pass = Pass::kForward;
+  EXPECT_THAT(NameOf(BenchmarkOf(config)), testing::EndsWith("/dtype:bf16/pass:forward"));
+}
+
 TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
   JobConfig alone = Small();
   alone.sizes = {};

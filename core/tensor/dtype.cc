@@ -87,4 +87,16 @@ DType AccumulatorDType(Precision precision) {
   return precision == Precision::kFloat64 ? DType::kFloat64 : DType::kFloat32;
 }
 
+DType ParseGradDType(std::string_view name, Precision precision) {
+  const DType accumulator = AccumulatorDType(precision);
+  const DType storage = StorageDType(precision);
+  for (const DType dtype : {accumulator, storage}) {
+    if (Name(dtype) == name) return dtype;
+  }
+  std::string valid(Name(accumulator));
+  if (storage != accumulator) valid += ", " + std::string(Name(storage));
+  throw Error("grad_dtype " + std::string(name) + " does not go with dtype " +
+              std::string(Name(precision)) + "; valid with it: " + valid);
+}
+
 }  // namespace sluice

@@ -31,8 +31,14 @@ Precision ParsePrecision(std::string_view name);
 // Activations, activation gradients, and the weights and biases of the four linear layers.
 DType StorageDType(Precision precision);
 
-// Layer-norm parameters, statistics, softmax, the loss, and (unless asked otherwise) all weight
-// gradients.
+// Layer-norm parameters and their gradients, statistics, softmax, the loss, and (unless asked
+// otherwise, by --grad_dtype) the gradients of all other weights.
 DType AccumulatorDType(Precision precision);
+
+// What the gradients of the four linear layers' weights and biases may be kept in, the value of
+// --grad_dtype: the accumulator type, which is the default, or the storage type, as frameworks do
+// whose gradients have the type of their weights.  Throws Error, naming those that go with
+// `precision`, on any other name.
+DType ParseGradDType(std::string_view name, Precision precision);
 
 }  // namespace sluice

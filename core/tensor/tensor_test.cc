@@ -35,5 +35,14 @@ TEST(Precision, ParsesItsNamesAndSuggests) {
   EXPECT_THROW(ParsePrecision("fp32"), Error);
 }
 
+TEST(GradDType, IsTheAccumulatorOrTheStorageType) {
+  EXPECT_EQ(ParseGradDType("f32", Precision::kBFloat16), DType::kFloat32);
+  EXPECT_EQ(ParseGradDType("bf16", Precision::kBFloat16), DType::kBFloat16);
+  EXPECT_EQ(ParseGradDType("f64", Precision::kFloat64), DType::kFloat64);
+  EXPECT_THROW(ParseGradDType("f32", Precision::kFloat64), Error);
+  EXPECT_THROW(ParseGradDType("bf16", Precision::kFloat16), Error);
+  EXPECT_THROW(ParseGradDType("fp16", Precision::kTf32), Error);
+}
+
 }  // namespace
 }  // namespace sluice

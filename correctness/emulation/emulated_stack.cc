@@ -18,22 +18,6 @@ namespace {
 using reference::Values;
 using Floats = std::vector<float>;
 
-NumberFormat StorageFormat(Precision precision) {
-  switch (precision) {
-    case Precision::kFloat32:
-    case Precision::kTf32:
-      return kFloat32Format;
-    case Precision::kBFloat16:
-      return kBFloat16Format;
-    case Precision::kFloat16:
-      return kFloat16Format;
-    case Precision::kFloat64:
-      break;
-  }
-  SLUICE_CHECK(precision != Precision::kFloat64);
-  return kFloat64Format;
-}
-
 Floats Transposed(int64_t rows, int64_t columns, const Floats& x) {
   Floats out(x.size());
   for (int64_t i = 0; i < rows; ++i) {
@@ -55,7 +39,8 @@ class EmulatedStack {
   EmulatedStack(const reference::Problem& problem, const Emulation& emulation)
       : problem_(problem),
         emulation_(emulation),
-        storage_(StorageFormat(emulation.precision)),
+        storage_(FormatOf(StorageDType(emulation.precision))),
+        gradient_(FormatOf(emulation.grad_dtype)),
         h_(problem.config.hidden_size),
         num_tokens_(problem.config.seq_len * problem.batch_size) {
     for (const reference::NamedValues& layer : problem.weights) {
@@ -175,16 +160,36 @@ class EmulatedStack {
     return out;
   }
 
+  // gradient += part, both rounded.
+  void AddGradient(const Floats& part, Floats& gradient) const {
+    for (size_t i = 0; i < part.size(); ++i) {
+      const double sum = gradient[i] + RoundToNearest(gradient_, part[i]);
+      gradient[i] = static_cast<float>(RoundToNearest(gradient_, sum));
+    }
+  }
+
   Floats LinearBackward(size_t layer, const std::string& name, const Floats& x, const Floats& dout,
                         reference::NamedValues& gradients) const {
     const int64_t out_features = static_cast<int64_t>(dout.size()) / num_tokens_;
     const int64_t in_features = static_cast<int64_t>(x.size()) / num_tokens_;
-    gradients[name + ".weight"] = Unscaled(MatMul({out_features, num_tokens_, in_features},
-                                                  Transposed(num_tokens_, out_features, dout), x));
+    Floats dweight(static_cast<size_t>(out_features * in_features));
     Floats dbias(static_cast<size_t>(out_features));
-    for (int64_t o = 0; o < out_features; ++o) {
-      dbias[o] = Sum(num_tokens_, [&](int64_t m) { return dout[m * out_features + o]; });
+    for (int64_t part = 0; part < emulation_.num_gradient_writes; ++part) {
+      const int64_t begin = part * num_tokens_ / emulation_.num_gradient_writes;
+      const int64_t end = (part + 1) * num_tokens_ / emulation_.num_gradient_writes;
+      const Floats part_dout(&dout[begin * out_features], &dout[end * out_features]);
+      const Floats part_x(&x[begin * in_features], &x[end * in_features]);
+      AddGradient(MatMul({out_features, end - begin, in_features},
+                         Transposed(end - begin, out_features, part_dout), part_x),
+                  dweight);
+      Floats part_dbias(dbias.size());
+      for (int64_t o = 0; o < out_features; ++o) {
+        part_dbias[o] =
+            Sum(end - begin, [&](int64_t m) { return part_dout[m * out_features + o]; });
+      }
+      AddGradient(part_dbias, dbias);
     }
+    gradients[name + ".weight"] = Unscaled(dweight);
     gradients[name + ".bias"] = Unscaled(dbias);
     return StoredFloats(
         MatMul({num_tokens_, out_features, in_features}, dout, Weight(layer, name + ".weight")));
@@ -358,7 +363,7 @@ class EmulatedStack {
 
   const reference::Problem& problem_;
   const Emulation& emulation_;
-  NumberFormat storage_;
+  NumberFormat storage_, gradient_;
   int64_t h_, num_tokens_;
   std::map<const Values*, Floats> weights_;
   std::vector<Layer> layers_;

@@ -6,8 +6,9 @@
 // Rounded to the storage type: input, prefix, weights and biases of linear layers, outputs of layer
 // norms, q k v, attention's output, both residual sums, ReLU's output; the gradients of all of
 // these.  Inside attention the unnormalised probabilities of the forward, and p and
-// ds = p (dp - delta) of the backward.  Float32: sums, statistics, softmax's sum, delta, parameter
-// gradients.  Residuals are added before the one rounding of their sum.
+// ds = p (dp - delta) of the backward.  Float32: sums, statistics, softmax's sum, delta, and
+// parameter gradients unless asked otherwise.  Residuals are added before the one rounding of their
+// sum.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,11 @@ struct Emulation {
   SumOrder sum_order = SumOrder::kForward;
   OperandRounding operand_rounding = OperandRounding::kToNearest;
   double gradient_scale = 1;  // the loss scale; taken off the results
+
+  // Gradients of linear layers' parameters are summed over this many parts of the tokens one after
+  // the other, and rounded, each part on its own and every sum, to grad_dtype.
+  DType grad_dtype = DType::kFloat32;
+  int64_t num_gradient_writes = 1;
 };
 
 // Without prefix_gradients.

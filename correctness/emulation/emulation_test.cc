@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/reference/initial_problem.h"
@@ -108,6 +109,43 @@ TEST_P(Emulated, StaysWithinTheBoundsInEveryPrecisionAndOrderOfSums) {
     }
     RecordProperty("worst_" + std::string(Name(precision)),
                    std::to_string(*std::max_element(used.begin(), used.end())));
+  }
+}
+
+// Gradients of parameters in 16 bits, of several micro-batches and slices: right ones stay within
+// their bounds, which are not those of float32; and a run whose sums lose a part does not.
+TEST(ShortGradients, StayWithinTheirBoundsAndMayNotLoseAPart) {
+  for (const auto& [precision, dtype] : {std::pair{Precision::kBFloat16, DType::kBFloat16},
+                                         {Precision::kFloat16, DType::kFloat16}}) {
+    for (const int64_t num_writes : {1, 6}) {
+      for (const LossKind loss : {LossKind::kProjection, LossKind::kMean}) {
+        SCOPED_TRACE(std::string(Name(precision)) + " writes " + std::to_string(num_writes) + " " +
+                     std::string(Name(loss)));
+        const InitialProblemOptions options = {
+            .config = {"short", 3, 64, 30, 4}, .batch_size = 6, .loss = loss, .seed = 11};
+        const Problem problem = InitialProblem(options);
+        const Step expected = ForwardBackward(problem);
+        const StackErrors errors = AnalyzeStack(problem, {.precision = precision,
+                                                          .gradient_scale = LossScale(precision),
+                                                          .grad_dtype = dtype,
+                                                          .num_gradient_writes = num_writes});
+        Emulation emulation = {.precision = precision,
+                               .sum_order = SumOrder::kBlocks,
+                               .gradient_scale = LossScale(precision),
+                               .grad_dtype = dtype,
+                               .num_gradient_writes = num_writes};
+        Used(errors, EmulateStep(problem, emulation), expected);
+
+        const std::string bias = "grad.layers.2.fc2.bias";
+        const Values& exact = expected.gradients[2].at("fc2.bias");
+        EXPECT_GT(errors.RelativeL2(bias, exact),
+                  Analyze(problem, precision).RelativeL2(bias, exact));
+        Values short_of_a_part = exact;
+        for (double& value : short_of_a_part) value *= 1 - 1.0 / 6;
+        const Bound bound = {.relative_l2 = errors.RelativeL2(bias, exact)};
+        EXPECT_FALSE((CompareTensors<double, double>(bias, short_of_a_part, exact, bound).pass));
+      }
+    }
   }
 }
 

@@ -72,8 +72,11 @@ int Run() {
                                                                 .loss = workload.loss,
                                                                 .seed = workload.seed});
   const double gradient_scale = LossScale(workload.precision);
-  const StackErrors errors =
-      AnalyzeStack(problem, {.precision = workload.precision, .gradient_scale = gradient_scale});
+  StackRounding rounding = {.precision = workload.precision, .gradient_scale = gradient_scale};
+  if (workload.grad_dtype != AccumulatorDType(workload.precision)) {
+    rounding.grad_dtype = workload.grad_dtype;
+  }
+  const StackErrors errors = AnalyzeStack(problem, rounding);
   fmt::print("ReLU inputs: {:.3g} expected to flip, {} may\n", errors.expected_flips(),
              errors.num_possible_flips());
   const Step expected = ForwardBackward(problem);
@@ -84,7 +87,8 @@ int Run() {
     const Step actual = EmulateStep(problem, {.precision = workload.precision,
                                               .sum_order = sum_order,
                                               .operand_rounding = operand_rounding,
-                                              .gradient_scale = gradient_scale});
+                                              .gradient_scale = gradient_scale,
+                                              .grad_dtype = workload.grad_dtype});
     Table table(errors,
                 sum_order == SumOrder::kForward ? "in order, to nearest" : "in blocks, truncating");
     table.See("output", "output", actual.output, expected.output);

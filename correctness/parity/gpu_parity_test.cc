@@ -69,6 +69,16 @@ TEST_P(GpuParity, OfSlicesMicroBatchesAndAPrefix) {
   ExpectParity(config);
 }
 
+TEST_P(GpuParity, WithGradientsInTheStorageType) {
+  JobConfig config = ConfigFor(GetParam());
+  config.loss = LossKind::kProjection;
+  config.grad_dtype = StorageDType(config.precision);
+  ExpectParity(config);
+  config.slices = {{.begin = 0, .len = 18}, {.begin = 18, .len = 19}};
+  config.num_micro_batches = 3;
+  ExpectParity(config);
+}
+
 // The comparison must be able to fail.
 TEST_P(GpuParity, FailsWhereALayerIsDropped) {
   JobConfig config = ConfigFor(GetParam());

@@ -62,7 +62,14 @@ const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
                                                                 .prefix_len = config.prefix_len,
                                                                 .loss = config.loss,
                                                                 .seed = config.seed});
-  const StackRounding rounding = {.precision = precision, .gradient_scale = LossScale(precision)};
+  StackRounding rounding = {.precision = precision, .gradient_scale = LossScale(precision)};
+  const DType grad_dtype = GradDType(config);
+  // A reference keeps its gradients in the accumulator type.
+  if (precision == config.precision && grad_dtype != AccumulatorDType(precision)) {
+    rounding.grad_dtype = grad_dtype;
+    const int64_t num_slices = std::max<int64_t>(1, static_cast<int64_t>(config.slices.size()));
+    rounding.num_gradient_writes = num_slices * config.num_micro_batches * config.sizes.data;
+  }
   return errors_.emplace(precision, AnalyzeStack(problem, rounding)).first->second;
 }
 

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <span>
 
+#include "core/tensor/dtype.h"
+
 namespace sluice {
 
 struct NumberFormat {
@@ -23,6 +25,8 @@ inline constexpr NumberFormat kFloat32Format = {24, -126};
 inline constexpr NumberFormat kTf32Format = {11, -126};
 inline constexpr NumberFormat kBFloat16Format = {8, -126};
 inline constexpr NumberFormat kFloat16Format = {11, -14};
+
+NumberFormat FormatOf(DType dtype);
 
 // The distance from |x| to the next larger number of the format.
 inline double SpacingAt(const NumberFormat& format, double x) {

@@ -158,8 +158,20 @@ double StackErrors::RelativeL2(const std::string& name, std::span<const double> 
   for (const double square : tensor.squares) add(square, num_groups);
   add(tensor.shared * norm_square,
       std::max(num_groups, static_cast<double>(tensor.squares.size())));
+  double drift = tensor.drift;
+  if (tensor.num_short_writes > 0) {
+    // Each write rounds what is there so far, at most all of it in the mean square; and a product
+    // may be rounded on its own before it is added, which together is one more rounding of all.
+    const double scale_square = rounding_.gradient_scale * rounding_.gradient_scale;
+    std::vector<double> stored(expected.begin(), expected.end());
+    for (double& value : stored) value *= rounding_.gradient_scale;
+    const RoundingSquares squares = RoundingSquaresOf(FormatOf(*rounding_.grad_dtype), stored);
+    add(squares.all * static_cast<double>(tensor.num_short_writes + 1) / scale_square,
+        static_cast<double>(tensor.num_write_groups));
+    if (squares.lost > 0) drift += std::sqrt(squares.lost / (scale_square * norm_square));
+  }
   const double random = trace + 2 * std::sqrt(t * trace_of_square) + 2 * t * largest;
-  return random == 0 ? tensor.drift : std::sqrt(random / norm_square) + tensor.drift;
+  return random == 0 ? drift : std::sqrt(random / norm_square) + drift;
 }
 
 // The walk through the layers.
@@ -170,13 +182,16 @@ class StackAnalysis {
         precision_(rounding.precision),
         formats_(FormatsOf(rounding.precision)),
         gradient_scale_(rounding.gradient_scale),
+        num_short_writes_(rounding.grad_dtype ? rounding.num_gradient_writes : 0),
         hidden_size_(problem.config.hidden_size),
         num_tokens_(problem.config.seq_len * problem.batch_size),
         attention_{.slice_len = problem.config.seq_len,
                    .prefix_len = problem.prefix_len,
                    .batch_size = problem.batch_size,
                    .num_heads = problem.config.num_heads,
-                   .head_dim = problem.config.head_dim()} {}
+                   .head_dim = problem.config.head_dim()} {
+    result_.rounding_ = rounding;
+  }
 
   StackErrors Run() {
     Noisy x = Exact(problem_.input, hidden_size_);
@@ -239,6 +254,7 @@ class StackAnalysis {
   Precision precision_;
   Formats formats_;
   double gradient_scale_;
+  int64_t num_short_writes_;
   int64_t hidden_size_, num_tokens_;
   AttentionShape attention_;
   std::vector<Layer> layers_;
@@ -385,6 +401,12 @@ void StackAnalysis::LinearGradients(const std::string& name, const Noisy& x, con
   KeepGradient(name + ".weight", weight_square, dout.shared + x.shared,
                dout.drift + x.drift + drift);
   KeepGradient(name + ".bias", bias_square, dout.shared, dout.drift);
+  for (const char* parameter : {".weight", ".bias"}) {
+    TensorErrors& errors = result_.tensors_["grad." + name + parameter];
+    errors.num_short_writes = num_short_writes_;
+    // Under the mean loss features may have equal gradients, which are rounded alike.
+    errors.num_write_groups = problem_.projection.empty() ? 1 : hidden_size_;
+  }
 }
 
 // n = (x - mean) rstd keeps what of an error is orthogonal to 1 and n, at most all of it.

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,11 +37,21 @@ struct TensorErrors {
 
   // Norm, relative to the tensor's, of what is not random: operands that a unit truncates.
   double drift = 0;
+
+  // How often the tensor is rounded to StackRounding.grad_dtype, and the groups of elements that
+  // are rounded independently; 0: it is not.
+  int64_t num_short_writes = 0;
+  int64_t num_write_groups = 1;
 };
 
 struct StackRounding {
   Precision precision = Precision::kFloat64;
   double gradient_scale = 1;  // the loss scale: matters where gradients underflow
+
+  // Gradients of linear layers' parameters, where they are not kept in the accumulator type: their
+  // type, and how often a step writes each, the first time and with every sum that is added.
+  std::optional<DType> grad_dtype;
+  int64_t num_gradient_writes = 1;
 };
 
 struct PossibleFlip {
@@ -63,6 +74,7 @@ class StackErrors {
 
  private:
   friend class StackAnalysis;
+  StackRounding rounding_;
   std::map<std::string, TensorErrors> tensors_;
   double expected_flips_ = 0;
   int64_t num_possible_flips_ = 0;

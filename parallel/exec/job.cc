@@ -86,6 +86,13 @@ int RankOf(const RankCoordinates& coordinates, const ParallelSizes& sizes) {
          coordinates.tensor;
 }
 
+DType GradDType(const JobConfig& config) {
+  const DType accumulator = AccumulatorDType(config.precision);
+  const DType dtype = config.grad_dtype.value_or(accumulator);
+  SLUICE_CHECK(dtype == accumulator || dtype == StorageDType(config.precision));
+  return dtype;
+}
+
 JobPlan PlanJob(JobConfig config) {
   Validate(config.model);
   if (config.slices.empty()) config.slices = UniformSlices(config.model.seq_len, 1);

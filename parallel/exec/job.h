@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ struct JobConfig {
   LossKind loss = LossKind::kMean;
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
+  // Of the gradients of the four linear layers' weights and biases: the accumulator type of
+  // `precision`, which absent stands for, or its storage type.
+  std::optional<DType> grad_dtype;
 
   std::string scheme = "single";
   Pass pass = Pass::kStep;
@@ -57,6 +61,8 @@ struct JobConfig {
   ParallelSizes sizes;
   PlanKind plan = PlanKind::kMegatron;
 };
+
+DType GradDType(const JobConfig& config);
 
 struct JobPlan {
   JobConfig config;  // with its slices filled in

@@ -101,7 +101,7 @@ LayerParameterTensors UnitLayout::Weights(Carver& carver) const {
 }
 
 LayerParameterTensors UnitLayout::WeightGradients(Carver& carver) const {
-  return Parameters(carver, accumulator_);
+  return Parameters(carver, GradDType(plan_.config));
 }
 
 int64_t UnitLayout::QkvRowsBytes(int index) const {
