@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/kernels/causal_attention/causal_attention_cuda.h"
+#include "core/kernels/cuda/column_sums.h"
 #include "core/kernels/layer_norm/layer_norm_cuda.h"
 #include "core/kernels/loss/loss_cuda.h"
 #include "core/kernels/residual/residual_cuda.h"
@@ -15,6 +17,11 @@
 
 namespace sluice {
 namespace {
+
+constexpr int64_t kAlignmentBytes = 256;  // of scratch memory
+
+// Of a ReLU's gradient: below, it lies in the caches, and another pass over it costs little.
+constexpr int64_t kMinMaskedSumElements = int64_t{1} << 20;
 
 bool TakesSmallLinear(const LinearForwardArgs& args) {
   const int64_t num_inputs = args.weight.row_size();
@@ -33,6 +40,10 @@ int64_t LayerNormScratchBytes(const KernelLimits& limits) {
   return cuda::LayerNormScratchSize(limits.hidden_size) * SizeOf(DType::kFloat32);
 }
 
+int64_t ReluScratchBytes(const KernelLimits& limits) {
+  return cuda::ColumnSumsScratchSize(limits.max_features) * SizeOf(DType::kFloat32);
+}
+
 // Of any one operation.
 int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation attention) {
   const int64_t attention_bytes = cuda::CausalAttentionWorkspaceBytes(
@@ -41,8 +52,10 @@ int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation a
                   .max_batch_size = limits.max_batch_size,
                   .num_heads = limits.num_heads,
                   .head_dim = limits.head_dim});
-  return std::max({cuda::LinearScratchBytes(limits.max_features), LayerNormScratchBytes(limits),
-                   cuda::LossScratchBytes(), attention_bytes});
+  const int64_t bytes =
+      std::max({cuda::LinearScratchBytes(limits.max_features), LayerNormScratchBytes(limits),
+                cuda::LossScratchBytes(), attention_bytes});
+  return CeilDiv(bytes, kAlignmentBytes) * kAlignmentBytes;
 }
 
 }  // namespace
@@ -60,7 +73,8 @@ CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision preci
 
 int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
   return ScratchBytes(limits, CheckedAttention(limits.head_dim)) +
-         cuda::LinearScratchBytes(limits.max_features) + 2 * LayerNormScratchBytes(limits);
+         cuda::LinearScratchBytes(limits.max_features) + ReluScratchBytes(limits) +
+         2 * LayerNormScratchBytes(limits);
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {
@@ -69,9 +83,12 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
     buffer = Buffer();
     buffer = device_.Allocate(size_bytes, what);
   };
-  allocate(scratch_, ScratchBytes(limits, attention), "the scratch memory of the kernels");
-  allocate(weight_scratch_, cuda::LinearScratchBytes(limits.max_features),
-           "the scratch memory of weight gradients");
+  const int64_t scratch_bytes = ScratchBytes(limits, attention);
+  allocate(scratch_, scratch_bytes + cuda::LinearScratchBytes(limits.max_features),
+           "the scratch memory of the kernels");
+  weight_scratch_ = static_cast<char*>(scratch_.data()) + scratch_bytes;
+  matmul_.set_flush_memory({.data = scratch_.data(), .size_bytes = scratch_.size_bytes()});
+  allocate(relu_scratch_, ReluScratchBytes(limits), "the scratch memory of ReLU gradients");
   for (Buffer& buffer : norm_scratch_) {
     allocate(buffer, LayerNormScratchBytes(limits), "the scratch memory of layer norms");
   }
@@ -141,9 +158,26 @@ void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
 
 void CudaKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
   if (overlap_ == Overlap::kOff) return cuda::LinearBackwardWeight(args, linear_context());
-  SLUICE_CHECK(weight_scratch_.data() != nullptr);  // call Reserve first
+  SLUICE_CHECK(weight_scratch_ != nullptr);  // call Reserve first
   cuda::LinearBackwardWeight(
-      args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_.data()});
+      args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_});
+}
+
+void CudaKernels::LinearBackwardThroughRelu(const LinearBackwardInputArgs& behind,
+                                            const LinearBackwardWeightArgs& in_front) {
+  const bool is_worthwhile = behind.dx.num_elements() >= kMinMaskedSumElements;
+  if (overlap_ == Overlap::kOff || !is_worthwhile || !in_front.dbias.present()) {
+    return Kernels::LinearBackwardThroughRelu(behind, in_front);
+  }
+  auto* scratch = static_cast<float*>(relu_scratch_.data());
+  SLUICE_CHECK(scratch != nullptr);  // call Reserve first
+  const cuda::ColumnPartials partials =
+      cuda::LinearBackwardInputAndSums(behind, scratch, linear_context());
+  cuda::SumPartials(partials, {.first = in_front.dbias, .second = {}}, in_front.write_mode,
+                    ForkWeightStream().handle());
+  LinearBackwardWeightArgs without_bias = in_front;
+  without_bias.dbias = Tensor();
+  LinearBackwardWeight(without_bias);
 }
 
 CudaStream& CudaKernels::ForkWeightStream() {

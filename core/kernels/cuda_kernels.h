@@ -46,6 +46,8 @@ class CudaKernels : public Kernels {
                          const LinearForwardArgs& linear) override;
   void LinearBackwardInput(const LinearBackwardInputArgs& args) override;
   void LinearBackwardWeight(const LinearBackwardWeightArgs& args) override;
+  void LinearBackwardThroughRelu(const LinearBackwardInputArgs& behind,
+                                 const LinearBackwardWeightArgs& in_front) override;
   void LayerNormForward(const LayerNormForwardArgs& args) override;
   void LayerNormBackward(const LayerNormBackwardArgs& args) override;
   void CausalAttentionForward(const CausalAttentionForwardArgs& args) override;
@@ -76,8 +78,9 @@ class CudaKernels : public Kernels {
   std::unique_ptr<CudaStream> weight_stream_;  // of weight gradients that overlap
   cuda::CublasLtMatmul matmul_;
   Buffer scratch_;
-  Buffer weight_scratch_;   // of weight_stream_
-  Buffer norm_scratch_[2];  // of the layer norms whose gradients overlap
+  void* weight_scratch_ = nullptr;  // of weight_stream_, a part of scratch_
+  Buffer relu_scratch_;             // of sums that are made where a ReLU's gradient is masked
+  Buffer norm_scratch_[2];          // of the layer norms whose gradients overlap
   int num_overlapped_norms_ = 0;
   enum class Overlap : uint8_t { kOff, kOn, kOnAndForked } overlap_ = Overlap::kOff;
 };

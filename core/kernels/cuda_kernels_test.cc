@@ -94,6 +94,54 @@ TEST_F(CudaKernelsTest, GraphComputesWhatTheCallsCompute) {
   EXPECT_NE(first, replayed);
 }
 
+// Large enough for the pass that masks and sums; the two calls that it stands for sum in the same
+// order.
+TEST_F(CudaKernelsTest, BackwardThroughReluGivesTheBitsOfItsTwoCalls) {
+  constexpr int64_t kManyTokens = 1200, kFfn = 1000;
+  KernelLimits limits = Limits();
+  limits.max_tokens = kManyTokens;
+  limits.max_features = kFfn;
+  CudaKernels kernels(device(), stream(), Precision::kBFloat16);
+  kernels.Reserve(limits);
+  const DType dtype = DType::kBFloat16;
+  const DeviceTensor dout = Random(dtype, {kManyTokens, kHidden}, "dout");
+  const DeviceTensor weight = Random(dtype, {kHidden, kFfn}, "weight");
+  const DeviceTensor relu_out = Random(dtype, {kManyTokens, kFfn}, "relu_out");
+  const DeviceTensor x = Random(dtype, {kManyTokens, kHidden}, "x");
+  struct Gradients {
+    DeviceTensor dx, dweight, dbias;
+  };
+  const auto gradients = [&] {
+    return Gradients{Unwritten(dtype, {kManyTokens, kFfn}),
+                     Unwritten(DType::kFloat32, {kFfn, kHidden}),
+                     Unwritten(DType::kFloat32, {kFfn})};
+  };
+  const Gradients one = gradients(), two = gradients();
+  const auto behind = [&](const Gradients& g) {
+    return LinearBackwardInputArgs{.dout = dout.tensor,
+                                   .weight = weight.tensor,
+                                   .relu_out = relu_out.tensor,
+                                   .dx = g.dx.tensor};
+  };
+  for (const WriteMode mode : {WriteMode::kOverwrite, WriteMode::kAccumulate}) {
+    const auto in_front = [&](const Gradients& g) {
+      return LinearBackwardWeightArgs{.dout = g.dx.tensor,
+                                      .x = x.tensor,
+                                      .dweight = g.dweight.tensor,
+                                      .dbias = g.dbias.tensor,
+                                      .write_mode = mode};
+    };
+    kernels.BeginWeightOverlap();
+    kernels.LinearBackwardThroughRelu(behind(one), in_front(one));
+    kernels.EndWeightOverlap();
+    kernels.LinearBackwardInput(behind(two));
+    kernels.LinearBackwardWeight(in_front(two));
+    EXPECT_EQ(Read(one.dx.tensor), Read(two.dx.tensor));
+    EXPECT_EQ(Read(one.dweight.tensor), Read(two.dweight.tensor));
+    EXPECT_EQ(Read(one.dbias.tensor), Read(two.dbias.tensor));
+  }
+}
+
 using CudaKernelsDeathTest = CudaKernelsTest;
 
 TEST_F(CudaKernelsDeathTest, NamesTheKernelOfAnIllegalAddress) {

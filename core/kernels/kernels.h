@@ -59,6 +59,14 @@ class Kernels {
   virtual void LinearForward(const LinearForwardArgs& args) = 0;
   virtual void LinearBackwardInput(const LinearBackwardInputArgs& args) = 0;
   virtual void LinearBackwardWeight(const LinearBackwardWeightArgs& args) = 0;
+  // The backward through the ReLU between two linear layers: LinearBackwardInput of the layer
+  // behind it, which has a relu_out, and LinearBackwardWeight of the layer in front, whose dout is
+  // the first one's dx.  The bias's gradient may be summed in the pass that masks dx.
+  virtual void LinearBackwardThroughRelu(const LinearBackwardInputArgs& behind,
+                                         const LinearBackwardWeightArgs& in_front) {
+    LinearBackwardInput(behind);
+    LinearBackwardWeight(in_front);
+  }
   virtual void LayerNormForward(const LayerNormForwardArgs& args) = 0;
   // Both, `norm` first: linear.x is norm.out, and norm.out is not norm.x.  In one launch where
   // there is a kernel for it.

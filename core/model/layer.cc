@@ -43,13 +43,16 @@ struct WeightGradients {
   const LayerParameterTensors& gradients;
   std::optional<WriteMode> write_mode;
 
+  LinearBackwardWeightArgs ArgsOf(const LinearParameters& linear, const Tensor& dout,
+                                  const Tensor& x) const {
+    return {.dout = dout,
+            .x = x,
+            .dweight = gradients[linear.weight],
+            .dbias = gradients[linear.bias],
+            .write_mode = write_mode.value()};
+  }
   void operator()(const LinearParameters& linear, const Tensor& dout, const Tensor& x) const {
-    if (!write_mode) return;
-    context.kernels.LinearBackwardWeight({.dout = dout,
-                                          .x = x,
-                                          .dweight = gradients[linear.weight],
-                                          .dbias = gradients[linear.bias],
-                                          .write_mode = *write_mode});
+    if (write_mode) context.kernels.LinearBackwardWeight(ArgsOf(linear, dout, x));
   }
 };
 
@@ -109,11 +112,16 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
   kernels.BeginWeightOverlap();
   group.GatherRows(g.dz);
   weight_gradients(kFc2, g.dz, a.fc1_out);
-  kernels.LinearBackwardInput(
-      {.dout = g.dz, .weight = weights[kFc2Weight], .relu_out = a.fc1_out, .dx = g.dfc1});
+  const LinearBackwardInputArgs through_relu = {
+      .dout = g.dz, .weight = weights[kFc2Weight], .relu_out = a.fc1_out, .dx = g.dfc1};
+  if (write_modes.linears) {
+    kernels.LinearBackwardThroughRelu(through_relu,
+                                      weight_gradients.ArgsOf(kFc1, g.dfc1, a.fc_ln_out));
+  } else {
+    kernels.LinearBackwardInput(through_relu);
+  }
   kernels.LinearBackwardInput(
       {.dout = g.dfc1, .weight = weights[kFc1Weight], .dx = scratch.dhidden});
-  weight_gradients(kFc1, g.dfc1, a.fc_ln_out);
   group.SumPartials(scratch.dhidden);
   kernels.LayerNormBackward({.dout = group.OwnRows(scratch.dhidden),
                              .x = a.y,

@@ -17,31 +17,55 @@ constexpr int kMaxChunks = 64;
 constexpr int kMinRowsPerThread = 8;
 constexpr int kTargetBlocks = 264;
 
-// Adds x[row, column ..] for the rows of chunk blockIdx.y that are this thread's.
+// What is summed: rows of vectors of kSize columns.
 template <int kSize, typename T>
-__device__ void SumOwnRows(const T* x, int64_t num_rows, int64_t num_columns, int64_t column,
+struct PlainRows {
+  const T* x;
+
+  __device__ void Load(int64_t i, float (&values)[kSize]) const { LoadVector(x + i, values); }
+};
+
+// A gradient that is masked where it lies.
+template <int kSize, typename T>
+struct MaskedRows {
+  const T* relu_out;
+  T* gradient;
+
+  __device__ void Load(int64_t i, float (&values)[kSize]) const {
+    float relu[kSize];
+    LoadVector(relu_out + i, relu);
+    LoadVector(gradient + i, values);
+#pragma unroll
+    for (int k = 0; k < kSize; ++k) values[k] = relu[k] > 0 ? values[k] : 0.0f;
+    StoreVector(gradient + i, values);
+  }
+};
+
+// Adds x[row, column ..] for the rows of chunk blockIdx.y that are this thread's.
+template <int kSize, typename Rows>
+__device__ void SumOwnRows(const Rows& rows, int64_t num_rows, int64_t num_columns, int64_t column,
                            float (&sums)[kSize]) {
   const int64_t begin = num_rows * blockIdx.y / gridDim.y;
   const int64_t end = num_rows * (blockIdx.y + 1) / gridDim.y;
 #pragma unroll 4
   for (int64_t row = begin + threadIdx.y; row < end; row += kThreadsY) {
     float values[kSize];
-    LoadVector(x + row * num_columns + column, values);
+    rows.Load(row * num_columns + column, values);
 #pragma unroll
     for (int i = 0; i < kSize; ++i) sums[i] += values[i];
   }
 }
 
 // out[chunk, column] = the sum over the chunk's rows.  With one chunk `out` is the result itself.
-template <int kSize, typename T, typename Out>
+template <int kSize, typename Rows, typename Out>
 __global__ void __launch_bounds__(kThreadsX* kThreadsY)
-    SumChunksKernel(const T* x, int64_t num_rows, int64_t num_columns, Out* out,
+    SumChunksKernel(Rows rows, int64_t num_rows, int64_t num_columns, Out* out,
                     WriteMode write_mode) {
   __shared__ float shared[kThreadsY][kThreadsX * kSize];
   const int64_t first_column = static_cast<int64_t>(blockIdx.x) * kThreadsX * kSize;
   const int64_t column = first_column + threadIdx.x * kSize;
   float sums[kSize] = {};
-  if (column < num_columns) SumOwnRows(x, num_rows, num_columns, column, sums);
+  if (column < num_columns) SumOwnRows(rows, num_rows, num_columns, column, sums);
 #pragma unroll
   for (int i = 0; i < kSize; ++i) shared[threadIdx.y][threadIdx.x * kSize + i] = sums[i];
   __syncthreads();
@@ -85,14 +109,15 @@ __global__ void SumPartialsKernel(ColumnPartials partials, PartialSumsParams<Out
   StoreFloat(to, write_mode == WriteMode::kAccumulate ? LoadAsFloat(to) + sum : sum);
 }
 
-template <int kSize, typename T, typename Out>
-void LaunchSumChunks(const Tensor& x, int num_chunks, Out* out, WriteMode write_mode,
-                     cudaStream_t stream) {
+// Of a matrix with the shape of `x`.
+template <int kSize, typename Rows, typename Out>
+void LaunchSumChunks(const Rows& rows, const Tensor& x, int num_chunks, Out* out,
+                     WriteMode write_mode, cudaStream_t stream) {
   const int64_t num_columns = x.row_size();
   const dim3 grid(static_cast<unsigned>(CeilDiv(num_columns, kThreadsX * kSize)),
                   static_cast<unsigned>(num_chunks));
   SumChunksKernel<kSize><<<grid, dim3(kThreadsX, kThreadsY), 0, stream>>>(
-      x.Data<T>(), x.num_rows(), num_columns, out, write_mode);
+      rows, x.num_rows(), num_columns, out, write_mode);
   SLUICE_CUDA_CHECK_LAUNCH("SumColumns");
 }
 
@@ -107,16 +132,27 @@ void SumColumnsOf(const Tensor& x, const Tensor& sums, WriteMode write_mode, flo
                   cudaStream_t stream) {
   const int64_t num_columns = x.row_size();
   const int num_chunks = NumChunks(x.num_rows(), CeilDiv(num_columns, kThreadsX * kSize));
+  const PlainRows<kSize, T> rows = {x.Data<T>()};
   if (num_chunks > 1) {
-    LaunchSumChunks<kSize, T>(x, num_chunks, scratch, WriteMode::kOverwrite, stream);
+    LaunchSumChunks<kSize>(rows, x, num_chunks, scratch, WriteMode::kOverwrite, stream);
     SumPartials({.data = scratch, .num_partials = num_chunks, .num_columns = num_columns},
                 {.first = sums, .second = {}}, write_mode, stream);
     return;
   }
   DispatchDType(sums.dtype(), [&](auto element) {
     using Out = typename decltype(element)::type;
-    LaunchSumChunks<kSize, T>(x, 1, sums.Data<Out>(), write_mode, stream);
+    LaunchSumChunks<kSize>(rows, x, 1, sums.Data<Out>(), write_mode, stream);
   });
+}
+
+template <typename T, int kSize>
+ColumnPartials MaskAndSumChunksOf(const Tensor& relu_out, const Tensor& gradient, float* scratch,
+                                  cudaStream_t stream) {
+  const int64_t num_columns = gradient.row_size();
+  const int num_chunks = NumChunks(gradient.num_rows(), CeilDiv(num_columns, kThreadsX * kSize));
+  const MaskedRows<kSize, T> rows = {relu_out.Data<T>(), gradient.Data<T>()};
+  LaunchSumChunks<kSize>(rows, gradient, num_chunks, scratch, WriteMode::kOverwrite, stream);
+  return {.data = scratch, .num_partials = num_chunks, .num_columns = num_columns};
 }
 
 }  // namespace
@@ -134,6 +170,20 @@ void SumColumns(const Tensor& x, const Tensor& sums, WriteMode write_mode, float
       SumColumnsOf<T, kVectorSize<T>>(x, sums, write_mode, scratch, stream);
     }
   });
+}
+
+ColumnPartials MaskAndSumChunks(const Tensor& relu_out, const Tensor& gradient, float* scratch,
+                                cudaStream_t stream) {
+  SLUICE_CHECK_EQ(relu_out.num_elements(), gradient.num_elements());
+  ColumnPartials partials;
+  DispatchDType(gradient.dtype(), [&](auto element) {
+    using T = typename decltype(element)::type;
+    const bool is_whole =
+        VectorSizeFor<T>(gradient.row_size(), relu_out.data(), gradient.data()) > 1;
+    partials = is_whole ? MaskAndSumChunksOf<T, kVectorSize<T>>(relu_out, gradient, scratch, stream)
+                        : MaskAndSumChunksOf<T, 1>(relu_out, gradient, scratch, stream);
+  });
+  return partials;
 }
 
 void SumPartials(const ColumnPartials& partials, const PartialSums& sums, WriteMode write_mode,

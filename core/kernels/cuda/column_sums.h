@@ -27,6 +27,16 @@ int64_t ColumnSumsScratchSize(int64_t num_columns);
 void SumColumns(const Tensor& x, const Tensor& sums, WriteMode write_mode, float* scratch,
                 cudaStream_t stream);
 
+// The first launch alone, over a matrix that is masked on the way: gradient = relu_out > 0 ?
+// gradient : 0, and the partial sums of its columns, for SumPartials.
+//
+//   relu_out  [M, N]  read
+//   gradient  [M, N]  overwritten; the same element type
+//   scratch   ColumnSumsScratchSize(N) floats, overwritten: the partial sums
+struct ColumnPartials;
+ColumnPartials MaskAndSumChunks(const Tensor& relu_out, const Tensor& gradient, float* scratch,
+                                cudaStream_t stream);
+
 // The second launch alone: column i of row p is partials.data[p * partials.num_columns + i].  The
 // first columns are added up for `first`, those after them for `second`, which may be absent;
 // together they have num_columns elements.

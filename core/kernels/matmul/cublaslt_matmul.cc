@@ -2,22 +2,19 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/matmul/timed_choice.h"
 
 namespace sluice::cuda {
 namespace {
 
 // What NVIDIA advises for Hopper; no algorithm asks for more.
 constexpr int64_t kScratchBytes = int64_t{32} << 20;
-constexpr int kMaxCandidates = 16;
-constexpr int kTimedRuns = 5;
-// A candidate replaces cuBLASLt's own first choice only where it takes less than this share of its
-// time.
-constexpr double kWorthwhile = 0.97;
+// The most that cuBLASLt gives, whatever it is asked for.
+constexpr int kMaxCandidates = 8;
 constexpr uint32_t kMaxAlignmentBytes = 256;
 
 cudaDataType_t CudaType(DType dtype) {
@@ -160,8 +157,9 @@ void CublasLtMatmul::Run(const MatmulShape& shape, const MatmulOperands& operand
   SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, place));
 }
 
-CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key, const MatmulOperands& operands,
-                                                     const Place& place) {
+const CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key,
+                                                           const MatmulOperands& operands,
+                                                           const Place& place) {
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan == nullptr) {
     const bool is_tf32 = precision_ == Precision::kTf32;
@@ -172,13 +170,8 @@ CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key, const Matmu
   return *plan;
 }
 
-void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& operands,
-                                     const Place& place, Plan& plan) {
-  SLUICE_CHECK(!IsCapturing(place.stream.handle()));  // run the work once before capturing it
-  for (CudaStream* stream : streams_) stream->Synchronize();
-  if (plan.has_bias) {
-    SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
-  }
+std::vector<cublasLtMatmulAlgo_t> CublasLtMatmul::CandidatesFor(const Key& key,
+                                                                const Plan& plan) const {
   cublasLtMatmulPreference_t preference = nullptr;
   SLUICE_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
   SetPreference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -191,13 +184,25 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     SetPreference(preference, attribute, key.alignment_bytes);
   }
-  std::array<cublasLtMatmulHeuristicResult_t, kMaxCandidates> candidates = {};
-  int num_candidates = 0;
+  std::array<cublasLtMatmulHeuristicResult_t, kMaxCandidates> results = {};
+  int num_results = 0;
   SLUICE_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(
       handle_, plan.operation, plan.a.handle(), plan.b.handle(), plan.d.handle(), plan.d.handle(),
-      preference, kMaxCandidates, candidates.data(), &num_candidates));
+      preference, kMaxCandidates, results.data(), &num_results));
   SLUICE_CUBLAS_CHECK(cublasLtMatmulPreferenceDestroy(preference));
-  SLUICE_CHECK_GT(num_candidates, 0);
+  std::vector<cublasLtMatmulAlgo_t> candidates;
+  for (int i = 0; i < num_results; ++i) candidates.push_back(results[static_cast<size_t>(i)].algo);
+  return candidates;
+}
+
+void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& operands,
+                                     const Place& place, Plan& plan) {
+  SLUICE_CHECK(!IsCapturing(place.stream.handle()));  // run the work once before capturing it
+  for (CudaStream* stream : streams_) stream->Synchronize();
+  if (plan.has_bias) {
+    SetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
+  }
+  const std::vector<cublasLtMatmulAlgo_t> candidates = CandidatesFor(key, plan);
 
   // Timing must not change what the call reads: a result that is added to its own old contents goes
   // elsewhere meanwhile.
@@ -208,38 +213,28 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
                                  "the result of a matrix product while its algorithm is chosen");
     timed.d = elsewhere.data();
   }
-  int64_t first_ns = 0;
-  int64_t best_ns = std::numeric_limits<int64_t>::max();
-  for (int i = 0; i < num_candidates; ++i) {
-    const cublasLtMatmulAlgo_t& algorithm = candidates[static_cast<size_t>(i)].algo;
-    const int64_t elapsed_ns = TimeNs(plan, algorithm, timed, place);
-    if (first_ns == 0 && elapsed_ns != std::numeric_limits<int64_t>::max()) first_ns = elapsed_ns;
-    const bool is_worthwhile =
-        best_ns == std::numeric_limits<int64_t>::max() ||
-        static_cast<double>(elapsed_ns) < kWorthwhile * static_cast<double>(first_ns);
-    if (elapsed_ns < best_ns && is_worthwhile) {
-      best_ns = elapsed_ns;
-      plan.algorithm = algorithm;
-    }
-  }
-  SLUICE_CHECK_LT(best_ns, std::numeric_limits<int64_t>::max());
+  // A candidate may turn out not to take these operands; cuBLASLt then says so and does nothing.
+  const Choice choice =
+      ChooseByTime(place.stream, {.count = candidates.size(),
+                                  .prepare = [&] { PrepareCache(key.shape, timed, place.stream); },
+                                  .enqueue =
+                                      [&](size_t index) {
+                                        return Enqueue(plan, candidates[index], timed, place) ==
+                                               CUBLAS_STATUS_SUCCESS;
+                                      }});
+  SLUICE_CHECK_LT(choice.elapsed_ns, kNeverNs);
+  plan.algorithm = candidates[choice.index];
 }
 
-int64_t CublasLtMatmul::TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                               const MatmulOperands& operands, const Place& place) {
-  int64_t best_ns = std::numeric_limits<int64_t>::max();
-  const std::unique_ptr<StreamTimer> timer = place.stream.MakeTimer();
-  for (int run = 0; run < 1 + kTimedRuns; ++run) {
-    timer->Begin();
-    // A candidate may turn out not to take these operands; cuBLASLt then says so and does nothing.
-    if (Enqueue(plan, algorithm, operands, place) != CUBLAS_STATUS_SUCCESS) {
-      return std::numeric_limits<int64_t>::max();
-    }
-    timer->End();
-    const int64_t elapsed_ns = timer->ElapsedNs();
-    if (run > 0) best_ns = std::min(best_ns, elapsed_ns);
-  }
-  return best_ns;
+void CublasLtMatmul::PrepareCache(const MatmulShape& shape, const MatmulOperands& operands,
+                                  const CudaStream& stream) const {
+  if (flush_.data == nullptr) return;
+  SLUICE_CUDA_CHECK(
+      cudaMemsetAsync(flush_.data, 0, static_cast<size_t>(flush_.size_bytes), stream.handle()));
+  const int64_t b_bytes = shape.k * shape.n * SizeOf(shape.input_dtype);
+  SLUICE_CUDA_CHECK(cudaMemcpyAsync(flush_.data, operands.b,
+                                    static_cast<size_t>(std::min(b_bytes, flush_.size_bytes)),
+                                    cudaMemcpyDeviceToDevice, stream.handle()));
 }
 
 cublasStatus_t CublasLtMatmul::Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,

@@ -1,11 +1,11 @@
 // Matrix products through cuBLASLt, each shape with the algorithm that was fastest when it was
 // first seen.
 //
-// The first call of a shape asks cuBLASLt for candidates, times them on the call's own operands and
-// keeps the winner; later calls only enqueue it.  A candidate must beat cuBLASLt's first choice by
-// 3 % to replace it, so that noise does not change the choice, and with it the rounding, from one
-// run to the next.  The first call of a shape synchronises the streams and so cannot be captured in
-// a CUDA graph: run the work once before.
+// The first call of a shape asks cuBLASLt for candidates, times them by turns on the call's own
+// operands (timed_choice.h) and keeps the winner; later calls only enqueue it.  cuBLASLt's own
+// order decides among those that are about as fast, so that noise seldom changes the choice, and
+// with it the rounding, from one run to the next.  The first call of a shape synchronises the
+// streams and so cannot be captured in a CUDA graph: run the work once before.
 #pragma once
 
 #include <cublasLt.h>
@@ -64,6 +64,16 @@ class CublasLtMatmul {
   // Bytes of scratch memory that Run needs, aligned to 256 bytes.
   static int64_t ScratchBytes();
 
+  // Memory, unused outside of calls and larger than the L2 cache, that is overwritten before each
+  // timed product: in a pass over many layers a product finds its weights in no cache.  B is then
+  // read: tokens' activations and their gradients were written by the kernel before.  Without this
+  // memory products are timed on operands that earlier ones have left in the cache.
+  struct FlushMemory {
+    void* data = nullptr;
+    int64_t size_bytes = 0;
+  };
+  void set_flush_memory(const FlushMemory& flush) { flush_ = flush; }
+
   // Where a product runs: a stream, and scratch memory that nobody else uses meanwhile.
   struct Place {
     CudaStream& stream;
@@ -84,17 +94,19 @@ class CublasLtMatmul {
     auto operator<=>(const Key&) const = default;
   };
 
-  Plan& FindOrMakePlan(const Key& key, const MatmulOperands& operands, const Place& place);
+  const Plan& FindOrMakePlan(const Key& key, const MatmulOperands& operands, const Place& place);
   void ChooseAlgorithm(const Key& key, const MatmulOperands& operands, const Place& place,
                        Plan& plan);
-  int64_t TimeNs(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                 const MatmulOperands& operands, const Place& place);
+  std::vector<cublasLtMatmulAlgo_t> CandidatesFor(const Key& key, const Plan& plan) const;
+  void PrepareCache(const MatmulShape& shape, const MatmulOperands& operands,
+                    const CudaStream& stream) const;
   cublasStatus_t Enqueue(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                          const MatmulOperands& operands, const Place& place);
 
   CudaDevice& device_;
   std::vector<CudaStream*> streams_;
   Precision precision_;
+  FlushMemory flush_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };

@@ -53,8 +53,10 @@ void LinearForward(const LinearForwardArgs& args, const LinearContext& context) 
                      {.stream = context.stream, .scratch = context.scratch});
 }
 
+namespace {
+
 // Column-major: dx [K x M] = weight [K x N] dout [N x M].
-void LinearBackwardInput(const LinearBackwardInputArgs& args, const LinearContext& context) {
+void BackwardInputProduct(const LinearBackwardInputArgs& args, const LinearContext& context) {
   const int64_t num_outputs = args.weight.num_rows();
   const int64_t num_inputs = args.weight.row_size();
   const int64_t num_tokens = NumTokens(args.dout, num_outputs);
@@ -74,7 +76,23 @@ void LinearBackwardInput(const LinearBackwardInputArgs& args, const LinearContex
                       .bias = nullptr,
                       .beta = 0},
                      {.stream = context.stream, .scratch = context.scratch});
+}
+
+}  // namespace
+
+void LinearBackwardInput(const LinearBackwardInputArgs& args, const LinearContext& context) {
+  BackwardInputProduct(args, context);
   if (args.relu_out.present()) ApplyReluMask(args.relu_out, args.dx, context.stream.handle());
+}
+
+ColumnPartials LinearBackwardInputAndSums(const LinearBackwardInputArgs& args, float* partials,
+                                          const LinearContext& context) {
+  SLUICE_CHECK(args.relu_out.present());
+  BackwardInputProduct(args, context);
+  const int64_t num_inputs = args.weight.row_size();
+  const Shape matrix = {NumTokens(args.dx, num_inputs), num_inputs};
+  return MaskAndSumChunks(args.relu_out.Reshaped(matrix), args.dx.Reshaped(matrix), partials,
+                          context.stream.handle());
 }
 
 // Column-major: dweight [K x N] = x [K x M] dout^T [M x N].

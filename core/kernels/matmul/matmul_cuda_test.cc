@@ -197,6 +197,46 @@ TEST_P(MatmulCudaTest, BackwardInput) {
   }
 }
 
+TEST_P(MatmulCudaTest, BackwardInputMasksAndSums) {
+  const auto [num_tokens, num_inputs, num_outputs] = size();
+  const DeviceTensor dout = Random(dtype(), {num_tokens, num_outputs}, "dout");
+  const DeviceTensor weight = Random(dtype(), {num_outputs, num_inputs}, "weight");
+  const DeviceTensor relu_out = Random(dtype(), {num_tokens, num_inputs}, "relu_out");
+  const DeviceTensor plain = Unwritten(dtype(), {num_tokens, num_inputs});
+  const DeviceTensor dx = Unwritten(dtype(), {num_tokens, num_inputs});
+  const Buffer partials = device().Allocate(
+      ColumnSumsScratchSize(num_inputs) * SizeOf(DType::kFloat32), "partial sums");
+  LinearBackwardInputArgs args = {.dout = dout.tensor,
+                                  .weight = weight.tensor,
+                                  .relu_out = relu_out.tensor,
+                                  .dx = plain.tensor};
+  LinearBackwardInput(args, context());
+  args.dx = dx.tensor;
+  const ColumnPartials sums =
+      LinearBackwardInputAndSums(args, static_cast<float*>(partials.data()), context());
+  const std::vector<double> values = Read(dx.tensor);
+  EXPECT_EQ(values, Read(plain.tensor));
+  for (const DType grad_dtype : {DType::kFloat32, dtype()}) {
+    const DeviceTensor dbias = Random(grad_dtype, {num_inputs}, "dbias");
+    SumPartials(sums, {.first = dbias.tensor, .second = {}}, WriteMode::kAccumulate,
+                stream().handle());
+    Expected expected;
+    for (int64_t k = 0; k < num_inputs; ++k) {
+      double sum = dbias.values[k];
+      double magnitude = std::abs(sum);
+      for (int64_t m = 0; m < num_tokens; ++m) {
+        sum += values[m * num_inputs + k];
+        magnitude += std::abs(values[m * num_inputs + k]);
+      }
+      expected.reference.push_back(sum);
+      expected.bound.push_back(ProductError(Precision::kFloat32, num_tokens) * magnitude +
+                               1.01 * StorageError(grad_dtype, sum));
+    }
+    ExpectWithin(dbias.tensor, expected.reference, expected.bound,
+                 fmt::format("sums in {}", Name(grad_dtype)));
+  }
+}
+
 TEST_P(MatmulCudaTest, BackwardWeight) {
   const auto [num_tokens, num_inputs, num_outputs] = size();
   const DeviceTensor dout = Random(dtype(), {num_tokens, num_outputs}, "dout");

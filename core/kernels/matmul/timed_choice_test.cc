@@ -1,0 +1,121 @@
+#include "core/kernels/matmul/timed_choice.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+// A stream whose work takes as long as the test says.
+class FakeStream : public Stream {
+ public:
+  void Synchronize() override {}
+  bool IsIdle() override { return true; }
+  std::unique_ptr<StreamGraph> Capture(std::function<void()>) override { return nullptr; }
+  std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<Timer>(*this); }
+
+  void Work(int64_t duration_ns) { now_ns_ += duration_ns; }
+
+ private:
+  class Timer : public StreamTimer {
+   public:
+    explicit Timer(FakeStream& stream) : stream_(stream) {}
+    void Begin() override { begin_ns_ = stream_.now_ns_; }
+    void End() override { end_ns_ = stream_.now_ns_; }
+    int64_t ElapsedNs() override { return end_ns_ - begin_ns_; }
+
+   private:
+    FakeStream& stream_;
+    int64_t begin_ns_ = 0, end_ns_ = 0;
+  };
+
+  int64_t now_ns_ = 0;
+};
+
+TEST(FirstNearFastest, TakesTheFirstThatIsAlmostAsFast) {
+  EXPECT_EQ(FirstNearFastest(std::vector<int64_t>{1200, 1009, 1000, 1001}).index, 1u);
+  EXPECT_EQ(FirstNearFastest(std::vector<int64_t>{1200, 1011, 1000, 1001}).index, 2u);
+  EXPECT_EQ(FirstNearFastest(std::vector<int64_t>{kNeverNs, 7}).index, 1u);
+  EXPECT_EQ(FirstNearFastest(std::vector<int64_t>{kNeverNs, 7}).elapsed_ns, 7);
+}
+
+TEST(FirstNearFastest, SaysWhereThereIsNone) {
+  EXPECT_EQ(FirstNearFastest({}).elapsed_ns, kNeverNs);
+  EXPECT_EQ(FirstNearFastest(std::vector<int64_t>{kNeverNs, kNeverNs}).elapsed_ns, kNeverNs);
+}
+
+// Candidates of these durations, each run behind one of 500 ns; 0 cannot run.
+class FakeCandidates {
+ public:
+  FakeCandidates(FakeStream& stream, std::vector<int64_t> durations_ns)
+      : num_runs(durations_ns.size()), stream_(stream), durations_ns_(std::move(durations_ns)) {}
+
+  // `slowness` is asked at each run.
+  Choice Choose(const std::function<double(size_t index)>& slowness = [](size_t) { return 1.0; }) {
+    return ChooseByTime(stream_,
+                        {.count = durations_ns_.size(),
+                         .prepare = [&] { stream_.Work(500); },
+                         .enqueue =
+                             [&](size_t index) {
+                               if (durations_ns_[index] == 0) return false;
+                               ++num_runs[index];
+                               stream_.Work(static_cast<int64_t>(
+                                   static_cast<double>(durations_ns_[index]) * slowness(index)));
+                               return true;
+                             }});
+  }
+
+  std::vector<int> num_runs;
+
+ private:
+  FakeStream& stream_;
+  std::vector<int64_t> durations_ns_;
+};
+
+TEST(ChooseByTime, LeavesOutWhatCannotRunAndWhatIsHopeless) {
+  FakeStream stream;
+  FakeCandidates candidates(stream, {5000, 0, 1100, 1000, 1900});
+  const Choice choice = candidates.Choose();
+  EXPECT_EQ(choice.index, 3u);
+  EXPECT_EQ(choice.elapsed_ns, 1000);
+  EXPECT_EQ(candidates.num_runs[0], 2);
+  EXPECT_EQ(candidates.num_runs[1], 0);
+  EXPECT_EQ(candidates.num_runs[4], 2);
+  EXPECT_EQ(candidates.num_runs[2], candidates.num_runs[3]);
+  EXPECT_GT(candidates.num_runs[2], 2);
+}
+
+TEST(ChooseByTime, SaysWhereNoneCanRun) {
+  FakeStream stream;
+  EXPECT_EQ(FakeCandidates(stream, {0, 0, 0}).Choose().elapsed_ns, kNeverNs);
+  EXPECT_EQ(FakeCandidates(stream, {}).Choose().elapsed_ns, kNeverNs);
+}
+
+// Each run is 2 % slower than the one before: timed one after the other, the first would win.
+TEST(ChooseByTime, IsNotMisledByAClockThatFalls) {
+  FakeStream stream;
+  double slowness = 1;
+  const Choice choice = FakeCandidates(stream, {10400, 10000}).Choose([&](size_t) {
+    return slowness = std::min(1.5, slowness * 1.02);
+  });
+  EXPECT_EQ(choice.index, 1u);
+}
+
+// The GPU rests after every eighth run, and the next one is fast: less than half of the runs of any
+// candidate.
+TEST(ChooseByTime, IsNotMisledByOutliers) {
+  FakeStream stream;
+  int num_runs = 0;
+  const Choice choice = FakeCandidates(stream, {1050, 1000, 1100}).Choose([&](size_t) {
+    return ++num_runs % 8 == 0 ? 0.5 : 1.0;
+  });
+  EXPECT_EQ(choice.index, 1u);
+}
+
+}  // namespace
+}  // namespace sluice
