@@ -37,32 +37,6 @@ __device__ inline void Arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(barrier)) : "memory");
 }
 
-// The address, in the shared memory of another block of the cluster, of what is at `p` in this one.
-__device__ inline uint32_t ClusterAddress(const void* p, int block) {
-  uint32_t address;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(address) : "r"(SharedAddress(p)), "r"(block));
-  return address;
-}
-
-// One arrival at another block's barrier.
-__device__ inline void ArriveAtBlock(uint64_t* barrier, int block) {
-  asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
-                   ClusterAddress(barrier, block))
-               : "memory");
-}
-
-// A barrier of all threads of the cluster; shared memory written before is visible after.
-__device__ inline void SynchroniseCluster() {
-  asm volatile("barrier.cluster.arrive;\nbarrier.cluster.wait;" ::: "memory");
-}
-
-// Stores 16 bytes at an address of ClusterAddress.
-__device__ inline void StoreAtBlock(uint32_t address, const float4& x) {
-  asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(x.x),
-               "f"(x.y), "f"(x.z), "f"(x.w)
-               : "memory");
-}
-
 // Returns when the phase of this parity has completed.
 __device__ inline void Wait(uint64_t* barrier, int parity) {
   asm volatile(
@@ -110,27 +84,6 @@ __device__ inline void CopyBoxAsync(void* to, const CUtensorMap& map, const Matr
       "l"(reinterpret_cast<uint64_t>(&map)), "r"(SharedAddress(barrier)), "r"(at.column),
       "r"(at.row)
       : "memory");
-}
-
-// The same to the blocks of the cluster whose bits are set in `blocks`: to the same place in the
-// shared memory of each, counted by the same barrier of each.
-__device__ inline void CopyBoxToBlocksAsync(void* to, const CUtensorMap& map,
-                                            const MatrixCoordinates& at, uint64_t* barrier,
-                                            uint16_t blocks) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::"
-      "cluster [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(SharedAddress(to)),
-      "l"(reinterpret_cast<uint64_t>(&map)), "r"(SharedAddress(barrier)), "r"(at.column),
-      "r"(at.row), "h"(blocks)
-      : "memory");
-}
-
-// Brings a box to the level 2 cache.
-__device__ inline void PrefetchBox(const CUtensorMap& map, const MatrixCoordinates& at) {
-  asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global [%0, {%1, %2}];" ::"l"(
-                   reinterpret_cast<uint64_t>(&map)),
-               "r"(at.column), "r"(at.row)
-               : "memory");
 }
 
 // Copies contiguous bytes, a multiple of 16, to shared memory.

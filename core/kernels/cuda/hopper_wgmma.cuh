@@ -63,51 +63,31 @@ __device__ inline uint64_t DescribeTile(const void* tile, int block_bytes) {
 #define SLUICE_F32(d) SLUICE_F8(d, 0), SLUICE_F8(d, 8), SLUICE_F8(d, 16), SLUICE_F8(d, 24)
 #define SLUICE_F40(d) SLUICE_F32(d), SLUICE_F8(d, 32)
 #define SLUICE_F48(d) SLUICE_F40(d), SLUICE_F8(d, 40)
-#define SLUICE_F52(d) SLUICE_F48(d), SLUICE_F4(d, 48)
 #define SLUICE_F64(d) SLUICE_F48(d), SLUICE_F8(d, 48), SLUICE_F8(d, 56)
-#define SLUICE_F72(d) SLUICE_F64(d), SLUICE_F8(d, 64)
-#define SLUICE_F76(d) SLUICE_F72(d), SLUICE_F4(d, 72)
-#define SLUICE_F80(d) SLUICE_F72(d), SLUICE_F8(d, 72)
-#define SLUICE_F96(d) SLUICE_F80(d), SLUICE_F8(d, 80), SLUICE_F8(d, 88)
-#define SLUICE_F100(d) SLUICE_F96(d), SLUICE_F4(d, 96)
-#define SLUICE_F128(d) \
-  SLUICE_F96(d), SLUICE_F8(d, 96), SLUICE_F8(d, 104), SLUICE_F8(d, 112), SLUICE_F8(d, 120)
+#define SLUICE_F76(d) SLUICE_F64(d), SLUICE_F8(d, 64), SLUICE_F4(d, 72)
+#define SLUICE_F100(d) SLUICE_F76(d), SLUICE_F8(d, 76), SLUICE_F8(d, 84), SLUICE_F8(d, 92)
 #define SLUICE_N32                                                         \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define SLUICE_N40 SLUICE_N32 ", %32, %33, %34, %35, %36, %37, %38, %39"
 #define SLUICE_N48 SLUICE_N40 ", %40, %41, %42, %43, %44, %45, %46, %47"
-#define SLUICE_N52 SLUICE_N48 ", %48, %49, %50, %51"
-#define SLUICE_N64 SLUICE_N52 ", %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define SLUICE_N72 SLUICE_N64 ", %64, %65, %66, %67, %68, %69, %70, %71"
-#define SLUICE_N76 SLUICE_N72 ", %72, %73, %74, %75"
-#define SLUICE_N80 SLUICE_N76 ", %76, %77, %78, %79"
-#define SLUICE_N96 \
-  SLUICE_N80       \
-  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define SLUICE_N100 SLUICE_N96 ", %96, %97, %98, %99"
-#define SLUICE_N128                                                        \
-  SLUICE_N100                                                              \
-  ", %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "   \
-  "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122" \
-  ", %123, %124, %125, %126, %127"
+#define SLUICE_N64 \
+  SLUICE_N48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SLUICE_N76 SLUICE_N64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75"
+#define SLUICE_N100                                                          \
+  SLUICE_N76                                                                 \
+  ", %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, " \
+  "%90, %91, %92, %93, %94, %95, %96, %97, %98, %99"
 
-// d += a b^T with a [64, 16] and b [N, 16] in shared memory; a is stored [16, 64] where kTransposeA
-// is 1, b [16, N] where kTransposeB is.  REGISTERS = N / 2, then the numbers of the next five asm
-// operands.
-#define SLUICE_WGMMA_SHARED(N, TYPE, REGISTERS, A, B, P, TA, TB)                                 \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P                                           \
-               ", 0;\n"                                                                          \
-               "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE                   \
-               " {" SLUICE_N##REGISTERS "}, %" #A ", %" #B ", p, 1, 1, %" #TA ", %" #TB ";\n}\n" \
-               : SLUICE_F##REGISTERS(d)                                                          \
-               : "l"(a), "l"(b), "r"(accumulate), "n"(kTransposeA), "n"(kTransposeB))
-#define SLUICE_WGMMA_SHARED_OF(N, REGISTERS, A, B, P, TA, TB)   \
-  if constexpr (kSize == N && std::is_same_v<T, __half>) {      \
-    SLUICE_WGMMA_SHARED(N, "f16", REGISTERS, A, B, P, TA, TB);  \
-  } else if constexpr (kSize == N) {                            \
-    SLUICE_WGMMA_SHARED(N, "bf16", REGISTERS, A, B, P, TA, TB); \
-  }
+// d += a b^T with a [64, 16] and b [N, 16] in shared memory; REGISTERS = N / 2, then the numbers of
+// the next three asm operands.
+#define SLUICE_WGMMA_SHARED(N, TYPE, REGISTERS, A, B, P)                           \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #P                             \
+               ", 0;\n"                                                            \
+               "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE     \
+               " {" SLUICE_N##REGISTERS "}, %" #A ", %" #B ", p, 1, 1, 0, 0;\n}\n" \
+               : SLUICE_F##REGISTERS(d)                                            \
+               : "l"(a), "l"(b), "r"(accumulate))
 
 // d += a b with a [64, 16] in registers and b [16, N] in shared memory.
 #define SLUICE_WGMMA_REGISTERS(N, TYPE, REGISTERS, A0, A1, A2, A3, B)                          \
@@ -118,21 +98,21 @@ __device__ inline uint64_t DescribeTile(const void* tile, int block_bytes) {
       : SLUICE_F##REGISTERS(d)                                                                 \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 
-template <typename T, int kSize, int kTransposeA = 0, int kTransposeB = 0>
-__device__ inline void MultiplySharedStep(float (&d)[kSize / 2], uint64_t a, uint64_t b,
+template <typename T, int N>
+__device__ inline void MultiplySharedStep(float (&d)[N / 2], uint64_t a, uint64_t b,
                                           int accumulate) {
-  static_assert(kSize == 64 || kSize == 96 || kSize == 104 || kSize == 128 || kSize == 144 ||
-                kSize == 152 || kSize == 160 || kSize == 192 || kSize == 200 || kSize == 256);
-  SLUICE_WGMMA_SHARED_OF(64, 32, 32, 33, 34, 35, 36)
-  SLUICE_WGMMA_SHARED_OF(96, 48, 48, 49, 50, 51, 52)
-  SLUICE_WGMMA_SHARED_OF(104, 52, 52, 53, 54, 55, 56)
-  SLUICE_WGMMA_SHARED_OF(128, 64, 64, 65, 66, 67, 68)
-  SLUICE_WGMMA_SHARED_OF(144, 72, 72, 73, 74, 75, 76)
-  SLUICE_WGMMA_SHARED_OF(152, 76, 76, 77, 78, 79, 80)
-  SLUICE_WGMMA_SHARED_OF(160, 80, 80, 81, 82, 83, 84)
-  SLUICE_WGMMA_SHARED_OF(192, 96, 96, 97, 98, 99, 100)
-  SLUICE_WGMMA_SHARED_OF(200, 100, 100, 101, 102, 103, 104)
-  SLUICE_WGMMA_SHARED_OF(256, 128, 128, 129, 130, 131, 132)
+  static_assert(N == 64 || N == 128 || N == 152 || N == 200);
+  if constexpr (std::is_same_v<T, __half>) {
+    if constexpr (N == 64) SLUICE_WGMMA_SHARED(64, "f16", 32, 32, 33, 34);
+    if constexpr (N == 128) SLUICE_WGMMA_SHARED(128, "f16", 64, 64, 65, 66);
+    if constexpr (N == 152) SLUICE_WGMMA_SHARED(152, "f16", 76, 76, 77, 78);
+    if constexpr (N == 200) SLUICE_WGMMA_SHARED(200, "f16", 100, 100, 101, 102);
+  } else {
+    if constexpr (N == 64) SLUICE_WGMMA_SHARED(64, "bf16", 32, 32, 33, 34);
+    if constexpr (N == 128) SLUICE_WGMMA_SHARED(128, "bf16", 64, 64, 65, 66);
+    if constexpr (N == 152) SLUICE_WGMMA_SHARED(152, "bf16", 76, 76, 77, 78);
+    if constexpr (N == 200) SLUICE_WGMMA_SHARED(200, "bf16", 100, 100, 101, 102);
+  }
 }
 
 template <typename T, int N>

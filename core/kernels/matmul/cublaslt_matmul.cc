@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/matmul/hopper_matmul.h"
 #include "core/kernels/matmul/timed_choice.h"
 
 namespace sluice::cuda {
@@ -48,6 +50,34 @@ cublasLtEpilogue_t CublasEpilogue(Epilogue epilogue) {
 
 bool HasBias(Epilogue epilogue) {
   return epilogue == Epilogue::kBias || epilogue == Epilogue::kBiasRelu;
+}
+
+bool HasRelu(Epilogue epilogue) {
+  return epilogue == Epilogue::kRelu || epilogue == Epilogue::kBiasRelu;
+}
+
+// The product in the terms of our own kernels.
+HopperMatmulArgs OwnArgs(const MatmulShape& shape, const MatmulOperands& operands) {
+  return {.num_rows = shape.n,
+          .num_columns = shape.m,
+          .num_summed = shape.k,
+          .dtype = shape.input_dtype,
+          .a = operands.b,
+          .b = operands.a,
+          .bias = HasBias(shape.epilogue) ? operands.bias : nullptr,
+          .added = operands.beta != 0 ? operands.c : nullptr,
+          .d = operands.d,
+          .activation = HasRelu(shape.epilogue) ? Activation::kRelu : Activation::kNone};
+}
+
+// How many of them compute it: the forward of a linear layer, in 16 bits.  That depends on shape
+// and alignment alone.
+int NumOwnVariants(const MatmulShape& shape, const MatmulOperands& operands) {
+  const bool is_forward = shape.transpose_a == Transpose::kYes &&
+                          shape.transpose_b == Transpose::kNo &&
+                          shape.input_dtype == shape.output_dtype;
+  return is_forward && SupportsHopperMatmul(OwnArgs(shape, operands)) ? NumHopperMatmulVariants()
+                                                                      : 0;
 }
 
 uint32_t AlignmentOf(const void* pointer) {
@@ -131,6 +161,7 @@ struct CublasLtMatmul::Plan {
   bool has_bias;
   cublasLtMatmulDesc_t operation = nullptr;
   cublasLtMatmulAlgo_t algorithm = {};
+  std::optional<int> own_variant;  // instead of the algorithm
 };
 
 CublasLtMatmul::CublasLtMatmul(CudaDevice& device, std::vector<CudaStream*> streams,
@@ -154,7 +185,12 @@ void CublasLtMatmul::Run(const MatmulShape& shape, const MatmulOperands& operand
     key.alignment_bytes = std::min(key.alignment_bytes, AlignmentOf(pointer));
   }
   const Plan& plan = FindOrMakePlan(key, operands, place);
-  SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, place));
+  if (plan.own_variant.has_value()) {
+    SLUICE_CHECK(operands.beta == 0 || operands.beta == 1);
+    RunHopperMatmul(*plan.own_variant, OwnArgs(shape, operands), place.stream.handle());
+  } else {
+    SLUICE_CUBLAS_CHECK(Enqueue(plan, plan.algorithm, operands, place));
+  }
 }
 
 const CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key,
@@ -213,17 +249,29 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
                                  "the result of a matrix product while its algorithm is chosen");
     timed.d = elsewhere.data();
   }
-  // A candidate may turn out not to take these operands; cuBLASLt then says so and does nothing.
+  // Our own come after cuBLASLt's.  One of cuBLASLt's may turn out not to take these operands; it
+  // then says so and does nothing.
+  const auto own_variant_of = [&](size_t index) {
+    return static_cast<int>(index - candidates.size());
+  };
+  const auto enqueue = [&](size_t index) {
+    if (index < candidates.size()) {
+      return Enqueue(plan, candidates[index], timed, place) == CUBLAS_STATUS_SUCCESS;
+    }
+    RunHopperMatmul(own_variant_of(index), OwnArgs(key.shape, timed), place.stream.handle());
+    return true;
+  };
+  const auto num_own = static_cast<size_t>(NumOwnVariants(key.shape, timed));
   const Choice choice =
-      ChooseByTime(place.stream, {.count = candidates.size(),
+      ChooseByTime(place.stream, {.count = candidates.size() + num_own,
                                   .prepare = [&] { PrepareCache(key.shape, timed, place.stream); },
-                                  .enqueue =
-                                      [&](size_t index) {
-                                        return Enqueue(plan, candidates[index], timed, place) ==
-                                               CUBLAS_STATUS_SUCCESS;
-                                      }});
+                                  .enqueue = enqueue});
   SLUICE_CHECK_LT(choice.elapsed_ns, kNeverNs);
-  plan.algorithm = candidates[choice.index];
+  if (choice.index < candidates.size()) {
+    plan.algorithm = candidates[choice.index];
+  } else {
+    plan.own_variant = own_variant_of(choice.index);
+  }
 }
 
 void CublasLtMatmul::PrepareCache(const MatmulShape& shape, const MatmulOperands& operands,

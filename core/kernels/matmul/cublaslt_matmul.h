@@ -1,5 +1,5 @@
-// Matrix products through cuBLASLt, each shape with the algorithm that was fastest when it was
-// first seen.
+// Matrix products through cuBLASLt, or on Hopper our own kernels (hopper_matmul.h), each shape with
+// what was fastest when it was first seen.
 //
 // The first call of a shape asks cuBLASLt for candidates, times them by turns on the call's own
 // operands (timed_choice.h) and keeps the winner; later calls only enqueue it.  cuBLASLt's own

@@ -1,9 +1,9 @@
 // The linear layer on NVIDIA GPUs: the contract of matmul.h for float32, tf32, bf16 and fp16.
 //
-// Products run on cuBLASLt with bias, ReLU and residual in the product's own pass
-// (cublaslt_matmul.h says how algorithms are chosen).  Where a product is added to a 16-bit matrix
-// or bias (a residual, an accumulated 16-bit gradient, a bias of odd size), some of cuBLASLt's
-// kernels round it to 16 bits first.
+// Products run on cuBLASLt, or on Hopper some on our own kernels, with bias, ReLU and residual in
+// the product's own pass (cublaslt_matmul.h says how that is chosen).  Where a product is added to
+// a 16-bit matrix or bias (a residual, an accumulated 16-bit gradient, a bias of odd size), some of
+// cuBLASLt's kernels round it to 16 bits first.
 //
 // The mask of the ReLU backward is a second pass over dx, and bias gradients are summed from dout
 // in a fixed order.  cuBLASLt can do both in a product's own pass, but on an H100 in bf16 that
