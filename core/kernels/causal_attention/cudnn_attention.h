@@ -5,9 +5,9 @@
 // when it is first asked for (cudnn_library.h).
 //
 // A plan is made on a thread's first call of a shape, which takes up to seconds and may not be
-// captured; it is kept until the process ends.  cuDNN adds up dq by atomics, in an order that
-// differs from run to run.  Of several slices each one's gradients of k and v are rounded to 16
-// bits before they are accumulated.
+// captured; it is kept until the process ends.  Gradients differ in their last bits from run to run
+// (measured; out and lse do not).  Of several slices each one's gradients of k and v are rounded to
+// 16 bits before they are accumulated.
 #pragma once
 
 #include <cuda_runtime_api.h>
