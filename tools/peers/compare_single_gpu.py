@@ -299,7 +299,7 @@ class Comparison:
             rows[run["name"]] = {
                 "head_dim": int(parts["head_dim"]), "prefix_len": int(parts["prefix_len"]),
                 "slice_len": int(parts["slice_len"]), "pass": parts["kernel"].rsplit("_", 1)[-1],
-                "implementation": parts.get("implementation", "default"),
+                "implementation": parts.get("attention", "default"),
                 **{key: run[key] for key in ("median_ms", "min_ms", "max_ms", "flops_per_s")}}
         return list(rows.values())
 
