@@ -64,9 +64,9 @@ Workload WorkloadFromFlags(Precision default_precision) {
       .seed = static_cast<uint64_t>(FLAGS_seed),
       .precision = WasGiven("dtype") ? ParsePrecision(FLAGS_dtype) : default_precision,
   };
-  workload.grad_dtype = WasGiven("grad_dtype")
-                            ? ParseGradDType(FLAGS_grad_dtype, workload.precision)
-                            : AccumulatorDType(workload.precision);
+  if (WasGiven("grad_dtype")) {
+    workload.grad_dtype = ParseGradDType(FLAGS_grad_dtype, workload.precision);
+  }
   ModelConfig& model = workload.model;
   if (WasGiven("num_layers")) model.num_layers = FLAGS_num_layers;
   if (WasGiven("hidden_size")) model.hidden_size = FLAGS_hidden_size;

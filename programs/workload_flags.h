@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/model/loss_kind.h"
 #include "core/model/model_config.h"
@@ -19,7 +20,8 @@ struct Workload {
   LossKind loss = LossKind::kMean;
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
-  DType grad_dtype = DType::kFloat32;  // of the linear layers' weight and bias gradients
+  // Of the linear layers' weight and bias gradients; absent: what `precision` has by default.
+  std::optional<DType> grad_dtype;
 };
 
 // The flags after Main has parsed them; `default_precision` holds without --dtype.  A number of the

@@ -73,9 +73,9 @@ int Run() {
                                                                 .seed = workload.seed});
   const double gradient_scale = LossScale(workload.precision);
   StackRounding rounding = {.precision = workload.precision, .gradient_scale = gradient_scale};
-  if (workload.grad_dtype != AccumulatorDType(workload.precision)) {
-    rounding.grad_dtype = workload.grad_dtype;
-  }
+  const DType accumulator = AccumulatorDType(workload.precision);
+  const DType grad_dtype = workload.grad_dtype.value_or(accumulator);
+  if (grad_dtype != accumulator) rounding.grad_dtype = grad_dtype;
   const StackErrors errors = AnalyzeStack(problem, rounding);
   fmt::print("ReLU inputs: {:.3g} expected to flip, {} may\n", errors.expected_flips(),
              errors.num_possible_flips());
@@ -88,7 +88,7 @@ int Run() {
                                               .sum_order = sum_order,
                                               .operand_rounding = operand_rounding,
                                               .gradient_scale = gradient_scale,
-                                              .grad_dtype = workload.grad_dtype});
+                                              .grad_dtype = grad_dtype});
     Table table(errors,
                 sum_order == SumOrder::kForward ? "in order, to nearest" : "in blocks, truncating");
     table.See("output", "output", actual.output, expected.output);
