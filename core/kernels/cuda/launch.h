@@ -9,17 +9,22 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstdint>
 #include <type_traits>
 
 #include "core/device/cuda/cuda_check.h"
 
 namespace sluice::cuda {
 
+// kAfterPrevious is an ordinary launch: whatever was enqueued before has ended and can be read.
+enum class LaunchStart : uint8_t { kOverlapped, kAfterPrevious };
+
 struct LaunchShape {
   dim3 grid;
   dim3 block;
   size_t shared_bytes = 0;    // dynamic
   unsigned cluster_size = 1;  // neighbouring blocks that share their shared memory, from sm_90 on
+  LaunchStart start = LaunchStart::kOverlapped;
 };
 
 // Of the current device: an attribute, the number of multiprocessors, and 90 for compute capability
@@ -36,7 +41,7 @@ void LaunchOverlapped(void (*kernel)(Params...), const LaunchShape& shape, cudaS
                       const std::type_identity_t<Params>&... args) {
   cudaLaunchAttribute attributes[2] = {};
   unsigned num_attributes = 0;
-  if (OverlapsLaunches()) {
+  if (shape.start == LaunchStart::kOverlapped && OverlapsLaunches()) {
     attributes[num_attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attributes[num_attributes++].val.programmaticStreamSerializationAllowed = 1;
   }

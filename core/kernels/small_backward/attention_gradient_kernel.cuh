@@ -1,0 +1,356 @@
+// The kernel of attention_gradient.h; included by one .cu file per element type.
+#pragma once
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/device/cuda/cuda_check.h"
+#include "core/kernels/cuda/dependent_launch.cuh"
+#include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/tile_product.cuh"
+#include "core/kernels/small_backward/attention_gradient.h"
+#include "core/kernels/small_backward/riding_gradients.cuh"
+
+namespace sluice::cuda {
+
+// 16-position chunks that a warp takes at most.
+inline constexpr int kMaxChunksOfWarp = kMaxAttentionGradientLen / kTileRows / kTileWarps;
+
+__host__ __device__ inline int NumPositionTiles(int slice_len) {
+  return (slice_len + kTileRows - 1) / kTileRows;
+}
+
+// Whose gradient a block makes: "own" are its 16 positions, "other" those that they meet.
+enum class Gradient : uint8_t { kQuery, kKeyValue };
+
+// Shared memory of a block.  The first two tiles hold own rows: q and dout for kQuery, k and v for
+// kKeyValue; the next two those of the others: k and v, or q and dout.
+template <typename T>
+struct AttentionGradientMemory {
+  T* own[2];     // [16, head_dim] each
+  T* other[2];   // [all, head_dim] each
+  T* out;        // [all, head_dim] at the queries, own or others
+  float* lse2;   // [all] at the queries: lse in units of log 2
+  float* delta;  // [all]: sum of dout * out
+  float* sums;   // of the warps
+
+  __host__ __device__ static int SizeBytes(const AttentionShape& shape) {
+    const int rows = NumPositionTiles(shape.slice_len) * kTileRows;
+    return (2 * kTileRows + 3 * rows) * TileStride(shape.head_dim) * static_cast<int>(sizeof(T)) +
+           2 * rows * static_cast<int>(sizeof(float)) + PartialSums::SizeBytes(shape.head_dim);
+  }
+
+  __device__ AttentionGradientMemory(const AttentionShape& shape, unsigned char* memory) {
+    const int rows = NumPositionTiles(shape.slice_len) * kTileRows;
+    const int stride = TileStride(shape.head_dim);
+    own[0] = reinterpret_cast<T*>(memory);
+    own[1] = own[0] + kTileRows * stride;
+    other[0] = own[1] + kTileRows * stride;
+    other[1] = other[0] + rows * stride;
+    out = other[1] + rows * stride;
+    lse2 = reinterpret_cast<float*>(out + rows * stride);
+    delta = lse2 + rows;
+    sums = delta + rows;
+  }
+};
+
+template <typename T, Gradient kGradient>
+class AttentionGradientTile {
+ public:
+  __device__ AttentionGradientTile(const AttentionBackwardParams& params, int tile, int pair,
+                                   unsigned char* memory)
+      : p_(params),
+        shape_(params.shape),
+        stride_(TileStride(params.shape.head_dim)),
+        first_(tile * kTileRows),
+        pair_(pair),
+        first_chunk_(kIsQuery ? 0 : tile),
+        num_chunks_(kIsQuery ? tile + 1 : NumPositionTiles(params.shape.slice_len) - tile),
+        memory_(params.shape, memory) {}
+
+  // Loads what the forward has written before the wait.  What remains after it runs twice, the
+  // first time without results: see InputGradientTile.
+  __device__ void Run() {
+    LoadAsync();
+    LoadStatistics();
+#pragma unroll 1
+    for (int pass = 0; pass < 2; ++pass) {
+      if (pass == 1) {
+        WaitForAllCopies();
+        WaitForPreviousKernels();
+      }
+      __syncthreads();
+      RunPass(pass == 0 ? 0 : shape_.slice_len);
+    }
+  }
+
+ private:
+  static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
+
+  // With dout 0 and without results at positions from `end` on.
+  __device__ void RunPass(int end) {
+    LoadGradientRows(end);
+    __syncthreads();
+    uint32_t p[kMaxChunksOfWarp][4];
+    uint32_t ds[kMaxChunksOfWarp][4];
+#pragma unroll
+    for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+      const int chunk = WarpIndex() + i * kTileWarps;
+      if (chunk < num_chunks_) MakeScores(chunk, p[i], ds[i]);
+    }
+    const float scale = rsqrtf(static_cast<float>(shape_.head_dim));
+    if constexpr (kIsQuery) {
+      StoreProduct(ds, memory_.other[0], {.role = 0, .end = end, .scale = scale});
+    } else {
+      StoreProduct(p, memory_.other[1], {.role = 2, .end = end, .scale = 1});
+      __syncthreads();
+      StoreProduct(ds, memory_.other[0], {.role = 1, .end = end, .scale = scale});
+    }
+  }
+
+  // Chunk c of the others begins at this position, and at this row of their tiles.
+  __device__ int ChunkBegin(int chunk) const { return (first_chunk_ + chunk) * kTileRows; }
+
+  // Rows of q, k or v (role 0, 1, 2) of the pair.
+  __device__ void CopyRole(T* to, int role, int begin, int num_rows) const {
+    const int64_t row_stride = int64_t{3} * shape_.num_pairs * shape_.head_dim;
+    const T* from = static_cast<const T*>(p_.qkv) + begin * row_stride +
+                    (int64_t{3} * pair_ + role) * shape_.head_dim;
+    CopyTileAsync<8>(to, stride_, {num_rows, shape_.head_dim},
+                     TileSource<T>{from, row_stride, shape_.slice_len - begin}, WholeBlock());
+  }
+
+  __device__ int first_query() const { return kIsQuery ? first_ : ChunkBegin(0); }
+  __device__ int num_queries() const { return kIsQuery ? kTileRows : num_chunks_ * kTileRows; }
+
+  // All but dout.
+  __device__ void LoadAsync() const {
+    const int first_other = ChunkBegin(0);
+    const int num_others = num_chunks_ * kTileRows;
+    CopyRole(memory_.own[0], kIsQuery ? 0 : 1, first_, kTileRows);
+    if constexpr (kIsQuery) {
+      CopyRole(memory_.other[0], 1, first_other, num_others);
+      CopyRole(memory_.other[1], 2, first_other, num_others);
+    } else {
+      CopyRole(memory_.own[1], 2, first_, kTileRows);
+      CopyRole(memory_.other[0], 0, first_other, num_others);
+    }
+    const int64_t row_stride = int64_t{shape_.num_pairs} * shape_.head_dim;
+    const T* out = static_cast<const T*>(p_.out) + first_query() * row_stride +
+                   int64_t{pair_} * shape_.head_dim;
+    CopyTileAsync<8>(memory_.out, stride_, {num_queries(), shape_.head_dim},
+                     TileSource<T>{out, row_stride, shape_.slice_len - first_query()},
+                     WholeBlock());
+  }
+
+  // An infinite lse makes queries beyond the last contribute nothing.
+  __device__ void LoadStatistics() const {
+    for (int row = static_cast<int>(threadIdx.x); row < num_queries(); row += kTileThreads) {
+      const int query = first_query() + row;
+      memory_.lse2[row] = query < shape_.slice_len
+                              ? p_.lse[int64_t{query} * shape_.num_pairs + pair_] * kLog2e
+                              : kInfinity;
+    }
+  }
+
+  // dout at the queries before `end`, and its product with out.
+  __device__ void LoadGradientRows(int end) const {
+    if (shape_.head_dim <= 64) {
+      LoadGradientRowsBy<8>(end);
+    } else {
+      LoadGradientRowsBy<16>(end);
+    }
+  }
+
+  // kLanes neighbouring threads take a row.  All loads are under way before the first is used.
+  template <int kLanes>
+  __device__ void LoadGradientRowsBy(int end) const {
+    constexpr int kRowsAtOnce = kTileThreads / kLanes;
+    constexpr int kBatch = kIsQuery ? 1 : 4;
+    const int column = static_cast<int>(threadIdx.x) % kLanes * 8;
+    for (int begin = static_cast<int>(threadIdx.x) / kLanes; begin < num_queries();
+         begin += kBatch * kRowsAtOnce) {
+      uint4 rows[kBatch];
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i)
+        rows[i] = LoadGradientRow(begin + i * kRowsAtOnce, column, end);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        // Whole warps agree, as there are 16 rows or a multiple.
+        if (begin + i * kRowsAtOnce < num_queries()) {
+          StoreGradientRow<kLanes>(rows[i], begin + i * kRowsAtOnce, column);
+        }
+      }
+    }
+  }
+
+  __device__ uint4 LoadGradientRow(int row, int column, int end) const {
+    const int query = first_query() + row;
+    if (query >= end || column >= shape_.head_dim) return {0, 0, 0, 0};
+    const int64_t at = int64_t{query} * shape_.num_pairs + pair_;
+    return *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.dout) + at * shape_.head_dim +
+                                           column);
+  }
+
+  template <int kLanes>
+  __device__ void StoreGradientRow(const uint4& dout, int row, int column) const {
+    T* dout_tile = kIsQuery ? memory_.own[1] : memory_.other[1];
+    float delta = 0;
+    if (column < shape_.head_dim) {
+      *reinterpret_cast<uint4*>(dout_tile + row * stride_ + column) = dout;
+      delta = Dot(dout, *reinterpret_cast<const uint4*>(memory_.out + row * stride_ + column));
+    }
+    delta = GroupSum<kLanes>(delta);
+    if (column == 0) memory_.delta[row] = delta;
+  }
+
+  __device__ static float Dot(const uint4& x, const uint4& y) {
+    const T* a = reinterpret_cast<const T*>(&x);
+    const T* b = reinterpret_cast<const T*>(&y);
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum = fmaf(ToFloat(a[i]), ToFloat(b[i]), sum);
+    return sum;
+  }
+
+  // product[16 own, 16 of the chunk] = own (rows of the chunk)^T
+  __device__ void MultiplyChunk(float (&product)[2][4], const T* own, const T* rows) const {
+#pragma unroll 4
+    for (int k = 0; k < shape_.head_dim; k += 16) {
+      uint32_t left[4];
+      uint32_t right[4];
+      LoadLeft(left, own + k, stride_);
+      LoadRightTransposed(right, rows + k, stride_);
+      MultiplyAccumulate<T>(product[0], left, right[0], right[1]);
+      MultiplyAccumulate<T>(product[1], left, right[2], right[3]);
+    }
+  }
+
+  // p = softmax and ds = p * (dp - delta) of the own positions with those of a chunk, as the left
+  // operands of products over the chunk.
+  __device__ void MakeScores(int chunk, uint32_t (&p)[4], uint32_t (&ds)[4]) const {
+    const int offset = chunk * kTileRows * stride_;
+    float scores[2][4] = {};
+    float dscores[2][4] = {};
+    MultiplyChunk(scores, memory_.own[0], memory_.other[0] + offset);
+    MultiplyChunk(dscores, memory_.own[1], memory_.other[1] + offset);
+    const float scale2 = rsqrtf(static_cast<float>(shape_.head_dim)) * kLog2e;
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int own = LaneIndex() / 4 + i / 2 * 8;
+        const int other = n * 8 + LaneIndex() % 4 * 2 + i % 2;
+        const int own_position = first_ + own;
+        const int other_position = ChunkBegin(chunk) + other;
+        const int statistics = kIsQuery ? own : chunk * kTileRows + other;
+        const bool visible =
+            kIsQuery ? other_position <= own_position : own_position <= other_position;
+        const float probability =
+            visible ? Exp2(fmaf(scores[n][i], scale2, -memory_.lse2[statistics])) : 0.0f;
+        scores[n][i] = probability;
+        dscores[n][i] = probability * (dscores[n][i] - memory_.delta[statistics]);
+      }
+    }
+    p[0] = Pack<T>(scores[0][0], scores[0][1]);
+    p[1] = Pack<T>(scores[0][2], scores[0][3]);
+    p[2] = Pack<T>(scores[1][0], scores[1][1]);
+    p[3] = Pack<T>(scores[1][2], scores[1][3]);
+    ds[0] = Pack<T>(dscores[0][0], dscores[0][1]);
+    ds[1] = Pack<T>(dscores[0][2], dscores[0][3]);
+    ds[2] = Pack<T>(dscores[1][0], dscores[1][1]);
+    ds[3] = Pack<T>(dscores[1][2], dscores[1][3]);
+  }
+
+  // Where a product goes: q, k or v by role, of own positions before `end`, times scale.
+  struct Destination {
+    int role;
+    int end;
+    float scale;
+  };
+
+  // dqkv of the own positions: left[16, others] rows[others, head_dim].
+  __device__ void StoreProduct(const uint32_t (&left)[kMaxChunksOfWarp][4], const T* rows,
+                               const Destination& to) const {
+    PartialSums sums(memory_.sums, shape_.head_dim);
+    for (int column = 0; column < shape_.head_dim; column += 16) {
+      float product[2][4] = {};
+#pragma unroll
+      for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+        const int chunk = WarpIndex() + i * kTileWarps;
+        if (chunk >= num_chunks_) break;
+        uint32_t right[4];
+        LoadRight(right, rows + chunk * kTileRows * stride_ + column, stride_);
+        MultiplyAccumulate<T>(product[0], left[i], right[0], right[1]);
+        MultiplyAccumulate<T>(product[1], left[i], right[2], right[3]);
+      }
+      sums.Store(column, product[0]);
+      sums.Store(column + 8, product[1]);
+    }
+    __syncthreads();
+    constexpr int kThreadsPerRow = kTileThreads / kTileRows;
+    const int row = static_cast<int>(threadIdx.x) / kThreadsPerRow;
+    if (first_ + row >= to.end) return;
+    T* dqkv = static_cast<T*>(p_.dqkv) +
+              ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + to.role) * shape_.head_dim;
+    for (int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * 2; column < shape_.head_dim;
+         column += 2 * kThreadsPerRow) {
+      const float2 sum = sums.Sum(row, column, min(num_chunks_, kTileWarps));
+      *reinterpret_cast<uint32_t*>(dqkv + column) = Pack<T>(sum.x * to.scale, sum.y * to.scale);
+    }
+  }
+
+  const AttentionBackwardParams& p_;
+  const AttentionShape& shape_;
+  int stride_;
+  int first_;
+  int pair_;
+  int first_chunk_;
+  int num_chunks_;
+  AttentionGradientMemory<T> memory_;
+};
+
+// dq, and dk and dv, of all positions and pairs.
+__host__ __device__ inline int NumAttentionTiles(const AttentionShape& shape) {
+  return 2 * NumPositionTiles(shape.slice_len) * shape.num_pairs;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kTileThreads)
+    AttentionGradientKernel(const __grid_constant__ AttentionBackwardParams params,
+                            const __grid_constant__ RidingGradients<T> riding) {
+  AllowNextKernel();
+  extern __shared__ __align__(128) unsigned char memory[];
+  const int block = static_cast<int>(blockIdx.x);
+  const int num_tiles = NumAttentionTiles(params.shape);
+  if (block >= num_tiles) return RunRidingBlock(riding, block - num_tiles, memory);
+  const int pair = block / 2 % params.shape.num_pairs;
+  const int tile = block / 2 / params.shape.num_pairs;
+  if (block % 2 == 0) {
+    AttentionGradientTile<T, Gradient::kQuery>(params, tile, pair, memory).Run();
+  } else {
+    AttentionGradientTile<T, Gradient::kKeyValue>(params, tile, pair, memory).Run();
+  }
+}
+
+template <typename T>
+void LaunchAttentionGradient(const AttentionBackwardParams& params,
+                             const RidingGradients<T>& riding, const ChainPlace& place) {
+  SLUICE_CHECK_LE(params.shape.slice_len, kMaxAttentionGradientLen);
+  SLUICE_CHECK(params.shape.prefix_len == 0 && params.write_mode == WriteMode::kOverwrite);
+  const auto kernel = &AttentionGradientKernel<T>;
+  const int shared_bytes =
+      std::max(AttentionGradientMemory<T>::SizeBytes(params.shape), RidingSharedBytes(riding));
+  SLUICE_CUDA_CHECK(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  const int num_blocks = NumAttentionTiles(params.shape) + NumRidingBlocks(riding);
+  LaunchOverlapped(kernel,
+                   {.grid = static_cast<unsigned>(num_blocks),
+                    .block = kTileThreads,
+                    .shared_bytes = static_cast<size_t>(shared_bytes),
+                    .start = place.start},
+                   place.stream, params, riding);
+  SLUICE_CUDA_CHECK_LAUNCH("AttentionGradient");
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,190 @@
+// The blocks of riding_gradients.h, for the kernels that carry them.
+#pragma once
+
+#include "core/kernels/cuda/dependent_launch.cuh"
+#include "core/kernels/cuda/tile_product.cuh"
+#include "core/kernels/small_backward/riding_gradients.h"
+
+namespace sluice::cuda {
+
+// A gradient in memory, of float or of T.
+template <typename T>
+__device__ inline void StoreGradient(const ParameterGradient& gradient, int64_t index,
+                                     float value) {
+  if (gradient.type == GradientType::kFloat32) {
+    float* to = static_cast<float*>(gradient.data) + index;
+    *to = gradient.write_mode == WriteMode::kAccumulate ? *to + value : value;
+  } else {
+    T* to = static_cast<T*>(gradient.data) + index;
+    *to =
+        FromFloat<T>(gradient.write_mode == WriteMode::kAccumulate ? ToFloat(*to) + value : value);
+  }
+}
+
+// Two neighbours, the first at an even index.
+template <typename T>
+__device__ inline void StoreGradientPair(const ParameterGradient& gradient, int64_t index,
+                                         float2 value) {
+  const bool accumulates = gradient.write_mode == WriteMode::kAccumulate;
+  if (gradient.type == GradientType::kFloat32) {
+    auto* to = reinterpret_cast<float2*>(static_cast<float*>(gradient.data) + index);
+    const float2 old = accumulates ? *to : float2{0, 0};
+    *to = {old.x + value.x, old.y + value.y};
+  } else {
+    T* to = static_cast<T*>(gradient.data) + index;
+    const float2 old = accumulates ? float2{ToFloat(to[0]), ToFloat(to[1])} : float2{0, 0};
+    *reinterpret_cast<uint32_t*>(to) = Pack<T>(old.x + value.x, old.y + value.y);
+  }
+}
+
+// 64 x 64 elements of dweight = dout^T x, and for the first column of tiles 64 of dbias.
+template <typename T>
+class WeightGradientTile {
+ public:
+  static constexpr int kSize = 64;
+  static constexpr int kTokens = 128;  // in shared memory at a time
+  static constexpr int kStride = TileStride(kSize);
+  static constexpr int kSharedBytes = 2 * kTokens * kStride * static_cast<int>(sizeof(T));
+
+  __host__ __device__ static int NumTiles(const WeightGradient<T>& g) {
+    return g.out_features / kSize * (g.in_features / kSize);
+  }
+
+  __device__ WeightGradientTile(const WeightGradient<T>& gradient, int index, unsigned char* memory)
+      : g_(gradient),
+        first_out_(index / (gradient.in_features / kSize) * kSize),
+        first_in_(index % (gradient.in_features / kSize) * kSize),
+        dout_(reinterpret_cast<T*>(memory)),
+        x_(dout_ + kTokens * kStride) {}
+
+  __device__ void Run() {
+    LoadAsync(x_, g_.x + first_in_, g_.in_features, 0);
+    WaitForPreviousKernels();
+    // Warps are 4 x 2: 16 outputs times 32 inputs each.
+    const int warp_out = WarpIndex() / 2 * 16;
+    const int warp_in = WarpIndex() % 2 * 32;
+    float sums[4][4] = {};
+    float bias = 0;
+    for (int token = 0; token < g_.num_tokens; token += kTokens) {
+      if (token > 0) {
+        __syncthreads();
+        LoadAsync(x_, g_.x + first_in_, g_.in_features, token);
+      }
+      LoadAsync(dout_, g_.dout + first_out_, g_.out_features, token);
+      WaitForAllCopies();
+      __syncthreads();
+      const int steps = NumRows(token) / 16;
+#pragma unroll 4
+      for (int step = 0; step < steps; ++step) {
+        uint32_t left[4];
+        LoadLeftTransposed(left, dout_ + step * 16 * kStride + warp_out, kStride);
+#pragma unroll
+        for (int n = 0; n < 4; n += 2) {
+          uint32_t right[4];
+          LoadRight(right, x_ + step * 16 * kStride + warp_in + n * 8, kStride);
+          MultiplyAccumulate<T>(sums[n], left, right[0], right[1]);
+          MultiplyAccumulate<T>(sums[n + 1], left, right[2], right[3]);
+        }
+      }
+      if (has_bias()) bias += BiasPart(NumRows(token));
+    }
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const int64_t at = int64_t{first_out_ + warp_out + LaneIndex() / 4} * g_.in_features +
+                         first_in_ + warp_in + n * 8 + LaneIndex() % 4 * 2;
+      StoreGradientPair<T>(g_.dweight, at, {sums[n][0], sums[n][1]});
+      StoreGradientPair<T>(g_.dweight, at + 8 * g_.in_features, {sums[n][2], sums[n][3]});
+    }
+    if (has_bias()) StoreBias(bias);
+  }
+
+ private:
+  __device__ bool has_bias() const { return first_in_ == 0 && g_.dbias.data != nullptr; }
+
+  // Rows of the tiles for the tokens from `token` on: a multiple of 16, the last ones zero.
+  __device__ int NumRows(int token) const {
+    return (min(g_.num_tokens - token, kTokens) + 15) / 16 * 16;
+  }
+
+  __device__ void LoadAsync(T* tile, const T* from, int num_features, int token) const {
+    CopyTileAsync<8>(
+        tile, kStride, {NumRows(token), kSize},
+        TileSource<T>{from + int64_t{token} * num_features, num_features, g_.num_tokens - token},
+        WholeBlock());
+  }
+
+  // A thread sums every fourth token of one column.
+  __device__ float BiasPart(int num_rows) const {
+    float sum = 0;
+    const int column = static_cast<int>(threadIdx.x) % kSize;
+#pragma unroll 8
+    for (int row = static_cast<int>(threadIdx.x) / kSize; row < num_rows; row += 4) {
+      sum += ToFloat(dout_[row * kStride + column]);
+    }
+    return sum;
+  }
+
+  __device__ void StoreBias(float part) const {
+    auto* parts = reinterpret_cast<float*>(x_);
+    __syncthreads();
+    parts[threadIdx.x] = part;
+    __syncthreads();
+    if (threadIdx.x >= kSize) return;
+    const float* own = parts + threadIdx.x;
+    StoreGradient<T>(g_.dbias, first_out_ + static_cast<int>(threadIdx.x),
+                     (own[0] + own[kSize]) + (own[2 * kSize] + own[3 * kSize]));
+  }
+
+  const WeightGradient<T>& g_;
+  int first_out_;
+  int first_in_;
+  T* dout_;
+  T* x_;
+};
+
+// The sums of the partial gradients of a layer norm's weight and bias, a column a thread.
+__host__ __device__ inline int NumNormSumBlocks(const NormSums& sums) {
+  return (2 * sums.hidden_size + kTileThreads - 1) / kTileThreads;
+}
+__device__ inline void SumNormPartials(const NormSums& sums, int block) {
+  const int column = block * kTileThreads + static_cast<int>(threadIdx.x);
+  if (column >= 2 * sums.hidden_size) return;
+  float sum = 0;
+#pragma unroll 8
+  for (int i = 0; i < sums.num_partials; ++i) {
+    sum += __ldcg(sums.partials + int64_t{i} * 2 * sums.hidden_size + column);
+  }
+  float* to =
+      column < sums.hidden_size ? sums.dweight + column : sums.dbias + column - sums.hidden_size;
+  *to = sums.write_mode == WriteMode::kAccumulate ? *to + sum : sum;
+}
+
+template <typename T>
+__host__ __device__ inline int NumRidingBlocks(const RidingGradients<T>& riding) {
+  int num_blocks = 0;
+  for (int i = 0; i < riding.num_weights; ++i) {
+    num_blocks += WeightGradientTile<T>::NumTiles(riding.weights[i]);
+  }
+  return num_blocks + NumNormSumBlocks(riding.norm);
+}
+
+template <typename T>
+__device__ inline void RunRidingBlock(const RidingGradients<T>& riding, int block,
+                                      unsigned char* memory) {
+  for (int i = 0; i < riding.num_weights; ++i) {
+    const int num_tiles = WeightGradientTile<T>::NumTiles(riding.weights[i]);
+    if (block < num_tiles) {
+      return WeightGradientTile<T>(riding.weights[i], block, memory).Run();
+    }
+    block -= num_tiles;
+  }
+  WaitForPreviousKernels();
+  SumNormPartials(riding.norm, block);
+}
+
+template <typename T>
+int RidingSharedBytes(const RidingGradients<T>& riding) {
+  return riding.num_weights > 0 ? WeightGradientTile<T>::kSharedBytes : 0;
+}
+
+}  // namespace sluice::cuda

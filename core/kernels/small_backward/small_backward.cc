@@ -1,0 +1,264 @@
+#include "core/kernels/small_backward/small_backward.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <type_traits>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/kernels/cuda/element_types.h"
+#include "core/kernels/small_backward/attention_gradient.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kFeatureMultiple = 64;
+constexpr int64_t kMaxNormFeatures = 256;
+
+// Beyond, cuBLASLt's kernels are faster.
+constexpr int64_t kMaxTokens = 512;
+constexpr int64_t kMaxFeatures = 1024;
+constexpr int64_t kMaxAttentionLen = 256;
+
+// The kernels are for one compute capability.
+constexpr int kMajor = 9;
+constexpr int kMinor = 0;
+
+bool IsSmall(int64_t num_tokens, int64_t out_features, int64_t in_features) {
+  return num_tokens > 0 && num_tokens <= kMaxTokens && out_features <= kMaxFeatures &&
+         in_features <= kMaxFeatures && out_features % kFeatureMultiple == 0 &&
+         in_features % kFeatureMultiple == 0;
+}
+
+bool Is16Bit(DType dtype) { return dtype == DType::kBFloat16 || dtype == DType::kFloat16; }
+
+bool IsAligned(std::initializer_list<const Tensor*> tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const Tensor* tensor) {
+    return reinterpret_cast<uintptr_t>(tensor->data()) % 16 == 0;
+  });
+}
+
+int64_t PartialsBytes(const SmallBackward::Limits& limits) {
+  if (limits.hidden_size > kMaxNormFeatures) return 0;
+  const int64_t num_tokens = std::min(limits.max_tokens, kMaxTokens);
+  const int64_t num_tiles = (num_tokens + kInputGradientRows - 1) / kInputGradientRows;
+  return num_tiles * 2 * limits.hidden_size * static_cast<int64_t>(sizeof(float));
+}
+
+// Calls function(ElementType<T>{}) for the 16-bit types.
+template <typename Function>
+void Dispatch16Bit(DType dtype, const Function& function) {
+  DispatchDType(dtype, [&](auto element) {
+    using T = typename decltype(element)::type;
+    if constexpr (!std::is_same_v<T, float>) {
+      function(element);
+    } else {
+      SLUICE_CHECK_NE(dtype, DType::kFloat32);
+    }
+  });
+}
+
+ParameterGradient GradientOf(const Tensor& tensor, WriteMode write_mode) {
+  return {
+      .data = tensor.data(),
+      .type = tensor.dtype() == DType::kFloat32 ? GradientType::kFloat32 : GradientType::kElement,
+      .write_mode = write_mode};
+}
+
+template <typename T>
+WeightGradient<T> RawWeightGradient(const LinearBackwardWeightArgs& args) {
+  const int64_t out_features = args.dweight.shape()[0];
+  return {.dout = args.dout.Data<T>(),
+          .x = args.x.Data<T>(),
+          .dweight = GradientOf(args.dweight, args.write_mode),
+          .dbias = GradientOf(args.dbias, args.write_mode),
+          .num_tokens = static_cast<int>(args.dout.num_elements() / out_features),
+          .out_features = static_cast<int>(out_features),
+          .in_features = static_cast<int>(args.dweight.shape()[1])};
+}
+
+template <typename T>
+InputGradient<T> RawInputGradient(InputGradientKind kind, const LinearBackwardInputArgs& args) {
+  const int64_t out_features = args.weight.shape()[0];
+  return {.kind = kind,
+          .dout = args.dout.Data<T>(),
+          .weight = args.weight.Data<T>(),
+          .relu_out = args.relu_out.present() ? args.relu_out.Data<T>() : nullptr,
+          .norm = {},
+          .dx = args.dx.Data<T>(),
+          .num_tokens = static_cast<int>(args.dout.num_elements() / out_features),
+          .out_features = static_cast<int>(out_features),
+          .in_features = static_cast<int>(args.weight.shape()[1])};
+}
+
+AttentionShape ShapeOf(const CausalAttentionBackwardArgs& args) {
+  const int64_t slice_len = args.slice_len();
+  return {.prefix_len = static_cast<int>(args.prefix_len),
+          .slice_len = static_cast<int>(slice_len),
+          .num_keys = static_cast<int>(args.prefix_len + slice_len),
+          .num_pairs = static_cast<int>(args.out.shape()[1] * args.out.shape()[2]),
+          .head_dim = static_cast<int>(args.out.shape()[3])};
+}
+
+InputGradientKind KindOf(const LinearBackwardInputArgs& args) {
+  return args.relu_out.present() ? InputGradientKind::kRelu : InputGradientKind::kPlain;
+}
+
+}  // namespace
+
+SmallBackward::SmallBackward(CudaDevice& device, CudaStream& stream)
+    : device_(device), stream_(stream) {
+  const cudaDeviceProp& properties = device.properties();
+  if (properties.major == kMajor && properties.minor == kMinor) {
+    max_shared_bytes_ = static_cast<int>(properties.sharedMemPerBlockOptin);
+  }
+}
+
+int64_t SmallBackward::WorkspaceBytes(const Limits& limits) { return 2 * PartialsBytes(limits); }
+
+void SmallBackward::Reserve(const Limits& limits) {
+  partials_ = Buffer();
+  partials_bytes_ = PartialsBytes(limits);
+  if (partials_bytes_ == 0) return;
+  partials_ = device_.Allocate(2 * partials_bytes_, "the partial gradients of layer norms");
+}
+
+bool SmallBackward::Takes(InputGradientKind kind, const LinearBackwardInputArgs& args) const {
+  const int64_t out_features = args.weight.shape()[0];
+  const int64_t in_features = args.weight.shape()[1];
+  return Is16Bit(args.dout.dtype()) &&
+         IsSmall(args.dout.num_elements() / out_features, out_features, in_features) &&
+         IsAligned({&args.dout, &args.weight, &args.relu_out, &args.dx}) &&
+         InputGradientSharedBytes(kind, static_cast<int>(out_features)) <= max_shared_bytes_;
+}
+
+bool SmallBackward::TakesInput(const LinearBackwardInputArgs& args) const {
+  return Takes(KindOf(args), args);
+}
+
+bool SmallBackward::TakesInput(const LinearBackwardInputArgs& args,
+                               const LayerNormBackwardArgs& norm) const {
+  const int64_t hidden_size = args.weight.shape()[1];
+  return !args.relu_out.present() && hidden_size <= kMaxNormFeatures &&
+         Takes(InputGradientKind::kNorm, args) && norm.weight.dtype() == DType::kFloat32 &&
+         IsAligned({&norm.x, &norm.weight, &norm.residual_gradient, &norm.dx});
+}
+
+bool SmallBackward::TakesWeight(const LinearBackwardWeightArgs& args) const {
+  const int64_t out_features = args.dweight.shape()[0];
+  return max_shared_bytes_ > 0 && Is16Bit(args.dout.dtype()) &&
+         IsSmall(args.dout.num_elements() / out_features, out_features, args.dweight.shape()[1]) &&
+         IsAligned({&args.dout, &args.x, &args.dweight, &args.dbias});
+}
+
+bool SmallBackward::TakesAttention(const CausalAttentionBackwardArgs& args) const {
+  const int64_t slice_len = args.slice_len();
+  const int64_t head_dim = args.out.shape()[3];
+  return Is16Bit(args.qkv.dtype()) && args.prefix_len == 0 &&
+         args.write_mode == WriteMode::kOverwrite && slice_len > 0 &&
+         slice_len <= kMaxAttentionLen && slice_len * args.out.shape()[1] <= kMaxTokens &&
+         head_dim % 16 == 0 && head_dim <= 128 &&
+         IsAligned({&args.qkv, &args.out, &args.dout, &args.dqkv}) &&
+         AttentionGradientSharedBytes(ShapeOf(args)) <= max_shared_bytes_;
+}
+
+ChainPlace SmallBackward::NextPlace() {
+  return {.stream = stream_.handle(),
+          .start = std::exchange(next_start_, LaunchStart::kOverlapped)};
+}
+
+template <typename T>
+RidingGradients<T> SmallBackward::TakeRidingNorm() {
+  RidingGradients<T> riding;
+  riding.norm = std::exchange(norm_, NormSums());
+  return riding;
+}
+
+template <typename T>
+RidingGradients<T> SmallBackward::TakeRiding() {
+  RidingGradients<T> riding = TakeRidingNorm<T>();
+  for (int i = 0; i < num_weights_; ++i) {
+    riding.weights[i] = RawWeightGradient<T>(weights_[static_cast<size_t>(i)]);
+  }
+  riding.num_weights = std::exchange(num_weights_, 0);
+  return riding;
+}
+
+void SmallBackward::InputGradient(const LinearBackwardInputArgs& args) {
+  Dispatch16Bit(args.dout.dtype(), [&](auto element) {
+    using T = typename decltype(element)::type;
+    LaunchInputGradient<T>(RawInputGradient<T>(KindOf(args), args), TakeRidingNorm<T>(),
+                           NextPlace());
+  });
+}
+
+void SmallBackward::InputGradient(const LinearBackwardInputArgs& args,
+                                  const LayerNormBackwardArgs& norm) {
+  SLUICE_CHECK(norm.dout.data() == args.dx.data());
+  SLUICE_CHECK_LE(PartialsBytes({.max_tokens = norm.mean.num_elements(),
+                                 .hidden_size = args.weight.shape()[1]}),
+                  partials_bytes_);  // call Reserve first
+  auto* partials = static_cast<float*>(partials_.data()) +
+                   turn_ * partials_bytes_ / static_cast<int64_t>(sizeof(float));
+  turn_ ^= 1;
+  Dispatch16Bit(args.dout.dtype(), [&](auto element) {
+    using T = typename decltype(element)::type;
+    cuda::InputGradient<T> input = RawInputGradient<T>(InputGradientKind::kNorm, args);
+    input.dx = norm.dx.Data<T>();
+    input.norm = {.x = norm.x.Data<T>(),
+                  .weight = norm.weight.Data<float>(),
+                  .mean = norm.mean.Data<float>(),
+                  .rstd = norm.rstd.Data<float>(),
+                  .residual_gradient =
+                      norm.residual_gradient.present() ? norm.residual_gradient.Data<T>() : nullptr,
+                  .partials = partials};
+    LaunchInputGradient<T>(input, TakeRiding<T>(), NextPlace());
+    dtype_ = args.dout.dtype();
+    norm_ = {.partials = partials,
+             .dweight = norm.dweight.Data<float>(),
+             .dbias = norm.dbias.Data<float>(),
+             .write_mode = norm.write_mode,
+             .num_partials = (input.num_tokens + kInputGradientRows - 1) / kInputGradientRows,
+             .hidden_size = input.in_features};
+  });
+}
+
+void SmallBackward::AttentionGradient(const CausalAttentionBackwardArgs& args) {
+  const AttentionShape shape = ShapeOf(args);
+  SLUICE_CHECK_EQ(args.out.shape(), args.dout.shape());
+  SLUICE_CHECK_EQ(args.dqkv.shape(), args.qkv.shape().WithRows(args.slice_len()));
+  Dispatch16Bit(args.qkv.dtype(), [&](auto element) {
+    using T = typename decltype(element)::type;
+    const AttentionBackwardParams params = {.shape = shape,
+                                            .qkv = args.qkv.Data<T>(),
+                                            .out = args.out.Data<T>(),
+                                            .lse = args.lse.Data<float>(),
+                                            .dout = args.dout.Data<T>(),
+                                            .dqkv = args.dqkv.Data<T>()};
+    LaunchAttentionGradient<T>(params, TakeRiding<T>(), NextPlace());
+  });
+}
+
+void SmallBackward::WeightGradient(const LinearBackwardWeightArgs& args) {
+  if (num_weights_ == static_cast<int>(weights_.size())) FinishWeights();
+  dtype_ = args.dout.dtype();
+  weights_[static_cast<size_t>(num_weights_++)] = args;
+}
+
+void SmallBackward::FinishWeights() {
+  if (num_weights_ > 0) EnqueueRiding();
+}
+
+void SmallBackward::Finish() {
+  if (num_weights_ > 0 || norm_.hidden_size > 0) EnqueueRiding();
+  next_start_ = LaunchStart::kAfterPrevious;
+}
+
+void SmallBackward::EnqueueRiding() {
+  Dispatch16Bit(dtype_, [&](auto element) {
+    using T = typename decltype(element)::type;
+    LaunchRidingGradients<T>(TakeRiding<T>(), NextPlace());
+  });
+}
+
+}  // namespace sluice::cuda
