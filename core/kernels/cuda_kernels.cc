@@ -44,6 +44,10 @@ int64_t ReluScratchBytes(const KernelLimits& limits) {
   return cuda::ColumnSumsScratchSize(limits.max_features) * SizeOf(DType::kFloat32);
 }
 
+cuda::SmallBackward::Limits SmallLimits(const KernelLimits& limits) {
+  return {.max_tokens = limits.max_tokens, .hidden_size = limits.hidden_size};
+}
+
 // Of any one operation.
 int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation attention) {
   const int64_t attention_bytes = cuda::CausalAttentionWorkspaceBytes(
@@ -67,14 +71,16 @@ CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision preci
       precision_(precision),
       attention_(attention),
       weight_stream_(device.MakeCudaStream()),
-      matmul_(device, {&stream, weight_stream_.get()}, precision) {
+      matmul_(device, {&stream, weight_stream_.get()}, precision),
+      small_backward_(device, stream) {
   SLUICE_CHECK(precision != Precision::kFloat64);
 }
 
 int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
   return ScratchBytes(limits, CheckedAttention(limits.head_dim)) +
          cuda::LinearScratchBytes(limits.max_features) + ReluScratchBytes(limits) +
-         2 * LayerNormScratchBytes(limits);
+         2 * LayerNormScratchBytes(limits) +
+         cuda::SmallBackward::WorkspaceBytes(SmallLimits(limits));
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {
@@ -92,6 +98,7 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
   for (Buffer& buffer : norm_scratch_) {
     allocate(buffer, LayerNormScratchBytes(limits), "the scratch memory of layer norms");
   }
+  small_backward_.Reserve(SmallLimits(limits));
 }
 
 std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
@@ -137,6 +144,21 @@ std::string CudaKernels::SmallKernelNames(const LayerSizes& sizes) const {
   add("out_proj", TakesSmallLinear(linear(attention_size, sizes.hidden_size)));
   add("norm_fc1", TakesSmallNormLinear(linear(sizes.hidden_size, sizes.ffn_hidden_size)));
   add("fc2", TakesSmallLinear(linear(sizes.ffn_hidden_size, sizes.hidden_size)));
+  const auto gradient = [&](int64_t num_inputs, int64_t num_outputs) {
+    return LinearBackwardInputArgs{.dout = Tensor(nullptr, dtype, {num_tokens, num_outputs}),
+                                   .weight = Tensor(nullptr, dtype, {num_outputs, num_inputs})};
+  };
+  const Shape heads = {sizes.slice_len, sizes.batch_size, sizes.num_heads, sizes.head_dim};
+  add("fc2_dx", small_backward_.TakesInput(gradient(sizes.ffn_hidden_size, sizes.hidden_size)));
+  add("norm_fc1_dx",
+      small_backward_.TakesInput(gradient(sizes.hidden_size, sizes.ffn_hidden_size), {}));
+  add("out_proj_dx", small_backward_.TakesInput(gradient(attention_size, sizes.hidden_size)));
+  add("attention_dx",
+      !attention_ && small_backward_.TakesAttention({.qkv = Tensor(nullptr, dtype, heads),
+                                                     .prefix_len = sizes.prefix_len,
+                                                     .out = Tensor(nullptr, dtype, heads)}));
+  add("norm_in_proj_dx",
+      small_backward_.TakesInput(gradient(sizes.hidden_size, 3 * attention_size), {}));
   return names.empty() ? "none" : names;
 }
 
@@ -153,11 +175,23 @@ void CudaKernels::NormLinearForward(const LayerNormForwardArgs& norm,
 }
 
 void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
+  if (UsesSmallBackward() && small_backward_.TakesInput(args)) {
+    return small_backward_.InputGradient(args);
+  }
   cuda::LinearBackwardInput(args, linear_context());
+}
+
+void CudaKernels::LinearNormBackwardInput(const LinearBackwardInputArgs& linear,
+                                          const LayerNormBackwardArgs& norm) {
+  if (UsesSmallBackward() && small_backward_.TakesInput(linear, norm)) {
+    return small_backward_.InputGradient(linear, norm);
+  }
+  Kernels::LinearNormBackwardInput(linear, norm);
 }
 
 void CudaKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
   if (overlap_ == Overlap::kOff) return cuda::LinearBackwardWeight(args, linear_context());
+  if (small_backward_.TakesWeight(args)) return small_backward_.WeightGradient(args);
   SLUICE_CHECK(weight_scratch_ != nullptr);  // call Reserve first
   cuda::LinearBackwardWeight(
       args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_});
@@ -196,6 +230,12 @@ void CudaKernels::EndWeightOverlap() {
   SLUICE_CHECK(overlap_ != Overlap::kOff);
   if (overlap_ == Overlap::kOnAndForked) stream_.WaitFor(*weight_stream_);
   overlap_ = Overlap::kOff;
+  small_backward_.FinishWeights();
+}
+
+void CudaKernels::FinishGradients() {
+  SLUICE_CHECK(overlap_ == Overlap::kOff);
+  small_backward_.Finish();
 }
 
 void CudaKernels::LayerNormForward(const LayerNormForwardArgs& args) {
@@ -223,6 +263,9 @@ void CudaKernels::CausalAttentionForward(const CausalAttentionForwardArgs& args)
 }
 
 void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& args) {
+  if (UsesSmallBackward() && !attention_ && small_backward_.TakesAttention(args)) {
+    return small_backward_.AttentionGradient(args);
+  }
   cuda::CausalAttentionBackward(args, AttentionFor(args.qkv.shape()[4]), scratch(),
                                 stream_.handle());
 }

@@ -23,6 +23,7 @@
 #include "core/kernels/kernels.h"
 #include "core/kernels/matmul/cublaslt_matmul.h"
 #include "core/kernels/matmul/matmul_cuda.h"
+#include "core/kernels/small_backward/small_backward.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice {
@@ -52,8 +53,11 @@ class CudaKernels : public Kernels {
   void LayerNormBackward(const LayerNormBackwardArgs& args) override;
   void CausalAttentionForward(const CausalAttentionForwardArgs& args) override;
   void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override;
+  void LinearNormBackwardInput(const LinearBackwardInputArgs& linear,
+                               const LayerNormBackwardArgs& norm) override;
   void BeginWeightOverlap() override;
   void EndWeightOverlap() override;
+  void FinishGradients() override;
   void AddBiasResidual(const AddBiasResidualArgs& args) override;
   void LossForward(const LossForwardArgs& args) override;
   void LossBackward(const LossBackwardArgs& args) override;
@@ -68,6 +72,8 @@ class CudaKernels : public Kernels {
   // run one after the other on it.
   void* scratch();
 
+  bool UsesSmallBackward() const { return overlap_ != Overlap::kOff; }
+
   // Makes the weight stream wait for all that was enqueued before.
   CudaStream& ForkWeightStream();
 
@@ -77,6 +83,7 @@ class CudaKernels : public Kernels {
   std::optional<CausalAttentionImplementation> attention_;
   std::unique_ptr<CudaStream> weight_stream_;  // of weight gradients that overlap
   cuda::CublasLtMatmul matmul_;
+  cuda::SmallBackward small_backward_;
   Buffer scratch_;
   void* weight_scratch_ = nullptr;  // of weight_stream_, a part of scratch_
   Buffer relu_scratch_;             // of sums that are made where a ReLU's gradient is masked

@@ -52,8 +52,9 @@ class Kernels {
   virtual std::string_view AttentionName(int64_t head_dim) const = 0;
 
   // Which operations of a layer run as small kernels, those for sizes at which latency is all
-  // (small_linear.h, small_attention.h), separated by "+": "none", or
-  // "norm_in_proj+attention+out_proj+norm_fc1+fc2".
+  // (small_linear.h, small_attention.h, small_backward.h), separated by "+": "none", or
+  // "norm_in_proj+attention+out_proj+norm_fc1+fc2+fc2_dx+norm_fc1_dx+out_proj_dx+attention_dx+
+  // norm_in_proj_dx".
   virtual std::string SmallKernelNames(const LayerSizes&) const { return "none"; }
 
   virtual void LinearForward(const LinearForwardArgs& args) = 0;
@@ -78,11 +79,24 @@ class Kernels {
   virtual void LayerNormBackward(const LayerNormBackwardArgs& args) = 0;
   virtual void CausalAttentionForward(const CausalAttentionForwardArgs& args) = 0;
   virtual void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) = 0;
+
+  // The backward of a linear layer and of the layer norm in front of it: LinearBackwardInput, whose
+  // dx is norm.dout, then LayerNormBackward.  May leave linear.dx, which nobody else reads,
+  // unwritten.
+  virtual void LinearNormBackwardInput(const LinearBackwardInputArgs& linear,
+                                       const LayerNormBackwardArgs& norm) {
+    LinearBackwardInput(linear);
+    LayerNormBackward(norm);
+  }
+
   // Between the two calls gradients of parameters may be made beside the operations that are called
-  // after theirs.  Until the second call nobody may write the operands of LinearBackwardWeight, or
-  // use gradients of parameters; and there are at most two layer norms.
+  // after theirs.  Until the second call nobody may write the operands of LinearBackwardWeight; and
+  // there are at most two layer norms.  Gradients of parameters may be used after a
+  // FinishGradients that follows the second call; until it, further pairs of calls may follow, but
+  // no forward whose results they read.
   virtual void BeginWeightOverlap() = 0;
   virtual void EndWeightOverlap() = 0;
+  virtual void FinishGradients() {}
 
   virtual void AddBiasResidual(const AddBiasResidualArgs& args) = 0;
   virtual void LossForward(const LossForwardArgs& args) = 0;

@@ -37,6 +37,18 @@ constexpr LinearParameters kOutProj = {kOutProjWeight, kOutProjBias};
 constexpr LinearParameters kFc1 = {kFc1Weight, kFc1Bias};
 constexpr LinearParameters kFc2 = {kFc2Weight, kFc2Bias};
 
+// The gradient of the input of in_proj or fc1, whose partial sums meet over the group, and of the
+// layer norm in front.
+void ColumnParallelNormBackward(const LayerContext& context, const LinearBackwardInputArgs& linear,
+                                const LayerNormBackwardArgs& norm) {
+  if (context.tensor_parallel.shard().count == 1) {
+    return context.kernels.LinearNormBackwardInput(linear, norm);
+  }
+  context.kernels.LinearBackwardInput(linear);
+  context.tensor_parallel.SumPartials(linear.dx);
+  context.kernels.LayerNormBackward(norm);
+}
+
 // Makes the gradients of one linear layer's parameters, where a write mode is given.
 struct WeightGradients {
   const LayerContext& context;
@@ -120,19 +132,18 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
   } else {
     kernels.LinearBackwardInput(through_relu);
   }
-  kernels.LinearBackwardInput(
-      {.dout = g.dfc1, .weight = weights[kFc1Weight], .dx = scratch.dhidden});
-  group.SumPartials(scratch.dhidden);
-  kernels.LayerNormBackward({.dout = group.OwnRows(scratch.dhidden),
-                             .x = a.y,
-                             .weight = weights[kFcLnWeight],
-                             .mean = a.fc_ln_mean,
-                             .rstd = a.fc_ln_rstd,
-                             .residual_gradient = group.OwnRows(g.dz),
-                             .dx = group.OwnRows(g.dy),
-                             .dweight = gradients[kFcLnWeight],
-                             .dbias = gradients[kFcLnBias],
-                             .write_mode = write_modes.norms});
+  ColumnParallelNormBackward(context,
+                             {.dout = g.dfc1, .weight = weights[kFc1Weight], .dx = scratch.dhidden},
+                             {.dout = group.OwnRows(scratch.dhidden),
+                              .x = a.y,
+                              .weight = weights[kFcLnWeight],
+                              .mean = a.fc_ln_mean,
+                              .rstd = a.fc_ln_rstd,
+                              .residual_gradient = group.OwnRows(g.dz),
+                              .dx = group.OwnRows(g.dy),
+                              .dweight = gradients[kFcLnWeight],
+                              .dbias = gradients[kFcLnBias],
+                              .write_mode = write_modes.norms});
   group.GatherRows(g.dy);
   weight_gradients(kOutProj, g.dy, a.attn_out);
   kernels.LinearBackwardInput(
@@ -146,19 +157,18 @@ void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors
                                    .dkv_accumulator = key_value.dkv_accumulator,
                                    .write_mode = key_value.write_mode});
   weight_gradients(kInProj, g.dqkv, a.attn_ln_out);
-  kernels.LinearBackwardInput(
-      {.dout = g.dqkv, .weight = weights[kInProjWeight], .dx = scratch.dhidden});
-  group.SumPartials(scratch.dhidden);
-  kernels.LayerNormBackward({.dout = group.OwnRows(scratch.dhidden),
-                             .x = a.x,
-                             .weight = weights[kAttnLnWeight],
-                             .mean = a.attn_ln_mean,
-                             .rstd = a.attn_ln_rstd,
-                             .residual_gradient = group.OwnRows(g.dy),
-                             .dx = dx,
-                             .dweight = gradients[kAttnLnWeight],
-                             .dbias = gradients[kAttnLnBias],
-                             .write_mode = write_modes.norms});
+  ColumnParallelNormBackward(
+      context, {.dout = g.dqkv, .weight = weights[kInProjWeight], .dx = scratch.dhidden},
+      {.dout = group.OwnRows(scratch.dhidden),
+       .x = a.x,
+       .weight = weights[kAttnLnWeight],
+       .mean = a.attn_ln_mean,
+       .rstd = a.attn_ln_rstd,
+       .residual_gradient = group.OwnRows(g.dy),
+       .dx = dx,
+       .dweight = gradients[kAttnLnWeight],
+       .dbias = gradients[kAttnLnBias],
+       .write_mode = write_modes.norms});
   kernels.EndWeightOverlap();
 }
 

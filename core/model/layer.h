@@ -89,7 +89,8 @@ struct KeyValueGradients {
 //
 //   gradients  overwritten or accumulated, by write_modes: the four of the layer norms; and, where
 //              a mode is given for them, the eight of the linear layers, each as soon as its
-//              operands are there and beside what follows, in place of LayerBackwardWeight
+//              operands are there and beside what follows, in place of LayerBackwardWeight.  To be
+//              used after the kernels' FinishGradients.
 struct LayerWriteModes {
   WriteMode norms = WriteMode::kOverwrite;
   std::optional<WriteMode> linears;

@@ -240,6 +240,7 @@ void Executor::RunBackward(const Op& op) {
         memory_.Scratch(unit), memory_.WeightGradients(layer), write_modes,
         tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind)));
   }
+  backend_.kernels->FinishGradients();
   if (unit.stage == 0 && observer_ != nullptr) {
     WaitForStream();
     observer_->input_gradient(unit, tensor_parallel_->OwnRows(memory_.InputGradient(unit)));
