@@ -1,10 +1,12 @@
 #include "bench/harness/ceiling.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <memory>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "bench/harness/median.h"
@@ -15,6 +17,7 @@ namespace sluice {
 namespace {
 
 constexpr int kNumRepetitions = 10;
+constexpr auto kPause = std::chrono::milliseconds(50);
 constexpr int kMaxSustainedRepetitions = 2000;
 constexpr int64_t kHeadDim = 64;  // one that every device has a kernel for
 
@@ -92,7 +95,11 @@ int64_t CeilingMatmulSize(DeviceKind device) { return device == DeviceKind::kCpu
 double MeasureMatmulRate(Backend& backend, Precision precision) {
   SquareProduct product(backend, precision);
   int64_t best_ns = std::numeric_limits<int64_t>::max();
-  for (int i = 0; i < kNumRepetitions; ++i) best_ns = std::min(best_ns, product.TimeNs());
+  for (int i = 0; i < kNumRepetitions; ++i) {
+    // A GPU that its power limit has slowed, by the choice of the algorithm for one, recovers.
+    if (backend.device->kind() != DeviceKind::kCpu) std::this_thread::sleep_for(kPause);
+    best_ns = std::min(best_ns, product.TimeNs());
+  }
   return product.num_flops() / (static_cast<double>(best_ns) * 1e-9);
 }
 
@@ -113,6 +120,8 @@ SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, 
   }
   if (monitor != nullptr) sustained.conditions = monitor->Stop();
   sustained.flops_per_s = product.num_flops() / Median(elapsed_s);
+  sustained.best_flops_per_s =
+      product.num_flops() / *std::min_element(elapsed_s.begin(), elapsed_s.end());
   return sustained;
 }
 

@@ -18,14 +18,16 @@ bool MeasuresCeilings();
 // Extent of the square matrix product on each kind of device: large enough for the rate to be flat.
 int64_t CeilingMatmulSize(DeviceKind device);
 
-// Floating-point operations a second of that product, the best of several, as LinearForward without
-// bias on the backend's threads or GPU, in its precision.  Ranks that share a machine measure
-// together and so find their share.  The kernels' scratch memory is reserved for it: reserve anew.
+// Floating-point operations a second of that product, the best of several, on a GPU each after a
+// pause, as LinearForward without bias on the backend's threads or GPU, in its precision.  Ranks
+// that share a machine measure together and so find their share.  The kernels' scratch memory is
+// reserved for it: reserve anew.
 double MeasureMatmulRate(Backend& backend, Precision precision);
 
 // What a GPU keeps up, where its power limit lowers its clocks under load.
 struct SustainedRate {
   double flops_per_s = 0;
+  double best_flops_per_s = 0;                 // of the fastest
   std::optional<DeviceConditions> conditions;  // while the products ran; absent on the cpu
 };
 

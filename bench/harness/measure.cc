@@ -278,6 +278,9 @@ void MeasureSustainedCeiling(Precision precision, Communicator& world, Backend& 
   world.Barrier();
   const SustainedRate own = MeasureSustainedMatmulRate(backend, precision, passes_s);
   m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
+  // A ceiling is the most that was ever seen.
+  const double best = SumOverRanks(world, own.best_flops_per_s) / world.world_size();
+  m->matmul_flops_per_s = std::max(m->matmul_flops_per_s.value_or(0), best);
   m->sustained_matmul_conditions = own.conditions;
 }
 
