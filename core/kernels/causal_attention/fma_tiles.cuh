@@ -14,8 +14,9 @@
 //   MultiplyTN   output[64 j, D]      += scores[64 i, 64 j]^T b[64 i, D]
 #pragma once
 
-#include "core/kernels/causal_attention/async_copy.cuh"
 #include "core/kernels/causal_attention/tile_source.cuh"
+#include "core/kernels/cuda/async_copy.cuh"
+#include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
 
@@ -222,9 +223,9 @@ __device__ inline void LoadTileAsync(FmaTile<D>& tile, const TileSource& source)
 #pragma unroll
   for (int row = 0; row < kAttentionTile; row += kRowsAtOnce) {
     if (chunk < kChunks) {
-      CopyChunkAsync(
-          tile.bytes + (FmaRowOffset<D>(first_row + row) ^ chunk % 8 * 16) + chunk / 8 * 128, from,
-          is_column && first_row + row < source.num_rows);
+      CopyAsync(SharedAddress(tile.bytes + (FmaRowOffset<D>(first_row + row) ^ chunk % 8 * 16) +
+                              chunk / 8 * 128),
+                from, is_column && first_row + row < source.num_rows);
     }
     from += kRowsAtOnce * source.row_stride;
   }

@@ -6,10 +6,11 @@
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
-#include "core/kernels/causal_attention/async_copy.cuh"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/causal_attention/tile_engine.cuh"
 #include "core/kernels/causal_attention/tile_source.cuh"
+#include "core/kernels/cuda/async_copy.cuh"
+#include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {
 
@@ -25,7 +26,7 @@ __device__ inline void LoadTileAsync(T* tile, const TileSource& source) {
     const int column = i % (D / kChunk) * kChunk;
     const bool valid = row < source.num_rows && column < source.num_columns;
     const T* chunk = valid ? from + row * source.row_stride + column : from;
-    CopyChunkAsync(tile + row * kTileStride<T, D> + column, chunk, valid);
+    CopyAsync(SharedAddress(tile + row * kTileStride<T, D> + column), chunk, valid);
   }
   CommitCopies();
 }

@@ -12,10 +12,9 @@
 // Each warp reads only those rows of `scores` that it holds itself.
 #pragma once
 
-#include <type_traits>
-
 #include "core/kernels/causal_attention/tile_source.cuh"
 #include "core/kernels/cuda/device_math.cuh"
+#include "core/kernels/cuda/tensor_core.cuh"
 
 namespace sluice::cuda {
 
@@ -88,33 +87,16 @@ struct TensorCoreEngine {
   }
 
  private:
-  __device__ static void LoadMatrices(uint32_t (&r)[4], uint32_t address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-  }
-  __device__ static void LoadMatricesTransposed(uint32_t (&r)[4], uint32_t address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-  }
   // d[16, 8 columns from 8 n] += a[16, 16] b[16, 8]
   template <int kColumns>
   __device__ static void Multiply(float (&d)[kRows][kColumns], int n, const uint32_t (&a)[4],
                                   uint32_t b0, uint32_t b1) {
-    if constexpr (std::is_same_v<T, __half>) {
-      asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-          "{%8, %9}, {%0, %1, %2, %3};"
-          : "+f"(d[0][2 * n]), "+f"(d[0][2 * n + 1]), "+f"(d[1][2 * n]), "+f"(d[1][2 * n + 1])
-          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    } else {
-      asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-          "{%8, %9}, {%0, %1, %2, %3};"
-          : "+f"(d[0][2 * n]), "+f"(d[0][2 * n + 1]), "+f"(d[1][2 * n]), "+f"(d[1][2 * n + 1])
-          : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    }
+    float part[4] = {d[0][2 * n], d[0][2 * n + 1], d[1][2 * n], d[1][2 * n + 1]};
+    MultiplyAccumulate<T>(part, a, b0, b1);
+    d[0][2 * n] = part[0];
+    d[0][2 * n + 1] = part[1];
+    d[1][2 * n] = part[2];
+    d[1][2 * n + 1] = part[3];
   }
 };
 

@@ -1,5 +1,5 @@
-// The tensor cores' 16-bit product mma.sync m16n8k16, and what brings its operands into shared
-// memory and from there into registers; on any GPU from sm_80 on.
+// The tensor cores' 16-bit product mma.sync m16n8k16, and what brings its operands from shared
+// memory into registers; on any GPU from sm_80 on.
 //
 // Of a product d[16, 8] += a[16, 16] b[16, 8], lane 4 g + t of a warp holds
 //
@@ -48,22 +48,6 @@ __device__ inline void MultiplyAccumulate(float (&d)[4], const uint32_t (&a)[4],
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
   }
-}
-
-// Starts the copy of 16 bytes from global to shared memory, past the L1 cache; where not valid, of
-// 16 zero bytes (`from` is then not read, and must still be an address).
-__device__ inline void CopyAsync(uint32_t to_shared, const void* from, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to_shared), "l"(from),
-               "r"(valid ? 16 : 0)
-               : "memory");
-}
-// Ends a group of this thread's copies.
-__device__ inline void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Returns when all but the newest kPending groups of this thread have arrived.  Other threads see
-// them after a barrier.
-template <int kPending>
-__device__ inline void WaitForCopies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 }  // namespace sluice::cuda

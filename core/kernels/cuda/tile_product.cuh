@@ -13,6 +13,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/cuda/async_copy.cuh"
 #include "core/kernels/cuda/device_math.cuh"
 #include "core/kernels/cuda/tensor_core.cuh"
 
