@@ -4,12 +4,12 @@
 //   std::unique_ptr<CudaStream> stream = device.MakeCudaStream();
 //   CudaKernels kernels(device, *stream, Precision::kBFloat16);
 //   kernels.Reserve(limits);
-//   kernels.LinearForward(args);                        // first call of a shape: chooses an
-//   algorithm auto graph = stream->Capture([&] { kernels.LinearForward(args); });
+//   kernels.LinearForward(args);  // first call of a shape: chooses an algorithm
+//   auto graph = stream->Capture([&] { kernels.LinearForward(args); });
 //
 // Accumulation, statistics, softmax and the loss are float32 or better; float32 is computed as
 // float32, tf32 only where the precision says so.  Results are the same bits on every run with the
-// same algorithms: there are no atomics.
+// same algorithms: every sum has a fixed order.
 #pragma once
 
 #include <cstdint>
