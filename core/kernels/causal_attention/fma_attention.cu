@@ -1,7 +1,5 @@
 #include <algorithm>
-#include <type_traits>
 
-#include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/block_turns.cuh"
 #include "core/kernels/causal_attention/fma_attention.h"
@@ -356,18 +354,6 @@ __global__ void __launch_bounds__(kBackwardThreads, 1)
   StoreKeyValueRows<D>(params, pair, first_key, 1 - group, gradient, scale);
 }
 
-// Calls launch(std::integral_constant<int, D>) with the smallest D that holds head_dim.
-template <typename Launch>
-void WithFmaColumns(int head_dim, Launch launch) {
-  SLUICE_CHECK(head_dim > 0 && head_dim <= 128 && head_dim % 8 == 0);
-  if (head_dim <= 16) return launch(std::integral_constant<int, 16>());
-  if (head_dim <= 32) return launch(std::integral_constant<int, 32>());
-  if (head_dim <= 64) return launch(std::integral_constant<int, 64>());
-  if (head_dim <= 80) return launch(std::integral_constant<int, 80>());
-  if (head_dim <= 96) return launch(std::integral_constant<int, 96>());
-  return launch(std::integral_constant<int, 128>());
-}
-
 // Blocks of a kernel that the current device holds at once.
 int NumResidentBlocks(const void* kernel, int num_threads, size_t shared_bytes) {
   int num_blocks = 0;
@@ -380,14 +366,14 @@ int NumResidentBlocks(const void* kernel, int num_threads, size_t shared_bytes) 
 
 int FmaSharedBytes(int head_dim) {
   size_t num_bytes = 0;
-  WithFmaColumns(head_dim, [&](auto columns) {
+  WithTileColumns(head_dim, [&](auto columns) {
     num_bytes = sizeof(FmaBackwardMemory<decltype(columns)::value>);
   });
   return static_cast<int>(num_bytes);
 }
 
 void LaunchFmaForward(const AttentionForwardParams& params, cudaStream_t stream) {
-  WithFmaColumns(params.shape.head_dim, [&](auto columns) {
+  WithTileColumns(params.shape.head_dim, [&](auto columns) {
     constexpr int D = decltype(columns)::value;
     constexpr int kSharedBytes = sizeof(FmaForwardMemory<D>);
     const auto kernel = &FmaForwardKernel<D>;
@@ -402,7 +388,7 @@ void LaunchFmaForward(const AttentionForwardParams& params, cudaStream_t stream)
 }
 
 void LaunchFmaBackward(const AttentionBackwardParams& params, cudaStream_t stream) {
-  WithFmaColumns(params.shape.head_dim, [&](auto columns) {
+  WithTileColumns(params.shape.head_dim, [&](auto columns) {
     constexpr int D = decltype(columns)::value;
     constexpr int kSharedBytes = sizeof(FmaBackwardMemory<D>);
     const auto kernel = &FmaBackwardKernel<D>;

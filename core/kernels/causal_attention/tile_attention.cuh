@@ -2,9 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <type_traits>
 
-#include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/causal_attention/tile_engine.cuh"
@@ -322,18 +320,6 @@ void LaunchTileKernel(void (*kernel)(Params), const Params& params, int num_bloc
                                          static_cast<int>(shared_bytes)));
   kernel<<<num_blocks, num_threads, shared_bytes, stream>>>(params);
   SLUICE_CUDA_CHECK_LAUNCH("TileAttention");
-}
-
-// Calls launch(std::integral_constant<int, D>) with the smallest D that holds head_dim.
-template <typename Launch>
-void WithTileColumns(int head_dim, Launch launch) {
-  SLUICE_CHECK(head_dim > 0 && head_dim <= 128 && head_dim % 8 == 0);
-  if (head_dim <= 16) return launch(std::integral_constant<int, 16>());
-  if (head_dim <= 32) return launch(std::integral_constant<int, 32>());
-  if (head_dim <= 64) return launch(std::integral_constant<int, 64>());
-  if (head_dim <= 80) return launch(std::integral_constant<int, 80>());
-  if (head_dim <= 96) return launch(std::integral_constant<int, 96>());
-  return launch(std::integral_constant<int, 128>());
 }
 
 template <typename T>

@@ -1,14 +1,28 @@
-// Where tiles of 64 queries or keys lie in device memory, for the kernels of tile_attention.h and
-// fma_attention.h.
+// The columns of tiles of 64 queries or keys, and where these lie in device memory, for the kernels
+// of tile_attention.h and fma_attention.h.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "core/base/check.h"
 #include "core/kernels/causal_attention/attention_params.h"
 
 namespace sluice::cuda {
 
 inline int NumTiles(int length) { return (length + kAttentionTile - 1) / kAttentionTile; }
+
+// Calls launch(std::integral_constant<int, D>) with the smallest D that holds head_dim.
+template <typename Launch>
+void WithTileColumns(int head_dim, Launch launch) {
+  SLUICE_CHECK(head_dim > 0 && head_dim <= 128 && head_dim % 8 == 0);
+  if (head_dim <= 16) return launch(std::integral_constant<int, 16>());
+  if (head_dim <= 32) return launch(std::integral_constant<int, 32>());
+  if (head_dim <= 64) return launch(std::integral_constant<int, 64>());
+  if (head_dim <= 80) return launch(std::integral_constant<int, 80>());
+  if (head_dim <= 96) return launch(std::integral_constant<int, 96>());
+  return launch(std::integral_constant<int, 128>());
+}
 
 struct TileSource {
   const void* from;
