@@ -12,6 +12,11 @@ enum class DType : uint8_t { kFloat64, kFloat32, kBFloat16, kFloat16 };
 // Bytes of one element.
 int64_t SizeOf(DType dtype);
 
+// Whether it is bf16 or fp16.
+constexpr bool Is16Bit(DType dtype) {
+  return dtype == DType::kBFloat16 || dtype == DType::kFloat16;
+}
+
 // "f64", "f32", "bf16", "fp16".
 std::string_view Name(DType dtype);
 

@@ -1,8 +1,5 @@
 #include "core/kernels/causal_attention/attention_problem.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/rng.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/tensor/convert.h"
 
 namespace sluice::cuda {
 namespace {
@@ -19,34 +17,17 @@ namespace {
 constexpr int64_t kGuardBytes = 4096;
 constexpr uint8_t kGuardPattern = 0xa5;
 
-template <typename T>
-std::vector<uint8_t> Encode(const std::vector<double>& values) {
-  std::vector<uint8_t> bytes(values.size() * sizeof(T));
-  auto* elements = reinterpret_cast<T*>(bytes.data());
-  for (size_t i = 0; i < values.size(); ++i) elements[i] = T(static_cast<float>(values[i]));
+// The values as a tensor of `dtype` holds them.
+std::vector<uint8_t> EncodeAs(DType dtype, const std::vector<double>& values) {
+  std::vector<uint8_t> bytes(values.size() * static_cast<size_t>(SizeOf(dtype)));
+  ConvertFrom(Tensor(bytes.data(), dtype, {static_cast<int64_t>(values.size())}), values);
   return bytes;
 }
 
-template <typename T>
-std::vector<double> Decode(const std::vector<uint8_t>& bytes) {
-  std::vector<double> values(bytes.size() / sizeof(T));
-  const auto* elements = reinterpret_cast<const T*>(bytes.data());
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(elements[i]);
+std::vector<double> DecodeAs(DType dtype, std::vector<uint8_t> bytes) {
+  std::vector<double> values(bytes.size() / static_cast<size_t>(SizeOf(dtype)));
+  ConvertTo(values, Tensor(bytes.data(), dtype, {static_cast<int64_t>(values.size())}));
   return values;
-}
-
-std::vector<uint8_t> EncodeAs(DType dtype, const std::vector<double>& values) {
-  if (dtype == DType::kBFloat16) return Encode<__nv_bfloat16>(values);
-  if (dtype == DType::kFloat16) return Encode<__half>(values);
-  SLUICE_CHECK_EQ(dtype, DType::kFloat32);
-  return Encode<float>(values);
-}
-
-std::vector<double> DecodeAs(DType dtype, const std::vector<uint8_t>& bytes) {
-  if (dtype == DType::kBFloat16) return Decode<__nv_bfloat16>(bytes);
-  if (dtype == DType::kFloat16) return Decode<__half>(bytes);
-  SLUICE_CHECK_EQ(dtype, DType::kFloat32);
-  return Decode<float>(bytes);
 }
 
 double Dot(const double* a, const double* b, int64_t n) {

@@ -1,10 +1,9 @@
 #include "core/kernels/causal_attention/causal_attention_cuda.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <fmt/format.h>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/kernels/causal_attention/attention_params.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/cudnn_attention.h"
@@ -13,6 +12,7 @@
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/small_attention.h"
 #include "core/kernels/causal_attention/tile_attention.h"
+#include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
@@ -30,7 +30,7 @@ int TileSharedBytesOf(DType dtype, int64_t head_dim) {
 }
 
 int64_t PaddedSliceLen(int64_t slice_len) {
-  return (slice_len + kStatisticsPadding - 1) / kStatisticsPadding * kStatisticsPadding;
+  return CeilDiv(slice_len, kStatisticsPadding) * kStatisticsPadding;
 }
 
 // Checks qkv, out and lse, which forward and backward have in common.
@@ -197,16 +197,9 @@ void CausalAttentionForward(const CausalAttentionForwardArgs& args, Implementati
   if (implementation == Implementation::kCudnn) {
     return LaunchCudnnForward(params, args.qkv.dtype(), workspace, stream);
   }
-  switch (args.qkv.dtype()) {
-    case DType::kFloat32:
-      return RunForward<float>(params, implementation, stream);
-    case DType::kBFloat16:
-      return RunForward<__nv_bfloat16>(params, implementation, stream);
-    case DType::kFloat16:
-      return RunForward<__half>(params, implementation, stream);
-    case DType::kFloat64:
-      SLUICE_CHECK_NE(args.qkv.dtype(), DType::kFloat64);
-  }
+  DispatchDType(args.qkv.dtype(), [&](auto element) {
+    RunForward<typename decltype(element)::type>(params, implementation, stream);
+  });
 }
 
 void CausalAttentionBackward(const CausalAttentionBackwardArgs& args, Implementation implementation,
@@ -216,16 +209,9 @@ void CausalAttentionBackward(const CausalAttentionBackwardArgs& args, Implementa
   if (implementation == Implementation::kCudnn) {
     return LaunchCudnnBackward(params, args.qkv.dtype(), workspace, stream);
   }
-  switch (args.qkv.dtype()) {
-    case DType::kFloat32:
-      return RunBackward<float>(params, implementation, stream);
-    case DType::kBFloat16:
-      return RunBackward<__nv_bfloat16>(params, implementation, stream);
-    case DType::kFloat16:
-      return RunBackward<__half>(params, implementation, stream);
-    case DType::kFloat64:
-      SLUICE_CHECK_NE(args.qkv.dtype(), DType::kFloat64);
-  }
+  DispatchDType(args.qkv.dtype(), [&](auto element) {
+    RunBackward<typename decltype(element)::type>(params, implementation, stream);
+  });
 }
 
 }  // namespace sluice::cuda

@@ -1,7 +1,5 @@
 #include "core/kernels/causal_attention/cudnn_attention.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <fmt/format.h>
 
 #include <array>
@@ -14,6 +12,7 @@
 #include "core/kernels/causal_attention/cudnn_attention_graph.h"
 #include "core/kernels/causal_attention/cudnn_layouts.h"
 #include "core/kernels/causal_attention/cudnn_library.h"
+#include "core/kernels/cuda/element_types.h"
 
 namespace sluice::cuda {
 namespace {
@@ -42,7 +41,7 @@ CudnnContext& ContextOfThread() {
 }
 
 cudnnDataType_t CudnnType(DType dtype) {
-  SLUICE_CHECK(dtype == DType::kBFloat16 || dtype == DType::kFloat16);
+  SLUICE_CHECK(Is16Bit(dtype));
   return dtype == DType::kFloat16 ? CUDNN_DATA_HALF : CUDNN_DATA_BFLOAT16;
 }
 
@@ -118,7 +117,7 @@ void* KeysOf(const void* qkv, const AttentionShape& shape, int64_t role) {
 }  // namespace
 
 std::optional<std::string> FindCudnnAttentionError(DType dtype, int64_t head_dim) {
-  if (dtype != DType::kBFloat16 && dtype != DType::kFloat16) {
+  if (!Is16Bit(dtype)) {
     return fmt::format("cudnn attention has no {}; valid: bf16, fp16", Name(dtype));
   }
   if (head_dim <= 0 || head_dim > 128 || head_dim % 8 != 0) {
@@ -183,8 +182,9 @@ void LaunchCudnnBackward(const AttentionBackwardParams& params, DType dtype, voi
   SLUICE_CUDNN_CHECK(Cudnn().set_stream(context.handle, stream));
   graph.plan.Execute(context.handle, operands, At(workspace, parts.plan));
   if (is_whole) return;
-  if (dtype == DType::kFloat16) return LaunchScatterKeyGradients<__half>(params, dkv, stream);
-  LaunchScatterKeyGradients<__nv_bfloat16>(params, dkv, stream);
+  Dispatch16Bit(dtype, [&](auto element) {
+    LaunchScatterKeyGradients<typename decltype(element)::type>(params, dkv, stream);
+  });
 }
 
 }  // namespace sluice::cuda

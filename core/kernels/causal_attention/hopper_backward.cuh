@@ -17,6 +17,7 @@
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
 #include "core/kernels/causal_attention/hopper_tiles.cuh"
+#include "core/kernels/cuda/element_types.h"
 
 namespace sluice::cuda {
 
@@ -417,8 +418,8 @@ template <typename T, int D>
 void LaunchHopperBackwardKernels(const AttentionBackwardParams& params, cudaStream_t stream) {
   const AttentionShape& shape = params.shape;
   const HopperBackwardMaps maps = {
-      MakeTensorMap({params.qkv, kHopperDType<T>, shape.num_keys, shape.num_pairs, 3, D}),
-      MakeTensorMap({params.dout, kHopperDType<T>, shape.slice_len, shape.num_pairs, 1, D})};
+      MakeTensorMap({params.qkv, DTypeOf<T>::value, shape.num_keys, shape.num_pairs, 3, D}),
+      MakeTensorMap({params.dout, DTypeOf<T>::value, shape.slice_len, shape.num_pairs, 1, D})};
   LaunchBackwardKernel<HopperBackwardQueryMemory<D>>(&HopperBackwardQueryKernel<T, D>, maps, params,
                                                      shape.slice_len, stream);
   LaunchBackwardKernel<HopperBackwardKeyValueMemory<D>>(&HopperBackwardKeyValueKernel<T, D>, maps,

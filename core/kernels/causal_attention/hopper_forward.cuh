@@ -17,6 +17,8 @@
 #include "core/kernels/causal_attention/hopper_launch.h"
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
 #include "core/kernels/causal_attention/hopper_tiles.cuh"
+#include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
 
@@ -341,7 +343,7 @@ void LaunchHopperForwardKernel(const AttentionForwardParams& params, cudaStream_
   SLUICE_CUDA_CHECK(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
   const CUtensorMap map =
-      MakeTensorMap({params.qkv, kHopperDType<T>, shape.num_keys, shape.num_pairs, 3, D});
+      MakeTensorMap({params.qkv, DTypeOf<T>::value, shape.num_keys, shape.num_pairs, 3, D});
   kernel<<<std::min(NumForwardTiles<Config>(shape), NumResidentForwardBlocks<Config>()),
            Config::kThreads, kSharedBytes, stream>>>(map, params);
   SLUICE_CUDA_CHECK_LAUNCH("HopperAttentionForward");

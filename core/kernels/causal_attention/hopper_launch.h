@@ -1,23 +1,14 @@
 // What the launches of the Hopper kernels share, on the host.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <cstdint>
 #include <type_traits>
 
 #include "core/base/check.h"
-#include "core/kernels/cuda/launch.h"
-#include "core/tensor/dtype.h"
 
 namespace sluice::cuda {
 
 bool HopperSupportsHeadDim(int64_t head_dim);
-
-template <typename T>
-inline constexpr DType kHopperDType =
-    std::is_same_v<T, __half> ? DType::kFloat16 : DType::kBFloat16;
 
 // Calls launch(std::integral_constant<int, head_dim>).
 template <typename Launch>

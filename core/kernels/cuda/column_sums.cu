@@ -5,6 +5,7 @@
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/cuda/column_sums.h"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/cuda/vector_io.cuh"
 
 namespace sluice::cuda {

@@ -46,5 +46,13 @@ void DispatchDType(DType dtype, const Function& function) {
   SLUICE_CHECK(dtype != DType::kFloat64);
 }
 
+// The same for bf16 and fp16 alone.
+template <typename Function>
+void Dispatch16Bit(DType dtype, const Function& function) {
+  SLUICE_CHECK(Is16Bit(dtype));
+  if (dtype == DType::kFloat16) return function(ElementType<__half>{});
+  function(ElementType<__nv_bfloat16>{});
+}
+
 }  // namespace cuda
 }  // namespace sluice

@@ -3,45 +3,17 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/base/rng.h"
-#include "core/kernels/cuda/element_types.h"
+#include "core/tensor/convert.h"
 
 namespace sluice::cuda {
 namespace {
 
 constexpr uint64_t kSeed = 20;
-
-// The values as `dtype` stores them; `values` become what is stored.
-std::vector<std::byte> Encode(DType dtype, std::vector<double>& values) {
-  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(SizeOf(dtype)));
-  DispatchDType(dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    for (size_t i = 0; i < values.size(); ++i) {
-      const T stored(static_cast<float>(values[i]));
-      std::memcpy(bytes.data() + i * sizeof(T), &stored, sizeof(T));
-      values[i] = static_cast<double>(static_cast<float>(stored));
-    }
-  });
-  return bytes;
-}
-
-std::vector<double> Decode(DType dtype, const std::vector<std::byte>& bytes) {
-  std::vector<double> values(bytes.size() / static_cast<size_t>(SizeOf(dtype)));
-  DispatchDType(dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    for (size_t i = 0; i < values.size(); ++i) {
-      T stored;
-      std::memcpy(static_cast<void*>(&stored), bytes.data() + i * sizeof(T), sizeof(T));
-      values[i] = static_cast<double>(static_cast<float>(stored));
-    }
-  });
-  return values;
-}
 
 double SmallestNumber(DType dtype) {
   switch (dtype) {
@@ -85,13 +57,14 @@ void KernelTest::SetUp() {
 
 DeviceTensor KernelTest::FromValues(DType dtype, const Shape& shape,
                                     const std::vector<double>& values) {
+  std::vector<std::byte> bytes(values.size() * static_cast<size_t>(SizeOf(dtype)));
+  const Tensor host(bytes.data(), dtype, shape);
+  ConvertFrom(host, values);
   DeviceTensor made;
-  made.values = values;
-  SLUICE_CHECK_EQ(static_cast<int64_t>(values.size()), shape.num_elements());
-  const std::vector<std::byte> bytes = Encode(dtype, made.values);
-  const auto size_bytes = static_cast<int64_t>(bytes.size());
-  made.buffer = device().Allocate(size_bytes, "a tensor of a test");
-  device().CopyFromHost(made.buffer.data(), bytes.data(), size_bytes);
+  made.values.resize(values.size());
+  ConvertTo(made.values, host);
+  made.buffer = device().Allocate(host.num_bytes(), "a tensor of a test");
+  device().CopyFromHost(made.buffer.data(), bytes.data(), host.num_bytes());
   made.tensor = Tensor(made.buffer.data(), dtype, shape);
   return made;
 }
@@ -113,7 +86,9 @@ std::vector<double> KernelTest::Read(const Tensor& tensor) {
   stream().Synchronize();
   std::vector<std::byte> bytes(static_cast<size_t>(tensor.num_bytes()));
   device().CopyToHost(bytes.data(), tensor.data(), tensor.num_bytes());
-  return Decode(tensor.dtype(), bytes);
+  std::vector<double> values(static_cast<size_t>(tensor.num_elements()));
+  ConvertTo(values, Tensor(bytes.data(), tensor.dtype(), tensor.shape()));
+  return values;
 }
 
 void KernelTest::ExpectWithin(const Tensor& result, const std::vector<double>& reference,

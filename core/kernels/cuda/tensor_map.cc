@@ -28,7 +28,7 @@ PFN_cuTensorMapEncodeTiled_v12000 FindEncode() {
 CUtensorMap MakeTensorMap(const void* data, DType dtype,
                           const std::vector<TensorMapExtent>& extents) {
   static const PFN_cuTensorMapEncodeTiled_v12000 encode = FindEncode();
-  SLUICE_CHECK_EQ(SizeOf(dtype), 2);
+  SLUICE_CHECK(Is16Bit(dtype));
   SLUICE_CHECK(!extents.empty() && extents.size() <= kMaxRank);
   std::array<cuuint64_t, kMaxRank> sizes = {};
   std::array<cuuint64_t, kMaxRank> stride_bytes = {};  // from the second extent on

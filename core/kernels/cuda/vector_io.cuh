@@ -7,27 +7,11 @@
 
 #include <cstdint>
 
+#include "core/kernels/cuda/vector_access.h"
+
 namespace sluice::cuda {
 
-constexpr int kVectorBytes = 16;
 constexpr int kWarpSize = 32;
-
-// Elements of T in one 16-byte access.
-template <typename T>
-inline constexpr int kVectorSize = kVectorBytes / static_cast<int>(sizeof(T));
-
-// Whether `pointer` can be read in 16-byte accesses.  Absent tensors can.
-inline bool IsVectorAligned(const void* pointer) {
-  return reinterpret_cast<uintptr_t>(pointer) % kVectorBytes == 0;
-}
-
-// Elements that one access takes when all of `pointers` are rows of `row_size` elements of T, one
-// after the other: a whole vector where every row starts at a 16-byte boundary, else 1.
-template <typename T, typename... Pointers>
-int VectorSizeFor(int64_t row_size, Pointers... pointers) {
-  const bool is_aligned = row_size % kVectorSize<T> == 0 && (IsVectorAligned(pointers) && ...);
-  return is_aligned ? kVectorSize<T> : 1;
-}
 
 __device__ inline float LoadAsFloat(const float* p) { return *p; }
 __device__ inline float LoadAsFloat(const __nv_bfloat16* p) { return __bfloat162float(*p); }

@@ -7,6 +7,7 @@
 #include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/layer_norm/layer_norm_cuda.h"
 
@@ -386,11 +387,9 @@ BackwardShape ShapeOfBackward(const LayerNormBackwardArgs& args) {
   const int64_t max_blocks = std::min(NumMultiprocessors(), kMaxBackwardBlocks);
   BackwardShape shape = {.block = kStridedThreads,
                          .num_blocks = static_cast<unsigned>(std::min(num_tokens, max_blocks))};
-  bool is_aligned = hidden_size % vector_size == 0;
-  for (const Tensor* tensor :
-       {&args.x, &args.dout, &args.weight, &args.residual_gradient, &args.dx}) {
-    is_aligned = is_aligned && IsVectorAligned(tensor->data());
-  }
+  const bool is_aligned = hidden_size % vector_size == 0 &&
+                          AreVectorAligned(args.x.data(), args.dout.data(), args.weight.data(),
+                                           args.residual_gradient.data(), args.dx.data());
   if (!is_aligned || num_vectors > int64_t{kMaxThreads} * kMaxBackwardVectors) return shape;
   shape.vectors_per_thread = 1;
   while (num_vectors > int64_t{kMaxThreads} * shape.vectors_per_thread) {

@@ -2,6 +2,7 @@
 #include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/matmul/relu_mask_cuda.h"
 

@@ -4,6 +4,7 @@
 #include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/residual/residual_cuda.h"
 

@@ -1,12 +1,12 @@
 #include "core/kernels/small_backward/small_backward.h"
 
 #include <algorithm>
-#include <initializer_list>
-#include <type_traits>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/small_backward/attention_gradient.h"
 
 namespace sluice::cuda {
@@ -31,32 +31,11 @@ bool IsSmall(int64_t num_tokens, int64_t out_features, int64_t in_features) {
          in_features % kFeatureMultiple == 0;
 }
 
-bool Is16Bit(DType dtype) { return dtype == DType::kBFloat16 || dtype == DType::kFloat16; }
-
-bool IsAligned(std::initializer_list<const Tensor*> tensors) {
-  return std::all_of(tensors.begin(), tensors.end(), [](const Tensor* tensor) {
-    return reinterpret_cast<uintptr_t>(tensor->data()) % 16 == 0;
-  });
-}
-
 int64_t PartialsBytes(const SmallBackward::Limits& limits) {
   if (limits.hidden_size > kMaxNormFeatures) return 0;
   const int64_t num_tokens = std::min(limits.max_tokens, kMaxTokens);
-  const int64_t num_tiles = (num_tokens + kInputGradientRows - 1) / kInputGradientRows;
-  return num_tiles * 2 * limits.hidden_size * static_cast<int64_t>(sizeof(float));
-}
-
-// Calls function(ElementType<T>{}) for the 16-bit types.
-template <typename Function>
-void Dispatch16Bit(DType dtype, const Function& function) {
-  DispatchDType(dtype, [&](auto element) {
-    using T = typename decltype(element)::type;
-    if constexpr (!std::is_same_v<T, float>) {
-      function(element);
-    } else {
-      SLUICE_CHECK_NE(dtype, DType::kFloat32);
-    }
-  });
+  return CeilDiv(num_tokens, kInputGradientRows) * 2 * limits.hidden_size *
+         static_cast<int64_t>(sizeof(float));
 }
 
 ParameterGradient GradientOf(const Tensor& tensor, WriteMode write_mode) {
@@ -129,7 +108,8 @@ bool SmallBackward::Takes(InputGradientKind kind, const LinearBackwardInputArgs&
   const int64_t in_features = args.weight.shape()[1];
   return Is16Bit(args.dout.dtype()) &&
          IsSmall(args.dout.num_elements() / out_features, out_features, in_features) &&
-         IsAligned({&args.dout, &args.weight, &args.relu_out, &args.dx}) &&
+         AreVectorAligned(args.dout.data(), args.weight.data(), args.relu_out.data(),
+                          args.dx.data()) &&
          InputGradientSharedBytes(kind, static_cast<int>(out_features)) <= max_shared_bytes_;
 }
 
@@ -142,14 +122,15 @@ bool SmallBackward::TakesInput(const LinearBackwardInputArgs& args,
   const int64_t hidden_size = args.weight.shape()[1];
   return !args.relu_out.present() && hidden_size <= kMaxNormFeatures &&
          Takes(InputGradientKind::kNorm, args) && norm.weight.dtype() == DType::kFloat32 &&
-         IsAligned({&norm.x, &norm.weight, &norm.residual_gradient, &norm.dx});
+         AreVectorAligned(norm.x.data(), norm.weight.data(), norm.residual_gradient.data(),
+                          norm.dx.data());
 }
 
 bool SmallBackward::TakesWeight(const LinearBackwardWeightArgs& args) const {
   const int64_t out_features = args.dweight.shape()[0];
   return max_shared_bytes_ > 0 && Is16Bit(args.dout.dtype()) &&
          IsSmall(args.dout.num_elements() / out_features, out_features, args.dweight.shape()[1]) &&
-         IsAligned({&args.dout, &args.x, &args.dweight, &args.dbias});
+         AreVectorAligned(args.dout.data(), args.x.data(), args.dweight.data(), args.dbias.data());
 }
 
 bool SmallBackward::TakesAttention(const CausalAttentionBackwardArgs& args) const {
@@ -159,7 +140,7 @@ bool SmallBackward::TakesAttention(const CausalAttentionBackwardArgs& args) cons
          args.write_mode == WriteMode::kOverwrite && slice_len > 0 &&
          slice_len <= kMaxAttentionLen && slice_len * args.out.shape()[1] <= kMaxTokens &&
          head_dim % 16 == 0 && head_dim <= 128 &&
-         IsAligned({&args.qkv, &args.out, &args.dout, &args.dqkv}) &&
+         AreVectorAligned(args.qkv.data(), args.out.data(), args.dout.data(), args.dqkv.data()) &&
          AttentionGradientSharedBytes(ShapeOf(args)) <= max_shared_bytes_;
 }
 
@@ -219,7 +200,7 @@ void SmallBackward::InputGradient(const LinearBackwardInputArgs& args,
              .dweight = norm.dweight.Data<float>(),
              .dbias = norm.dbias.Data<float>(),
              .write_mode = norm.write_mode,
-             .num_partials = (input.num_tokens + kInputGradientRows - 1) / kInputGradientRows,
+             .num_partials = static_cast<int>(CeilDiv(input.num_tokens, kInputGradientRows)),
              .hidden_size = input.in_features};
   });
 }

@@ -1,13 +1,12 @@
 #include "core/kernels/small_linear/small_linear.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 #include <limits>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
+#include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/vector_access.h"
 #include "core/kernels/small_linear/small_linear_params.h"
 
 namespace sluice::cuda {
@@ -49,16 +48,11 @@ bool Fits(const LinearForwardArgs& args, SmallLinearTile tile, int64_t max_chunk
   return args.weight.num_rows() % NumColumns(tile) == 0 && NumChunks(args, tile) <= max_chunks;
 }
 
-bool IsAligned(const Tensor& tensor) {
-  return reinterpret_cast<uintptr_t>(tensor.data()) % 16 == 0;
-}
-
 bool CanRun(const LinearForwardArgs& args, SmallLinearTile tile, int64_t max_chunks) {
-  const DType dtype = args.x.dtype();
-  if (dtype != DType::kBFloat16 && dtype != DType::kFloat16) return false;
-  if (args.weight.row_size() % kChunkSize != 0 || !Fits(args, tile, max_chunks)) return false;
-  return IsAligned(args.x) && IsAligned(args.weight) && IsAligned(args.bias) &&
-         IsAligned(args.residual) && IsAligned(args.out);
+  return Is16Bit(args.x.dtype()) && args.weight.row_size() % kChunkSize == 0 &&
+         Fits(args, tile, max_chunks) &&
+         AreVectorAligned(args.x.data(), args.weight.data(), args.bias.data(), args.residual.data(),
+                          args.out.data());
 }
 
 SmallLinearParams ParamsOf(const LinearForwardArgs& args) {
@@ -89,8 +83,9 @@ SmallLinearParams ParamsOf(const LinearForwardArgs& args) {
 void Launch(const SmallLinearParams& params, DType dtype, SmallLinearTile tile,
             cudaStream_t stream) {
   if (params.num_tokens == 0) return;
-  if (dtype == DType::kFloat16) return LaunchSmallLinear<__half>(params, tile, stream);
-  LaunchSmallLinear<__nv_bfloat16>(params, tile, stream);
+  Dispatch16Bit(dtype, [&](auto element) {
+    LaunchSmallLinear<typename decltype(element)::type>(params, tile, stream);
+  });
 }
 
 SmallLinearTile Choose(const LinearForwardArgs& args, int64_t max_chunks) {
@@ -133,8 +128,8 @@ void SmallLinearForward(const LinearForwardArgs& args, SmallLinearTile tile, cud
 void SmallNormLinearForward(const LayerNormForwardArgs& norm, const LinearForwardArgs& linear,
                             SmallLinearTile tile, cudaStream_t stream) {
   SLUICE_CHECK(CanRunSmallNormLinear(linear, tile));
-  SLUICE_CHECK(linear.x.data() == norm.out.data() && IsAligned(norm.x) && IsAligned(norm.weight) &&
-               IsAligned(norm.bias));
+  SLUICE_CHECK(linear.x.data() == norm.out.data());
+  SLUICE_CHECK(AreVectorAligned(norm.x.data(), norm.weight.data(), norm.bias.data()));
   SmallLinearParams params = ParamsOf(linear);
   SLUICE_CHECK_EQ(norm.x.num_elements(), linear.x.num_elements());
   SLUICE_CHECK_EQ(norm.weight.num_elements(), params.num_inputs);
