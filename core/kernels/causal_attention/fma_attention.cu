@@ -377,8 +377,7 @@ void LaunchFmaForward(const AttentionForwardParams& params, cudaStream_t stream)
     constexpr int D = decltype(columns)::value;
     constexpr int kSharedBytes = sizeof(FmaForwardMemory<D>);
     const auto kernel = &FmaForwardKernel<D>;
-    SLUICE_CUDA_CHECK(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+    AllowSharedBytes(kernel, kSharedBytes);
     const int num_tiles = NumTiles(params.shape.slice_len) * params.shape.num_pairs;
     const int num_resident =
         NumResidentBlocks(reinterpret_cast<const void*>(kernel), kForwardThreads, kSharedBytes);
@@ -392,8 +391,7 @@ void LaunchFmaBackward(const AttentionBackwardParams& params, cudaStream_t strea
     constexpr int D = decltype(columns)::value;
     constexpr int kSharedBytes = sizeof(FmaBackwardMemory<D>);
     const auto kernel = &FmaBackwardKernel<D>;
-    SLUICE_CUDA_CHECK(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+    AllowSharedBytes(kernel, kSharedBytes);
     const int num_tiles = NumTiles(params.shape.num_keys) * params.shape.num_pairs;
     kernel<<<num_tiles, kBackwardThreads, kSharedBytes, stream>>>(params);
     SLUICE_CUDA_CHECK_LAUNCH("FmaAttentionBackward");

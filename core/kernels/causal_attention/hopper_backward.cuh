@@ -18,6 +18,7 @@
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
 #include "core/kernels/causal_attention/hopper_tiles.cuh"
 #include "core/kernels/cuda/element_types.h"
+#include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
 
@@ -406,8 +407,7 @@ void LaunchBackwardKernel(void (*kernel)(HopperBackwardMaps, AttentionBackwardPa
                           int num_owned, cudaStream_t stream) {
   using Config = HopperBackwardConfig;
   constexpr int kSharedBytes = sizeof(Memory);
-  SLUICE_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  AllowSharedBytes(kernel, kSharedBytes);
   const int num_tiles = (num_owned + Config::kOwnedRows - 1) / Config::kOwnedRows;
   kernel<<<num_tiles * params.shape.num_pairs, Config::kThreads, kSharedBytes, stream>>>(maps,
                                                                                          params);

@@ -340,8 +340,7 @@ void LaunchHopperForwardKernel(const AttentionForwardParams& params, cudaStream_
   const AttentionShape& shape = params.shape;
   const auto kernel = &HopperForwardKernel<T, D, kConsumers>;
   constexpr int kSharedBytes = sizeof(HopperForwardMemory<D, kConsumers>);
-  SLUICE_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  AllowSharedBytes(kernel, kSharedBytes);
   const CUtensorMap map =
       MakeTensorMap({params.qkv, DTypeOf<T>::value, shape.num_keys, shape.num_pairs, 3, D});
   kernel<<<std::min(NumForwardTiles<Config>(shape), NumResidentForwardBlocks<Config>()),

@@ -9,6 +9,7 @@
 #include "core/kernels/causal_attention/tile_source.cuh"
 #include "core/kernels/cuda/async_copy.cuh"
 #include "core/kernels/cuda/device_math.cuh"
+#include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
 
@@ -312,13 +313,13 @@ __global__ void __launch_bounds__(TensorCoreEngine<T, D>::kThreads)
   }
 }
 
-// A kernel's launch: shared memory above 48 KiB has to be asked for.
-template <typename Params>
-void LaunchTileKernel(void (*kernel)(Params), const Params& params, int num_blocks, int num_threads,
-                      size_t shared_bytes, cudaStream_t stream) {
-  SLUICE_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         static_cast<int>(shared_bytes)));
-  kernel<<<num_blocks, num_threads, shared_bytes, stream>>>(params);
+// A block for each tile of `length` positions and each pair.
+template <typename Engine, typename Memory, typename Params>
+void LaunchTileKernel(void (*kernel)(Params), const Params& params, int length,
+                      cudaStream_t stream) {
+  AllowSharedBytes(kernel, sizeof(Memory));
+  const int num_blocks = NumTiles(length) * params.shape.num_pairs;
+  kernel<<<num_blocks, Engine::kThreads, sizeof(Memory), stream>>>(params);
   SLUICE_CUDA_CHECK_LAUNCH("TileAttention");
 }
 
@@ -333,26 +334,23 @@ int TileSharedBytes(int head_dim) {
 
 template <typename T>
 void LaunchTileForward(const AttentionForwardParams& params, cudaStream_t stream) {
-  const AttentionShape& shape = params.shape;
-  WithTileColumns(shape.head_dim, [&](auto columns) {
+  WithTileColumns(params.shape.head_dim, [&](auto columns) {
     constexpr int D = decltype(columns)::value;
-    LaunchTileKernel(&TileForwardKernel<T, D>, params, NumTiles(shape.slice_len) * shape.num_pairs,
-                     TensorCoreEngine<T, D>::kThreads, sizeof(TileForwardMemory<T, D>), stream);
+    LaunchTileKernel<TensorCoreEngine<T, D>, TileForwardMemory<T, D>>(
+        &TileForwardKernel<T, D>, params, params.shape.slice_len, stream);
   });
 }
 
 template <typename T>
 void LaunchTileBackward(const AttentionBackwardParams& params, cudaStream_t stream) {
-  const AttentionShape& shape = params.shape;
-  WithTileColumns(shape.head_dim, [&](auto columns) {
+  WithTileColumns(params.shape.head_dim, [&](auto columns) {
     constexpr int D = decltype(columns)::value;
-    constexpr size_t kSharedBytes = sizeof(TileBackwardMemory<T, D>);
-    LaunchTileKernel(&TileBackwardQueryKernel<T, D>, params,
-                     NumTiles(shape.slice_len) * shape.num_pairs, TensorCoreEngine<T, D>::kThreads,
-                     kSharedBytes, stream);
-    LaunchTileKernel(&TileBackwardKeyValueKernel<T, D>, params,
-                     NumTiles(shape.num_keys) * shape.num_pairs, TensorCoreEngine<T, D>::kThreads,
-                     kSharedBytes, stream);
+    using Engine = TensorCoreEngine<T, D>;
+    using Memory = TileBackwardMemory<T, D>;
+    LaunchTileKernel<Engine, Memory>(&TileBackwardQueryKernel<T, D>, params, params.shape.slice_len,
+                                     stream);
+    LaunchTileKernel<Engine, Memory>(&TileBackwardKeyValueKernel<T, D>, params,
+                                     params.shape.num_keys, stream);
   });
 }
 

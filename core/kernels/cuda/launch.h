@@ -33,6 +33,14 @@ int DeviceAttribute(cudaDeviceAttr attribute);
 int NumMultiprocessors();
 int ComputeCapability();
 
+// Lets a block of `kernel` have so many bytes of dynamic shared memory: to be called before its
+// launches that need more than 48 KiB.
+template <typename... Params>
+void AllowSharedBytes(void (*kernel)(Params...), size_t shared_bytes) {
+  SLUICE_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         static_cast<int>(shared_bytes)));
+}
+
 // Whether the current device overlaps such launches.
 bool OverlapsLaunches();
 

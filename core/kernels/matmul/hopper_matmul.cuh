@@ -284,8 +284,7 @@ template <typename T, typename Tile>
 void LaunchHopperMatmulTile(const HopperMatmulArgs& args, cudaStream_t stream) {
   const auto kernel = &HopperMatmulKernel<T, Tile>;
   constexpr int kSharedBytes = sizeof(HopperMatmulMemory<Tile>);
-  SLUICE_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  AllowSharedBytes(kernel, kSharedBytes);
   const int64_t num_tiles =
       CeilDiv(args.num_rows, Tile::kRows) * CeilDiv(args.num_columns, Tile::kColumns);
   const CUtensorMap row_map = MakeTensorMap(

@@ -341,8 +341,7 @@ void LaunchAttentionGradient(const AttentionBackwardParams& params,
   const auto kernel = &AttentionGradientKernel<T>;
   const int shared_bytes =
       std::max(AttentionGradientMemory<T>::SizeBytes(params.shape), RidingSharedBytes(riding));
-  SLUICE_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  AllowSharedBytes(kernel, shared_bytes);
   const int num_blocks = NumAttentionTiles(params.shape) + NumRidingBlocks(riding);
   LaunchOverlapped(kernel,
                    {.grid = static_cast<unsigned>(num_blocks),

@@ -39,8 +39,7 @@ void LaunchKind(const InputGradient<T>& input, const RidingGradients<T>& riding,
   const auto kernel = &InputGradientKernel<T, kKind>;
   const int shared_bytes = std::max(InputGradientTile<T, kKind>::SharedBytes(input.out_features),
                                     RidingSharedBytes(riding));
-  SLUICE_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  AllowSharedBytes(kernel, shared_bytes);
   const int cluster_size =
       kKind == InputGradientKind::kNorm ? input.in_features / kInputGradientColumns<kKind> : 1;
   const int num_blocks = NumInputGradientTiles<T, kKind>(input) + NumRidingBlocks(riding);
