@@ -1,10 +1,9 @@
-// The kernel of small_linear.h; included by one .cu file per element type.
+// The kernel of small_linear.h.
 //
 // Operands are held as the tensor cores want them (tensor_core.cuh), with one liberty: the sum over
 // K may be taken in any order, if both operands take the same.  Lane 4 g + t holds the 8 neighbours
 // from 8 t on of each 32 of K, so that a row's part is one 16-byte load: of each 4 neighbours, the
 // first pair stands for k 2 t, 2 t + 1 of a step of 16, the second for those 8 further.
-#pragma once
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
@@ -407,5 +406,9 @@ void LaunchSmallLinear(const SmallLinearParams& params, SmallLinearTile tile, cu
       return LaunchTile<T, 4, 4>(params, stream);
   }
 }
+
+template void LaunchSmallLinear<__nv_bfloat16>(const SmallLinearParams&, SmallLinearTile,
+                                               cudaStream_t);
+template void LaunchSmallLinear<__half>(const SmallLinearParams&, SmallLinearTile, cudaStream_t);
 
 }  // namespace sluice::cuda

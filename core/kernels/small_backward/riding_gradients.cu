@@ -1,5 +1,4 @@
-// The kernel of LaunchRidingGradients; included by one .cu file per element type.
-#pragma once
+// The kernel of LaunchRidingGradients.
 
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/cuda/launch.h"
@@ -27,5 +26,9 @@ void LaunchRidingGradients(const RidingGradients<T>& riding, const ChainPlace& p
                    place.stream, riding);
   SLUICE_CUDA_CHECK_LAUNCH("RidingGradients");
 }
+
+template void LaunchRidingGradients<__nv_bfloat16>(const RidingGradients<__nv_bfloat16>&,
+                                                   const ChainPlace&);
+template void LaunchRidingGradients<__half>(const RidingGradients<__half>&, const ChainPlace&);
 
 }  // namespace sluice::cuda

@@ -1,5 +1,4 @@
-// The kernels of input_gradient.h; included by one .cu file per element type.
-#pragma once
+// The kernels of input_gradient.h.
 
 #include <algorithm>
 
@@ -54,9 +53,8 @@ void LaunchKind(const InputGradient<T>& input, const RidingGradients<T>& riding,
   SLUICE_CUDA_CHECK_LAUNCH("InputGradient");
 }
 
-// The same for both element types.
-template <typename T>
-int SharedBytesOf(InputGradientKind kind, int out_features) {
+int InputGradientSharedBytes(InputGradientKind kind, int out_features) {
+  using T = __nv_bfloat16;  // as __half
   switch (kind) {
     case InputGradientKind::kPlain:
       return InputGradientTile<T, InputGradientKind::kPlain>::SharedBytes(out_features);
@@ -80,5 +78,11 @@ void LaunchInputGradient(const InputGradient<T>& input, const RidingGradients<T>
       return LaunchKind<T, InputGradientKind::kNorm>(input, riding, place);
   }
 }
+
+template void LaunchInputGradient<__nv_bfloat16>(const InputGradient<__nv_bfloat16>&,
+                                                 const RidingGradients<__nv_bfloat16>&,
+                                                 const ChainPlace&);
+template void LaunchInputGradient<__half>(const InputGradient<__half>&,
+                                          const RidingGradients<__half>&, const ChainPlace&);
 
 }  // namespace sluice::cuda

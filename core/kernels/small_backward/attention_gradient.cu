@@ -1,5 +1,4 @@
-// The kernel of attention_gradient.h; included by one .cu file per element type.
-#pragma once
+// The kernel of attention_gradient.h.
 
 #include <algorithm>
 
@@ -351,5 +350,15 @@ void LaunchAttentionGradient(const AttentionBackwardParams& params,
                    place.stream, params, riding);
   SLUICE_CUDA_CHECK_LAUNCH("AttentionGradient");
 }
+
+int AttentionGradientSharedBytes(const AttentionShape& shape) {
+  return AttentionGradientMemory<__nv_bfloat16>::SizeBytes(shape);  // as __half
+}
+
+template void LaunchAttentionGradient<__nv_bfloat16>(const AttentionBackwardParams&,
+                                                     const RidingGradients<__nv_bfloat16>&,
+                                                     const ChainPlace&);
+template void LaunchAttentionGradient<__half>(const AttentionBackwardParams&,
+                                              const RidingGradients<__half>&, const ChainPlace&);
 
 }  // namespace sluice::cuda

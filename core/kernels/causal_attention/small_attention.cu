@@ -1,8 +1,7 @@
-// The kernel of small_attention.h; included by one .cu file per element type.
+// The kernel of small_attention.h.
 //
 // In the products of queries and keys, lane 4 g + t holds the 8 neighbours from 8 t on of each 32
-// columns of a row, for both operands alike (core/kernels/small_linear/small_linear.cuh).
-#pragma once
+// columns of a row, for both operands alike (core/kernels/small_linear/small_linear_kernels.cu).
 
 #include "core/base/check.h"
 #include "core/kernels/causal_attention/small_attention.h"
@@ -261,5 +260,9 @@ void LaunchSmallAttentionForward(const AttentionForwardParams& params, cudaStrea
   if (params.shape.head_dim == 64) return LaunchSmallAttentionForwardOf<T, 64>(params, stream);
   LaunchSmallAttentionForwardOf<T, 128>(params, stream);
 }
+
+template void LaunchSmallAttentionForward<__nv_bfloat16>(const AttentionForwardParams&,
+                                                         cudaStream_t);
+template void LaunchSmallAttentionForward<__half>(const AttentionForwardParams&, cudaStream_t);
 
 }  // namespace sluice::cuda
