@@ -1,8 +1,9 @@
-"""sluice_cuda_library: .cu files compiled by nvcc, to be used from C++ targets. Skipped where there is no toolkit."""
+"""Targets that need the CUDA toolkit, .cu files that nvcc compiles among them. Skipped where there is none."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("@cuda//:defs.bzl", "CUDA_HOME", "CUDA_LIBS")
 load("@cudnn//:defs.bzl", "HAS_CUDNN")
+load("//tools/build_defs:cc.bzl", "sluice_cc_library", "sluice_cc_test")
 
 # Which targets exist only where the toolkit does: give this to target_compatible_with.
 NEEDS_CUDA = [] if CUDA_HOME else ["//third_party/cuda:toolkit_present"]
@@ -115,5 +116,33 @@ def sluice_cuda_library(deps = [], archs = AMPERE_AND_HOPPER, **kwargs):
         archs = archs,
         deps = deps + ["@cuda//:cudart_static"],
         target_compatible_with = NEEDS_CUDA,
+        **kwargs
+    )
+
+def sluice_cuda_cc_library(target_compatible_with = NEEDS_CUDA, **kwargs):
+    """A C++ library that calls CUDA and has no device code.
+
+    It is always an archive: the runtime is a static library, of which a program has one copy.
+
+    Args:
+      target_compatible_with: what it needs.
+      **kwargs: of sluice_cc_library.
+    """
+    sluice_cc_library(
+        linkstatic = True,
+        target_compatible_with = target_compatible_with,
+        **kwargs
+    )
+
+def sluice_gpu_test(target_compatible_with = NEEDS_CUDA, **kwargs):
+    """A test that skips itself where there is no GPU, by core/device/cuda/gpu_test.h.
+
+    Args:
+      target_compatible_with: what it needs.
+      **kwargs: of sluice_cc_test.
+    """
+    sluice_cc_test(
+        tags = ["gpu"],
+        target_compatible_with = target_compatible_with,
         **kwargs
     )
