@@ -9,7 +9,7 @@
 #include "core/kernels/causal_attention/cudnn_attention.h"
 #include "core/kernels/causal_attention/fma_attention.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
-#include "core/kernels/causal_attention/hopper_launch.h"
+#include "core/kernels/causal_attention/hopper_head_dims.h"
 #include "core/kernels/causal_attention/small_attention.h"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/cuda/element_types.h"

@@ -1,4 +1,4 @@
-// What the launches of the Hopper kernels share, on the host.
+// The head dimensions that the Hopper kernels are made for.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,9 @@
 
 namespace sluice::cuda {
 
-bool HopperSupportsHeadDim(int64_t head_dim);
+inline bool HopperSupportsHeadDim(int64_t head_dim) {
+  return head_dim == 64 || head_dim == 80 || head_dim == 96 || head_dim == 128;
+}
 
 // Calls launch(std::integral_constant<int, head_dim>).
 template <typename Launch>
