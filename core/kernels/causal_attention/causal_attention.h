@@ -17,8 +17,8 @@ namespace sluice {
 
 //   qkv  [P + L or more, B, N, 3, D]  read
 //   out  [L, B, N, D]                 overwritten
-//   lse  [L, B, N]                    overwritten, accumulator type: log of the sum of exp of the
-//   scaled scores
+//   lse  [L, B, N]                    overwritten, accumulator type: log of the sum of
+//                                     exp(scaled score)
 struct CausalAttentionForwardArgs {
   Tensor qkv;
   int64_t prefix_len = 0;
@@ -35,13 +35,13 @@ struct CausalAttentionForwardArgs {
 //   qkv, out, lse    as in the forward, read
 //   dout             [L, B, N, D]     read
 //   dqkv             [L, B, N, 3, D]  overwritten: complete gradients of the slice's own q, k, v
-//                                     (k, v: this slice's contribution + the accumulator's rows P
-//                                     .. P + L - 1)
-//   dkv_accumulator  [P + L or more, B, N, 2, D], accumulator type: dk and dv by position.
-//                    kOverwrite: this is the first backward of the sequence (its last slice): rows
-//                    0 .. P - 1 are overwritten and nothing is read.  kAccumulate: rows P .. P + L
-//                    - 1 are read, rows 0 .. P - 1 accumulated.  May be absent for kOverwrite with
-//                    P = 0.
+//                                     (k, v: this slice's contribution + the accumulator's
+//                                     rows P .. P + L - 1)
+//   dkv_accumulator  [P + L or more, B, N, 2, D], accumulator type: dk and dv by position
+//
+// kOverwrite is for the first backward of the sequence, its last slice: rows 0 .. P - 1 of
+// dkv_accumulator are overwritten and nothing is read.  kAccumulate reads rows P .. P + L - 1 and
+// accumulates rows 0 .. P - 1.  It may be absent for kOverwrite with P = 0.
 struct CausalAttentionBackwardArgs {
   Tensor qkv;
   int64_t prefix_len = 0;

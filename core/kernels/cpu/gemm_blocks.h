@@ -62,8 +62,8 @@ class GemmBlocks {
     const int64_t num_passes = Ceil(k, kGemmMaxDepth);
     const int64_t depth = Ceil(Ceil(k, num_passes), kLine) * kLine;
     for (int64_t begin = 0; begin < k; begin += depth) {
-      const Pass pass = {begin, Min(depth, k - begin),
-                         begin + depth<k, begin> 0 || call_.write_mode == WriteMode::kAccumulate};
+      const bool accumulates = begin > 0 || call_.write_mode == WriteMode::kAccumulate;
+      const Pass pass = {begin, Min(depth, k - begin), k > begin + depth, accumulates};
       num_passes == 1 ? AlongRows(pass) : DownColumns(pass);
     }
   }

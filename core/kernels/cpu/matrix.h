@@ -7,13 +7,12 @@ namespace sluice::cpu {
 
 enum class Transpose : uint8_t { kNo, kYes };
 
-// An operand or a result: the first element and the distance between rows, in elements.
+// An operand or a result.  An operand [m, k] that is to be transposed is stored [k, m].
 template <typename T>
 struct Matrix {
   T* data;
-  int64_t row_stride;
-  Transpose transpose =
-      Transpose::kNo;  // of operands; as stored, so a transposed [m, k] is stored [k, m]
+  int64_t row_stride;                    // elements, as stored
+  Transpose transpose = Transpose::kNo;  // of operands
 };
 
 struct GemmSize {

@@ -12,8 +12,9 @@ namespace sluice {
 //
 //   z     [M, H]  read
 //   r     [M, H]  read, in the accumulator type; absent: the mean loss
-//   loss  [1]     overwritten or accumulated, by write_mode, in the accumulator type; summed in a
-//   fixed order
+//   loss  [1]     overwritten or accumulated, by write_mode, in the accumulator type
+//
+// The order of the sum is fixed.
 struct LossForwardArgs {
   Tensor z;
   Tensor r;

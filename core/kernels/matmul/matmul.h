@@ -49,8 +49,10 @@ struct LinearBackwardInputArgs {
 //
 //   dout     [M, N]  read
 //   x        [M, K]  read
-//   dweight  [N, K]  overwritten or accumulated, by write_mode; may have a wider element type than
-//   x dbias    [N]     the same; absent: not computed
+//   dweight  [N, K]  overwritten or accumulated, by write_mode
+//   dbias    [N]     the same; absent: not computed
+//
+// The gradients may have a wider element type than x.
 struct LinearBackwardWeightArgs {
   Tensor dout;
   Tensor x;
