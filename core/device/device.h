@@ -4,9 +4,9 @@
 // Stream has done its work when it returns; on CUDA it has enqueued it.  Code above this layer is
 // written for the second and so is right for both: it reads results after Stream::Synchronize.
 //
-//   std::unique_ptr<Device> device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads =
-//   2}); Buffer buffer = device->Allocate(1 << 20, "activations"); std::unique_ptr<Stream> stream =
-//   device->MakeStream();
+//   CpuDevice device({.num_threads = 2});
+//   Buffer buffer = device.Allocate(1 << 20, "activations");
+//   std::unique_ptr<Stream> stream = device.MakeStream();
 //
 // All allocation happens before timing; num_allocations() proves it.
 #pragma once

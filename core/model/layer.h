@@ -39,11 +39,11 @@ struct LayerActivations {
   Tensor x;  // [own L, B, H] the layer's input; read by the forward, written by whoever makes it
   Tensor attn_ln_out;                 // [L, B, H]
   Tensor attn_ln_mean, attn_ln_rstd;  // [own L * B], accumulator type
-  Tensor qkv;  // [P + L or more, B, N, 3, D] of the micro-batch: the forward writes rows P .. P + L
-               // - 1
-  Tensor attn_out;                // [L, B, N, D]
-  Tensor attn_lse;                // [L, B, N], accumulator type
-  Tensor y;                       // [own L, B, H] the sum after attention
+  Tensor qkv;       // [P + L or more, B, N, 3, D] of the micro-batch: the forward writes the L rows
+                    // from P on
+  Tensor attn_out;  // [L, B, N, D]
+  Tensor attn_lse;  // [L, B, N], accumulator type
+  Tensor y;         // [own L, B, H] the sum after attention
   Tensor fc_ln_out;               // [L, B, H]
   Tensor fc_ln_mean, fc_ln_rstd;  // [own L * B], accumulator type
   Tensor fc1_out;                 // [L, B, F] after the ReLU

@@ -1,8 +1,8 @@
 // What each kernel should compute, by the reference, and the errors that it may make.
 //
-//   const Expectation out = ExpectLinear(shape, x, weight, bias,
-//   ArithmeticOf(Precision::kFloat32)); CompareTensors<float, double>("out", actual, out.values,
-//   BoundOf(out));
+//   const Arithmetic arithmetic = ArithmeticOf(Precision::kFloat32);
+//   const Expectation out = ExpectLinear(shape, x, weight, bias, arithmetic);
+//   CompareTensors<float, double>("out", actual, out.values, BoundOf(out));
 //
 // The inputs are the numbers that the kernel reads (already rounded to its element type), given in
 // float64.  Shapes are those of core/reference/ops.h.  Derivations stand at the functions' bodies;
