@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import os
 import re
 
 from tools.perf.errors import InputError
@@ -16,14 +15,15 @@ Tells whether benchmark targets became slower, and does not cry wolf.
   perf history RE                            trend and change points of a target; judges nothing
   perf ir --base origin/main --cand HEAD     compare instruction counts under valgrind
   perf selftest aa|inject                    measure this tool's own false alarms and power
+  perf clean                                 remove what was built for refs from the disk
 
 exit codes:
   0  every target is SAME, FASTER or NEW
   1  at least one is SLOWER
-  2  bad usage, or input that cannot be read or compared
+  2  bad usage, or input that cannot be read, built or compared, or a report that cannot be written
   3  the machine is unfit, or too many targets are UNSURE
   4  a benchmark failed (ERROR) or is gone (MISSING)
-  where several apply: 2 before 4 before 1 before 3
+  where several apply: 2 before 4 before 1 before 3; interrupted: 130 (Ctrl-C) or 143
 """
 
 
@@ -31,7 +31,7 @@ def parse(arguments):
     """Returns the parsed flags; raises InputError for what it cannot use.  --help prints and exits with 0."""
     parser, commands = _make_parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
-        raise InputError(f"unknown command '{arguments[0]}'{_hint(arguments[0], commands)}")
+        raise InputError(f"unknown command '{arguments[0]}'{hint(arguments[0], commands)}")
     if not arguments:
         raise InputError(f"no command; one of: {', '.join(commands)} (perf --help)")
     if arguments[0] in commands:
@@ -45,7 +45,7 @@ def _check_flag_names(arguments, command):
     for argument in arguments[1:]:
         name = argument.split("=")[0]
         if name.startswith("--") and name not in known:
-            raise InputError(f"{command.prog.removeprefix('perf ')}: unknown flag '{name}'{_hint(name, known)}")
+            raise InputError(f"{command.prog.removeprefix('perf ')}: unknown flag '{name}'{hint(name, known)}")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,9 +56,10 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{self.prog.removeprefix('perf ')}: {message}")
 
 
-def _hint(word, known):
-    nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(known)}"
+def hint(word, names, known=None):
+    """The nearest of the names, or, where none is near, all that are known (by default the names)."""
+    nearest = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(known or names)}"
 
 
 def _make_parser():
@@ -66,7 +67,7 @@ def _make_parser():
     subparsers = parser.add_subparsers(dest="command", metavar="command")
     commands = {}
     for name, add in (("ab", _add_ab), ("record", _add_record), ("history", _add_history), ("ir", _add_ir),
-                      ("selftest", _add_selftest)):
+                      ("selftest", _add_selftest), ("clean", _add_clean)):
         commands[name] = subparsers.add_parser(name, description=add.__doc__)
         add(commands[name])
     return parser, commands
@@ -166,6 +167,10 @@ def _add_selftest(parser):
     _add_rules(parser)
 
 
+def _add_clean(_):
+    """Removes the worktree, Bazel's output base and the binaries that ab, record and ir keep for the next run."""
+
+
 def _pattern(text):
     try:
         return re.compile(text)
@@ -210,13 +215,3 @@ def _duration(text):
 def _words(text):
     return text.split(",")
 
-
-def check_writable(path, flag):
-    """Raises InputError unless a file can be made at `path`: asked before long work whose result goes there."""
-    if path is None:
-        return
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path):
-        raise InputError(f"{flag} '{path}' is a folder")
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise InputError(f"{flag} '{path}': {folder} is not a folder that can be written")

@@ -6,14 +6,13 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 
 from tools.perf import ab as ab_module
 from tools.perf import history as history_module
 from tools.perf import (
-    cli, instructions, machine, record as record_module, report_html, report_text, selftest as selftest_module,
-    selftest_summary, sides, trends, verdicts,
+    builds, cli, instructions, machine, record as record_module, report_html, report_text, selftest as selftest_module,
+    selftest_summary, sides, trends, verdicts, whole_file,
 )
 from tools.perf.errors import InputError
 from tools.perf.judge import Rules
@@ -22,8 +21,9 @@ from tools.perf.runner import Runner
 
 def ab(flags):
     for path, flag in ((flags.json, "--json"), (flags.md, "--md"), (flags.html, "--html")):
-        cli.check_writable(path, flag)
-    with sides.alone(_cache_dir()):
+        whole_file.check(path, flag)
+    false_alarms = selftest_summary.last_measured(_checkout())
+    with _cache().alone():
         base, cand = _prepare_both(flags)
         fitness = _check_fitness(cand.calibrate or base.calibrate, flags.allow_noisy)
         if fitness.is_noisy and not flags.allow_noisy:
@@ -41,20 +41,24 @@ def ab(flags):
         (base, cand), rows, _rules(flags), seed, fitness, machine.facts(), wall_s, code)
     if counted is not None:
         document["instructions"] = counted
-    document["selftest"] = selftest_summary.last_measured(_checkout())
-    _write(flags.json, json.dumps(document, indent=1) + "\n")
-    _write(flags.md, report_text.markdown(document))
-    if flags.html:
-        _write(flags.html, report_html.ab(document, _histories(flags.history_dir, document)))
-    sys.stdout.write(report_text.terminal(document))
+    document["selftest"] = false_alarms
+    _deliver(
+        lambda: _print(report_text.terminal(document)),
+        lambda: flags.json and whole_file.write(flags.json, json.dumps(document, indent=1) + "\n"),
+        lambda: flags.md and whole_file.write(flags.md, report_text.markdown(document)),
+        lambda: flags.html and whole_file.write(
+            flags.html, report_html.ab(document, _histories(flags.history_dir, document))),
+    )
     return code
 
 
 def record(flags):
-    with sides.alone(_cache_dir()):
-        side = sides.prepare("cand", flags.cand, flags.targets, _build_options(flags))
+    history_module.check_writable(flags.history_dir)
+    with _cache().alone():
+        side = sides.prepare("cand", flags.cand, flags.targets, _cache(), flags.bazel_flags)
         if not side.programs:
-            raise InputError(_no_target(flags))
+            raise InputError(_no_target(flags, side))
+        _print_cache_size(side)
         fitness = _check_fitness(side.calibrate, flags.allow_noisy)
         if fitness.is_noisy and not flags.allow_noisy:
             return verdicts.EXIT_UNDECIDED
@@ -64,42 +68,48 @@ def record(flags):
         collected, failures = recorder.measure(side, flags.processes)
     run = record_module.RecordedRun(side, machine.facts(), seed, meter.share())
     records = record_module.records_of(collected, run)
-    history_module.append(flags.history_dir, records)
-    print("\n".join(record_module.summary_lines(records)))
     for label, (verdict, problem) in sorted(failures.items()):
         print(f"perf: {label}: {verdict}: {problem}", file=sys.stderr)
+    _deliver(
+        lambda: _print("".join(line + "\n" for line in record_module.summary_lines(records))),
+        lambda: history_module.append(flags.history_dir, records),
+    )
     return verdicts.exit_code((verdict for verdict, _ in failures.values()), 0)
 
 
 def history(flags):
-    cli.check_writable(flags.html, "--html")
+    whole_file.check(flags.html, "--html")
     machine_class = flags.machine_class or machine.machine_class(machine.facts())
     commits = trends.commits_since(_checkout(), flags.since) if flags.since else None
     series = trends.load(flags.history_dir, machine_class, flags.target, flags.last, commits)
-    if flags.html:
-        _write(flags.html, report_html.trends(series, machine_class))
-    sys.stdout.write(trends.terminal(series))
+    _deliver(
+        lambda: _print(trends.terminal(series)),
+        lambda: flags.html and whole_file.write(flags.html, report_html.trends(series, machine_class)),
+    )
     return verdicts.EXIT_GOOD
 
 
 def ir(flags):
-    cli.check_writable(flags.json, "--json")
-    with sides.alone(_cache_dir()):
+    whole_file.check(flags.json, "--json")
+    with _cache().alone():
         base, cand = _prepare_both(flags)
         rows = instructions.compare(base, cand, flags.repeats, flags.timeout, _print_counting)
-    _write(flags.json, json.dumps({"schema": ab_module.SCHEMA, "rows": rows}, indent=1) + "\n")
-    sys.stdout.write(instructions.terminal(rows))
+    _deliver(
+        lambda: _print(instructions.terminal(rows)),
+        lambda: flags.json and whole_file.write(
+            flags.json, json.dumps({"schema": ab_module.SCHEMA, "rows": rows}, indent=1) + "\n"),
+    )
     return verdicts.exit_code((row["verdict"] for row in rows), 0)
 
 
 def selftest(flags):
     if flags.kind == "summary":
         path = flags.out or os.path.join(_checkout(), selftest_module.RESULTS)
-        sys.stdout.write(selftest_summary.markdown(selftest_module.read(path)))
+        _print(selftest_summary.markdown(selftest_module.read(path)))
         return verdicts.EXIT_GOOD
-    cli.check_writable(flags.out, "--out")
+    whole_file.check(flags.out, "--out")
     pct = flags.pct if flags.kind == "inject" else 0.0
-    with sides.alone(_cache_dir()):
+    with _cache().alone():
         fitness = machine.measure_fitness([_bundled("bench/harness/calibrate")])
         conditions = {
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -115,7 +125,16 @@ def selftest(flags):
             print(f"perf: {flags.out} holds {done} such trials already", file=sys.stderr)
         new = trials.run(
             max(0, flags.trials - done), _seed(flags), machine.allowed_cpus(), selftest_module.print_progress)
-    sys.stdout.write(selftest_summary.markdown(selftest_module.read(flags.out) if flags.out else new))
+    _print(selftest_summary.markdown(selftest_module.read(flags.out) if flags.out else new))
+    return verdicts.EXIT_GOOD
+
+
+def clean(_):
+    cache = _cache()
+    with cache.alone():
+        size_bytes = cache.size_bytes()
+        cache.clean()
+        _print(f"removed {(size_bytes - cache.size_bytes()) / 2**30:.1f} GiB of {cache.folder}\n")
     return verdicts.EXIT_GOOD
 
 
@@ -124,18 +143,31 @@ def _print_counting(index, count, label):
 
 
 def _prepare_both(flags):
-    options = _build_options(flags)
-    base = sides.prepare("base", flags.base, flags.targets, options)
-    cand = sides.prepare("cand", flags.cand, flags.targets, options)
+    base, cand = (
+        sides.prepare(name, given, flags.targets, _cache(), flags.bazel_flags)
+        for name, given in (("base", flags.base), ("cand", flags.cand)))
     if not base.programs and not cand.programs:
-        raise InputError(_no_target(flags))
+        raise InputError(_no_target(flags, base, cand))
+    _print_cache_size(base, cand)
     return base, cand
 
 
-def _no_target(flags):
+def _no_target(flags, *prepared):
     if flags.targets is None:
         return "no target is tagged perf_target; choose others with --targets"
-    return f"--targets '{flags.targets.pattern}' matches no target under //bench"
+    known = {label for side in prepared for label in side.labels if label != sides.CALIBRATE}
+    # A person names a target by its label or by the end of it.
+    by_name = {label.split(":")[-1]: label for label in known} | {label: label for label in known}
+    return (f"--targets '{flags.targets.pattern}' matches no target under //bench"
+            + cli.hint(flags.targets.pattern, by_name, sorted(known)))
+
+
+def _print_cache_size(*prepared):
+    """Says what the builds have left on the disk, where there were any."""
+    if any(side.commit for side in prepared):
+        cache = _cache()
+        print(f"perf: {cache.folder} holds {cache.size_bytes() / 2**30:.1f} GiB of builds, used again by the next run; "
+              "perf clean removes them", file=sys.stderr)
 
 
 def _check_fitness(calibrate, allow_noisy):
@@ -157,10 +189,6 @@ def _seed(flags):
     return flags.seed if flags.seed is not None else int.from_bytes(os.urandom(4), "big")
 
 
-def _build_options(flags):
-    return sides.BuildOptions(_checkout(), _cache_dir(), tuple(flags.bazel_flags))
-
-
 def _checkout():
     """The checkout that the user stands in, or started this from."""
     given = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
@@ -175,9 +203,9 @@ def _commit():
     return run.stdout.strip() or "unknown"
 
 
-def _cache_dir():
+def _cache():
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(home, "sluice_perf")
+    return builds.Cache(os.path.join(home, "sluice_perf"), _checkout())
 
 
 def _bundled(relative_path):
@@ -197,13 +225,23 @@ def _histories(folder, document):
     return found
 
 
-def _write(path, text):
-    """Writes a report whole or not at all; nothing without a path."""
-    if path is None:
-        return
-    folder = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".perf_", dir=folder)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+def _print(text):
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try what is left once more at its end, and exit with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"cannot write to the standard output: {error.strerror}") from error
+
+
+def _deliver(*outputs):
+    """Hands out what was measured, each output though others failed; raises InputError for those that did."""
+    problems = []
+    for output in outputs:
+        try:
+            output()
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))

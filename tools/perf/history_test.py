@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import tempfile
 import time
@@ -18,7 +19,8 @@ def _record(number, **fields):
     return {
         "schema": history.SCHEMA, "target": _LABEL, "benchmark": "BM", "config": {}, "config_hash": "0",
         "commit": str(number), "dirty": "false", "build": {}, "machine": {}, "machine_class": "class",
-        "run": {"time": "2026-01-01T00:00:00+00:00"}, "samples": [], "counters": {}, "verdict": None, **fields,
+        "run": {"time": "2026-01-01T00:00:00+00:00"}, "samples": [{"value": 1.0}], "counters": {}, "verdict": None,
+        **fields,
     }
 
 
@@ -117,10 +119,54 @@ class HistoryTest(unittest.TestCase):
 
     def test_broken_line_is_named(self):
         _append_many(self.folder, 0, 1)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write('{"schema": 1, "tar\n')
-        with self.assertRaisesRegex(InputError, "line 2: not JSON"):
-            history.read(self.path)
+        whole = json.dumps(_record(1))
+        for line, message in (
+            (b'{"schema": 1, "tar', "not JSON"), (b"", "not JSON"), (b"[" * 100000, "not JSON"),
+            (b"\xff\xfe", "not a text file"), (b"null", "unknown schema None"),
+            (whole.replace('"run": {"time"', '"run": {"tyme"').encode(), "line 2: run has no time"),
+            (whole.replace('{"value": 1.0}', "").encode(), "line 2: samples hold no positive values"),
+            (whole.replace('"value": 1.0', '"value": NaN').encode(), "line 2: samples hold no positive values"),
+            (whole.replace('"value": 1.0', '"value": "x"').encode(), "line 2: samples hold no positive values"),
+            (whole.replace('"commit": "1"', '"commit": 1').encode(), "line 2: commit is 1"),
+        ):
+            with open(self.path, "wb") as file:
+                file.write(whole.encode() + b"\n" + line + b"\n" + whole.encode() + b"\n")
+            with self.assertRaisesRegex(InputError, message):
+                history.read(self.path)
+            # What cannot be read is not added to.
+            before = os.stat(self.path).st_mtime_ns
+            with self.assertRaisesRegex(InputError, message):
+                history.append(self.folder, [_record(3)])
+            self.assertEqual(os.stat(self.path).st_mtime_ns, before)
+
+    def test_a_disk_without_room_leaves_the_old_files_and_names_what_was_lost(self):
+        small, other = "//bench:small", "//bench:other"
+        _append_many(self.folder, 0, 1)
+        with open(self.path, encoding="utf-8") as file:
+            old = file.read()
+        old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, old_limit[1]))
+        try:
+            with self.assertRaisesRegex(
+                    InputError, r"2 of 3 histories did not get their records:(\n .*File too large.*){2}"):
+                history.append(self.folder, [
+                    _record(1, counters={"padding": "x" * 5000}), _record(1, target=small),
+                    _record(1, target=other, counters={"padding": "x" * 5000})])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
+        with open(self.path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), old)
+        self.assertEqual(list(history.files(self.folder, "class")), [_LABEL, small])
+        names = [name for _, _, names in os.walk(self.folder) for name in names]
+        self.assertTrue(all(name.endswith((".jsonl", ".lock")) for name in names), names)
+
+    def test_a_folder_that_cannot_be_written_is_found_before_measuring(self):
+        history.check_writable(os.path.join(self.folder, "not", "yet", "there"))
+        self.assertEqual(os.listdir(self.folder), [])
+        with open(os.path.join(self.folder, "file"), "w", encoding="ascii"):
+            pass
+        with self.assertRaisesRegex(InputError, "--history-dir '.*file/deep': .*file is not a folder"):
+            history.check_writable(os.path.join(self.folder, "file", "deep"))
 
 
 if __name__ == "__main__":

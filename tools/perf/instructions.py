@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 
-from tools.perf import contexts, machine, result_file, verdicts
+from tools.perf import contexts, machine, processes, result_file, row_text, verdicts
 from tools.perf.errors import InputError
 from tools.perf.measure import SIDES
 from tools.perf.runner import ENVIRONMENT, BenchmarkFailure, Runner
@@ -38,9 +38,8 @@ def count(program, timeout_s, arguments=()):
             *_ONE_STEP, *arguments,
         ]
         try:
-            run = subprocess.run(
-                command, env={**os.environ, **_ENVIRONMENT}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", timeout=timeout_s)
+            run = processes.run(
+                command, timeout_s, env={**os.environ, **_ENVIRONMENT}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except FileNotFoundError as error:
             raise InputError("valgrind is not installed: apt-get install valgrind") from error
         except subprocess.TimeoutExpired as error:
@@ -92,8 +91,8 @@ def terminal(rows):
         numbers = f"{'-':>24} {'-':>16} {'-':>9}"
         if counts:
             numbers = f"{counts['base'][0]:24,} {counts['cand'][0]:16,} {row['shift']:+9.3%}"
-        note = f" ({row['note']})" if row["note"] else ""
-        lines.append(f"{numbers}  {row['verdict']:8} {row['target']}{note}")
+        lines.append(f"{numbers}  {row['verdict']:8} {row_text.printable(row['target'])}")
+        lines += row_text.wrapped(row["note"], indent=" " * 8)
     return "\n".join(lines) + "\n"
 
 

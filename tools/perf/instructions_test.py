@@ -14,7 +14,7 @@ _LABEL = "//bench:known_cost"
 
 
 def _side(name, path):
-    return sides.Side(name, name, "", {_LABEL: [path]} if path else {}, [])
+    return sides.Side(name, name, "", {_LABEL: [path]} if path else {}, [], [])
 
 
 def _compare(base, cand, num_repeats=1):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 
+from tools.perf import processes
 from tools.perf.errors import InputError
 from tools.perf.repetitions import faster_half_mean
 
@@ -20,7 +22,10 @@ MAX_STEAL_SHARE = 0.20
 
 def facts():
     """CPU model, cores, hypervisor and GPU: what decides the machine class, and no more than a report shows."""
-    listing = json.loads(subprocess.run(["lscpu", "-J"], check=True, capture_output=True, text=True).stdout)
+    # Names of fields follow the language.
+    environment = {**os.environ, "LC_ALL": "C"}
+    listing = json.loads(
+        subprocess.run(["lscpu", "-J"], check=True, capture_output=True, text=True, env=environment).stdout)
     fields = {}
 
     def collect(rows):
@@ -143,7 +148,11 @@ def _calibrate(program):
     """What the calibration kernel takes in one process."""
     command = pinned(program, [measuring_cpu()])
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return faster_half_mean(json.loads(run.stdout)["calibration_cpu_ns"])
+        run = processes.run(command, 60, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run.check_returncode()
+        time_ns = faster_half_mean(json.loads(run.stdout)["calibration_cpu_ns"])
+        if not 0 < time_ns < math.inf:
+            raise ValueError(f"it took {time_ns} ns")
+        return time_ns
     except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"the calibration program {' '.join(program)} gave no time: {error}") from error

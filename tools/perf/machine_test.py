@@ -3,6 +3,7 @@
 import os
 import tempfile
 import unittest
+import unittest.mock
 
 from tools.perf import fakes, machine
 from tools.perf.errors import InputError
@@ -66,6 +67,30 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(fitness.num_processes, 20)
         self.assertFalse(fitness.is_noisy and "varies" in fitness.problem)
         self.assertGreater(fitness.coefficient_of_variation, 0.003)
+
+    def test_facts_do_not_follow_the_language(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "lscpu")
+            with open(path, "w", encoding="ascii") as file:
+                file.write("""#!/bin/bash
+field=Modellname
+[[ ${LC_ALL:-} == C ]] && field="Model name"
+echo '{"lscpu": [{"field": "'"$field"':", "data": "Xeon"}]}'
+""")
+            os.chmod(path, 0o755)
+            environment = {"PATH": f"{folder}:{os.environ['PATH']}", "LC_ALL": "de_DE.UTF-8"}
+            with unittest.mock.patch.dict(os.environ, environment):
+                self.assertEqual(machine.facts()["cpu_model"], "Xeon")
+
+    def test_a_calibration_without_a_time_is_not_fit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "calibrate")
+            for times in ("[0, 0]", "[NaN]", "[]", '["x"]'):
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(f"#!/bin/bash\necho '{{\"calibration_cpu_ns\": {times}}}'\n")
+                os.chmod(path, 0o755)
+                with self.assertRaisesRegex(InputError, "gave no time"):
+                    machine.measure_fitness([path])
 
     def test_a_calibration_that_fails(self):
         for program in ("/bin/false", "/bin/true", "/no/such/program"):

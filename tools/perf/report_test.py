@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import re
 import unittest
 
 from tools.perf import report_html, report_samples, report_text, row_text, svg, verdicts
@@ -78,9 +79,35 @@ class TextTest(unittest.TestCase):
         text = report_text.terminal(report_samples.document())
         lines = text.splitlines()
         self.assertRegex(lines[0], r"^target +base +cand +shift +95% interval +p +n +verdict$")
-        self.assertRegex(lines[2], r"\+[45]\.\d\d% +\+\d.* \.\. .*SLOWER$")
-        self.assertIn("about 25 more pairs would decide", text)
-        self.assertIn("exit code 4", lines[-1])
+        self.assertRegex(lines[1], r"^//bench:gone .* MISSING$")
+        self.assertEqual(lines[2].strip(), "MISSING: cand has no such target")
+        self.assertRegex(lines[3], r"\+[45]\.\d\d% +\+\d.* \.\. .*SLOWER$")
+        self.assertIn("    UNSURE: about 25 more pairs would decide", lines)
+        self.assertIn("exit code 4", " ".join(lines[-2:]))
+
+    def test_terminal_is_no_wider_than_one_and_drops_nothing(self):
+        document = report_samples.document()
+        name = "scheme:seq_one_f_one_b/model:test/world_size:2/batch_size:2/num_micro_batches:2/n_slices:4/device:cpu"
+        document["rows"][2]["benchmark"] = f"{name}/dtype:f32/pass:step"
+        document["rows"][3]["target"] = "//bench:" + "x" * 200
+        document["rows"][4]["note"] = "why " * 60
+        document["instructions"] = []
+        text = report_text.terminal(document)
+        self.assertLessEqual(max(len(line) for line in text.splitlines()), 120)
+        # Names alone, without the numbers that stand beside their first lines.
+        names = "".join(re.sub("  +[-0-9].*", "", line).strip() for line in text.splitlines()).replace(" ", "")
+        for row, cells in zip(document["rows"], row_text.table(document)[1]):
+            for fact in (row["target"], row["benchmark"], row["note"]):
+                self.assertIn(fact.replace(" ", ""), names)
+            # The numbers of a row stand on one line, whatever it is called.
+            self.assertRegex(text, "  +".join(re.escape(cell) for cell in cells[1:]))
+
+    def test_wrapping_cuts_after_what_separates(self):
+        self.assertEqual(row_text.wrapped("a:bb/cc dd", 5), ["a:bb/", "cc dd"])
+        self.assertEqual(row_text.wrapped("a//b::c", 3), ["a//", "b::", "c"])
+        self.assertEqual("".join(row_text.wrapped("x" * 7, 5)), "x" * 7)
+        self.assertEqual([len(line) <= 5 for line in row_text.wrapped("x" * 7, 5, indent="  ")], [True] * 3)
+        self.assertEqual(row_text.wrapped(""), [])
 
     def test_terminal_passes_no_control_characters_on(self):
         document = report_samples.document()
@@ -108,13 +135,24 @@ class TextTest(unittest.TestCase):
         lines = report_text.terminal(document).splitlines()
         self.assertRegex(lines[0], r" n +instructions +verdict$")
         self.assertRegex(lines[1], r" - +MISSING$")
-        self.assertRegex(lines[2], r" \+5\.000% +SLOWER$")
-        self.assertRegex(lines[5], r" SKIPPED +SAME$")
+        self.assertRegex(lines[3], r" \+5\.000% +SLOWER$")
+        self.assertTrue(any(re.search(r"^//bench:same .* SKIPPED +SAME$", line) for line in lines))
         self.assertIn("| instructions | verdict |", report_text.markdown(document))
         self.assertIn("<th>instructions</th>", report_html.ab(document))
 
 
 class SvgTest(unittest.TestCase):
+    def test_long_labels_are_shown_whole_and_inside_the_picture(self):
+        row = {"shift": 0.0, "shift_low": -0.01, "shift_high": 0.01, "verdict": "SAME"}
+        label = "matmul linear_backward_weight/attn.out_proj.weight/n:1024/k:256"
+        plot = svg.forest([{**row, "label": label}, {**row, "label": "short"}], 0.02)
+        texts = re.findall(r'<text x="[\d.]+" y="([\d.]+)" text-anchor="end">(.*?)</text>', plot)
+        self.assertEqual("".join(text for _, text in texts[:-1]), label)
+        self.assertTrue(all(len(text) <= 48 for _, text in texts), texts)
+        # No line stands on another.
+        heights = [float(y) for y, _ in texts]
+        self.assertTrue(all(after - before >= 14 for before, after in zip(heights, heights[1:])), heights)
+
     def test_equal_values_and_single_points_have_a_plot(self):
         self.assertIn("<circle", svg.strip([1.0, 1.0], [1.0, 1.0], 0.02))
         self.assertIn("<circle", svg.noise([(0.0, 2e7)]))

@@ -2,14 +2,30 @@
 
 from tools.perf import row_text as text
 
+_SEPARATOR = "  "
+_INDENT = "    "
+
 
 def terminal(document):
+    """Each row in two lines or more, none of them wider than a terminal: the target with its numbers, then the
+    benchmark's name in full, then what there is to say."""
     header, rows = text.table(document)
     table = [header, *rows]
-    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
-    notes = [f"{text.name(row)}: {row['verdict']}: {row['note']}" for row in document["rows"] if row["note"]]
-    return "\n".join(_printable(line) for line in [*lines, "", *notes, text.summary(document)]) + "\n"
+    widths = [max(len(line[column]) for line in table) for column in range(1, len(header))]
+    room = text.TERMINAL_WIDTH - sum(len(_SEPARATOR) + width for width in widths)
+    labels = [header[0], *(row["target"] for row in document["rows"])]
+    label_width = min(room, max(len(text.printable(label)) for label in labels))
+    lines = []
+    for label, cells, row in zip(labels, table, [None, *document["rows"]]):
+        # A label that is wider than its column goes on below its numbers.
+        first, *rest = text.wrapped(label, label_width)
+        numbers = (cell.ljust(width) for cell, width in zip(cells[1:], widths))
+        lines.append(_SEPARATOR.join([first.ljust(label_width), *numbers]).rstrip())
+        lines += rest
+        if row:
+            lines += text.wrapped(row["benchmark"], indent=_INDENT)
+            lines += text.wrapped(f"{row['verdict']}: {row['note']}" if row["note"] else "", indent=_INDENT)
+    return "\n".join([*lines, "", *text.wrapped(text.summary(document))]) + "\n"
 
 
 def markdown(document):
@@ -28,12 +44,7 @@ def markdown(document):
     if notes:
         lines.append("")
         lines += [f"- {_escape(text.name(row))}: {row['verdict']}: {_escape(row['note'])}" for row in notes]
-    return "\n".join(_printable(line) for line in lines) + "\n"
-
-
-def _printable(line):
-    """Control characters of a hostile label would drive the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in line)
+    return "\n".join(text.printable(line) for line in lines) + "\n"
 
 
 def _escape(cell):

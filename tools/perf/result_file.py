@@ -50,12 +50,12 @@ def parse_result(text, source):
     try:
         # Google Benchmark writes a negative NaN as -NaN, which no JSON reader takes.
         document = json.loads(re.sub(r'(":\s*)-NaN', r"\1NaN", text))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableResult(f"{source}: not whole JSON ({error})") from error
     if not isinstance(document, dict) or not isinstance(document.get("context"), dict):
         raise UnreadableResult(f"{source}: has no context: not the result of a benchmark")
     rows = document.get("benchmarks")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "name" in row for row in rows):
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise UnreadableResult(f"{source}: has no list of benchmarks")
     by_name = {}
     for row in rows:
@@ -71,7 +71,7 @@ def context_number(context, key):
     """The number under `key`, which Google Benchmark writes as text, or None."""
     try:
         return float(context[key])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -104,7 +104,7 @@ def _measurement(name, rows, context):
 
 def _calibration_ns(rows):
     times = [row.get("calibration_cpu_ns") for row in rows]
-    return faster_half_mean(times) if all(isinstance(time, (int, float)) for time in times) else 0.0
+    return faster_half_mean(times) if all(_is_number(time) and _is_plausible(time) for time in times) else 0.0
 
 
 def _time_ns(row, field):
@@ -114,10 +114,25 @@ def _time_ns(row, field):
     for key, value in row.items():
         if isinstance(value, float) and not math.isfinite(value):
             return math.nan, f"{key} is {value}"
-    unit = _UNIT_NS.get(row.get("time_unit", "ns"))
+    unit = _UNIT_NS.get(str(row.get("time_unit", "ns")))
     time = row.get(field)
-    if unit is None or isinstance(time, bool) or not isinstance(time, (int, float)):
-        return math.nan, f"{field} is {time!r} {row.get('time_unit')!r}: not a time"
+    if unit is None or not _is_number(time):
+        return math.nan, f"{field} is {time!r} {row.get('time_unit')!r}"[:100] + ": not a time"
     if time <= 0:
-        return math.nan, f"{field} is {time}: nothing was timed"
+        return math.nan, f"{field} is {time}"[:100] + ": nothing was timed"
+    if not _is_plausible(time):
+        return math.nan, f"{field} is {time}"[:100] + ": not a time"
     return time * unit, ""
+
+
+def _is_row(row):
+    return isinstance(row, dict) and isinstance(row.get("name"), str)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_plausible(time):
+    """Far from where products and quotients of times would be zero or infinite."""
+    return 1e-9 < time < 1e18

@@ -23,6 +23,9 @@ class ResultFileTest(unittest.TestCase):
     def test_calibration_is_of_the_same_half(self):
         rows = [fakes.row(calibration_cpu_ns=time) for time in (5.0, 7.0, 6.0)]
         self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 5.5)
+        for unusable in (None, "7", True, 0, -1.0, 1e-320, 10**400):
+            rows[1]["calibration_cpu_ns"] = unusable
+            self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 0, unusable)
         del rows[1]["calibration_cpu_ns"]
         self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 0)
 
@@ -53,6 +56,10 @@ class ResultFileTest(unittest.TestCase):
             ({"time_ns": 1.0, "rate": float("inf")}, "rate is inf"),
             ({"time_ns": 1.0, "time_unit": "min"}, "not a time"),
             ({"time_ns": "soon"}, "not a time"),
+            ({"time_ns": 1.0, "time_unit": []}, "not a time"),
+            ({"time_ns": 1e-320}, "not a time"),
+            ({"time_ns": 10**400}, "not a time"),
+            ({"time_ns": True}, "not a time"),
             ({"time_ns": 1.0, "error_occurred": True, "error_message": "why"}, "why"),
         ]
         for fields, message in cases:
@@ -68,8 +75,11 @@ class ResultFileTest(unittest.TestCase):
     def test_unreadable(self):
         whole = json.dumps({"context": {}, "benchmarks": [fakes.row()]})
         for text, message in [
-            ("", "not whole JSON"), (whole[:-5], "not whole JSON"), ("[]", "no context"), ("{}", "no context"),
+            ("", "not whole JSON"), (whole[:-5], "not whole JSON"), ("[" * 100000, "not whole JSON"),
+            ("[]", "no context"), ("{}", "no context"),
             ('{"context": {}}', "no list"), ('{"context": {}, "benchmarks": [3]}', "no list"),
+            ('{"context": {}, "benchmarks": [{"name": 3}]}', "no list"),
+            ('{"context": {}, "benchmarks": [{"name": [1]}]}', "no list"),
             ('{"context": {}, "benchmarks": []}', "no samples"),
             (json.dumps({"context": {}, "benchmarks": [{"name": "m", "run_type": "aggregate"}]}), "no samples"),
         ]:

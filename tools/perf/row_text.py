@@ -1,6 +1,28 @@
 """Numbers as a person reads them, the same in every report."""
 
+import re
 import statistics
+
+TERMINAL_WIDTH = 120
+
+
+def printable(text):
+    """Control characters of a hostile label would drive the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def wrapped(text, width=TERMINAL_WIDTH, indent=""):
+    """The text in printable lines of at most `width`, cut after a space, '/' or ':' where there is one, indented."""
+    width -= len(indent)
+    # A word is shorter than a line, and keeps what it ends with.
+    words = re.findall(rf"[^ /:]{{1,{width - 1}}}[ /:]?|[ /:]", printable(text))
+    lines, line = [], ""
+    for word in words:
+        if len((line + word).rstrip()) > width:
+            lines.append(line)
+            line = ""
+        line += word
+    return [(indent + line).rstrip() for line in [*lines, line] if line]
 
 
 def time(time_ns):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from tools.perf import machine, result_file
+from tools.perf import machine, processes, result_file
 
 
 # Of every process that perf starts.  No ceilings (bench/harness/ceiling.h), since times alone are compared.  OpenBLAS
@@ -41,10 +41,9 @@ class Runner:
 
     def _start(self, command):
         try:
-            run = subprocess.run(
-                command, env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, timeout=self._timeout_s, errors="replace", text=True,
-            )
+            run = processes.run(
+                command, self._timeout_s, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE)
         except subprocess.TimeoutExpired as error:
             raise BenchmarkFailure(f"still running after {self._timeout_s:g} s") from error
         except OSError as error:

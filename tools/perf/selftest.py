@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from tools.perf import machine, measure, noise_generator
+from tools.perf import machine, measure, noise_generator, whole_file
 from tools.perf.ab import Comparer
 from tools.perf.errors import InputError
 from tools.perf.runner import Runner
@@ -84,10 +84,18 @@ class Trials:
                 trial = self._run_one(first_seed + index, cpus[-1:])
                 trials.append(trial)
                 if self._out:
-                    with open(self._out, "a", encoding="utf-8") as file:
-                        file.write(json.dumps(trial, sort_keys=True) + "\n")
+                    self._add(trial)
                 progress(index + 1, count, trial)
         return trials
+
+    def _add(self, trial):
+        old_text = ""
+        if os.path.exists(self._out):
+            with open(self._out, encoding="utf-8") as file:
+                old_text = file.read()
+        if old_text and not old_text.endswith("\n"):
+            old_text += "\n"
+        whole_file.write(self._out, old_text + json.dumps(trial, sort_keys=True) + "\n")
 
     def _run_one(self, seed, cpus):
         started, steal, others = time.monotonic(), machine.StealMeter(), machine.OthersMeter()
@@ -110,9 +118,9 @@ def read(path):
     try:
         with open(path, encoding="utf-8") as file:
             trials = [json.loads(line) for line in file]
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"selftest results {path}: {error}") from error
-    unknown = {trial.get("schema") for trial in trials} - {SCHEMA}
+    unknown = {trial.get("schema") if isinstance(trial, dict) else None for trial in trials} - {SCHEMA}
     if unknown:
         raise InputError(f"selftest results {path}: unknown schema {unknown.pop()!r}; this version reads {SCHEMA}")
     return trials

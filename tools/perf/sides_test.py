@@ -1,12 +1,16 @@
 """Sides from folders of binaries, and from git refs with a stand-in for Bazel."""
 
+import contextlib
+import io
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
-from tools.perf import fakes, sides
+from tools.perf import builds, fakes, sides
 from tools.perf.errors import InputError
 
 # Builds by copying the file programs/<name>, so that what a side holds shows which commit it was built from.
@@ -25,7 +29,7 @@ class BundleTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
-        self.options = sides.BuildOptions(self.folder, os.path.join(self.folder, "cache"), ())
+        self.cache = builds.Cache(os.path.join(self.folder, "cache"), self.folder)
 
     def test_executables_are_targets_named_by_their_path(self):
         fakes.write_benchmark(self.folder, "//bench/schemes:gpipe")
@@ -33,7 +37,7 @@ class BundleTest(unittest.TestCase):
         fakes.write_calibrate(self.folder)
         with open(os.path.join(self.folder, "README"), "w", encoding="ascii") as file:
             file.write("no program")
-        side = sides.prepare("base", self.folder, None, self.options)
+        side = sides.prepare("base", self.folder, None, self.cache)
         self.assertEqual(list(side.programs), ["//bench/schemes:gpipe"])
         self.assertTrue(side.calibrate[0].endswith("bench/harness/calibrate"))
 
@@ -41,7 +45,7 @@ class BundleTest(unittest.TestCase):
         for label in ("//bench/a:x", "//bench/b:x"):
             fakes.write_benchmark(self.folder, label)
         fakes.write_calibrate(self.folder)
-        side = sides.prepare("base", self.folder, re.compile("b:x"), self.options)
+        side = sides.prepare("base", self.folder, re.compile("b:x"), self.cache)
         self.assertEqual(list(side.programs), ["//bench/b:x"])
         self.assertTrue(side.calibrate)
 
@@ -49,14 +53,14 @@ class BundleTest(unittest.TestCase):
     def test_a_bundle_starts_what_its_manifest_names(self):
         with open(os.path.join(self.folder, "MANIFEST"), "w", encoding="ascii") as file:
             file.write("commit c0ffee\nabc  12  gpipe  //bench/schemes:gpipe\nabc  12  calibrate  " + sides.CALIBRATE)
-        side = sides.prepare("base", self.folder, re.compile("."), self.options)
+        side = sides.prepare("base", self.folder, re.compile("."), self.cache)
         run = os.path.join(self.folder, "run")
         self.assertEqual(side.programs, {"//bench/schemes:gpipe": [run, "gpipe"]})
         self.assertEqual(side.calibrate, [run, "calibrate"])
         with open(os.path.join(self.folder, "MANIFEST"), "a", encoding="ascii") as file:
             file.write("\nbroken line")
         with self.assertRaisesRegex(InputError, "MANIFEST, line 4"):
-            sides.prepare("base", self.folder, None, self.options)
+            sides.prepare("base", self.folder, None, self.cache)
 
 
 class BuildTest(unittest.TestCase):
@@ -65,7 +69,7 @@ class BuildTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.repository = os.path.join(folder.name, "repository")
         self.log = os.path.join(folder.name, "log")
-        self.options = sides.BuildOptions(self.repository, os.path.join(folder.name, "cache"), ("--jobs=1",))
+        self.cache = builds.Cache(os.path.join(folder.name, "cache"), self.repository)
         os.makedirs(os.path.join(folder.name, "bin"))
         bazel = os.path.join(folder.name, "bin", "bazel")
         self.write(bazel, _BAZEL)
@@ -105,8 +109,8 @@ class BuildTest(unittest.TestCase):
 
     def test_a_clone_elsewhere_shares_the_cache(self):
         def built(checkout):
-            options = sides.BuildOptions(checkout, self.options.cache_dir, self.options.bazel_flags)
-            return self.content(sides.prepare("base", "main", re.compile("."), options), "//bench:old")
+            cache = builds.Cache(self.cache.folder, checkout)
+            return self.content(sides.prepare("base", "main", re.compile("."), cache), "//bench:old")
 
         first, second = self.repository, self.repository + "_clone"
         self.assertEqual(built(first), "one")
@@ -121,8 +125,8 @@ class BuildTest(unittest.TestCase):
     def test_two_refs_are_two_builds_with_the_same_flags(self):
         self.write("labels", "//bench:old\n//bench:new\n//bench/harness:calibrate\n")
         self.commit("two")
-        base = sides.prepare("base", "HEAD~1", re.compile("."), self.options)
-        cand = sides.prepare("cand", "main", re.compile("."), self.options)
+        base = sides.prepare("base", "HEAD~1", re.compile("."), self.cache, ("--jobs=1",))
+        cand = sides.prepare("cand", "main", re.compile("."), self.cache, ("--jobs=1",))
         self.assertEqual(sorted(base.programs), ["//bench:old"])
         self.assertEqual(sorted(cand.programs), ["//bench:new", "//bench:old"])
         self.assertEqual(self.content(base, "//bench:old"), "one")
@@ -133,22 +137,79 @@ class BuildTest(unittest.TestCase):
         flags = [re.sub(r" //.*", "", line.strip()) for line in builds]
         self.assertEqual(len(flags), 2)
         self.assertEqual(flags[0], flags[1])
-        self.assertIn("user.bazelrc build --jobs=1 --compilation_mode=opt", flags[0])
+        self.assertRegex(flags[0], r"user.bazelrc --output_base=\S+ --max_idle_secs=\d+ build --jobs=1 "
+                                   "--compilation_mode=opt$")
 
     def test_a_worktree_is_used_again_for_another_commit(self):
-        sides.prepare("base", "HEAD", re.compile("."), self.options)
+        sides.prepare("base", "HEAD", re.compile("."), self.cache)
         self.commit("two")
-        side = sides.prepare("base", "HEAD", re.compile("."), self.options)
+        side = sides.prepare("base", "HEAD", re.compile("."), self.cache)
         self.assertEqual(self.content(side, "//bench:old"), "two")
+
+    def test_a_worktree_that_a_kill_left_locked_is_made_anew(self):
+        sides.prepare("base", "HEAD", re.compile("."), self.cache)
+        self.write(os.path.join(self.repository, ".git/worktrees/worktree/index.lock"), "")
+        self.commit("two")
+        side = sides.prepare("base", "HEAD", re.compile("."), self.cache)
+        self.assertEqual(self.content(side, "//bench:old"), "two")
+
+    def test_clean_leaves_nothing_and_the_next_run_starts_afresh(self):
+        side = sides.prepare("base", "HEAD", re.compile("."), self.cache)
+        self.assertGreater(self.cache.size_bytes(), 4096)
+        output_base = os.path.join(self.cache.folder, "bazel")
+        os.makedirs(os.path.join(output_base, "read_only"), mode=0o500)
+        self.cache.clean()
+        self.assertEqual(os.listdir(self.cache.folder), [])
+        self.assertNotIn("worktree", self.git("worktree", "list"))
+        with open(self.log, encoding="utf-8") as file:
+            self.assertIn(f"--output_base={output_base} shutdown", file.read())
+        side = sides.prepare("base", "HEAD", re.compile("."), self.cache)
+        self.assertEqual(self.content(side, "//bench:old"), "one")
+        self.cache.clean()
+        self.cache.clean()
+
+    def test_binaries_of_another_selection_do_not_pile_up(self):
+        self.write("labels", "//bench:old\n//bench:new\n//bench/harness:calibrate\n")
+        self.commit("two")
+        sides.prepare("base", "HEAD", re.compile("."), self.cache)
+        old = sides.prepare("base", "HEAD", re.compile("old"), self.cache)
+        self.assertCountEqual(os.listdir(os.path.dirname(old.programs["//bench:old"][0])), ["old", "harness"])
+
+    def test_a_build_that_fails_names_the_side(self):
+        self.git("rm", "-rq", "programs")
+        self.git("commit", "--quiet", "-m", "broken")
+        with self.assertRaisesRegex(InputError, r"^base \(HEAD\): bazel build failed in .*\(exit code 1\)"):
+            sides.prepare("base", "HEAD", re.compile("."), self.cache)
+
+    def test_a_build_that_fails_says_how_full_the_disk_is(self):
+        self.git("rm", "-rq", "programs")
+        self.git("commit", "--quiet", "-m", "broken")
+        usage = shutil.disk_usage(self.repository)._replace(free=3 << 20)
+        with unittest.mock.patch("shutil.disk_usage", return_value=usage):
+            with self.assertRaisesRegex(InputError, "the disk of .* has 3 MiB left"):
+                sides.prepare("base", "HEAD", re.compile("."), self.cache)
+
+    def test_uncommitted_changes_that_are_left_out_are_named(self):
+        def said(ref):
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                sides.prepare("cand", ref, re.compile("."), self.cache)
+            return err.getvalue()
+
+        self.assertNotIn("uncommitted", said("HEAD"))
+        self.write("programs/bench/old", "changed")
+        self.assertIn("cand is 'HEAD' as committed, without the uncommitted changes", said("HEAD"))
+        self.commit("two")
+        self.write("programs/bench/old", "changed again")
+        self.assertNotIn("uncommitted", said("HEAD~1"))
 
     def test_a_checkout_is_built_in_place_with_its_changes(self):
         self.write("programs/bench/old", "uncommitted")
-        side = sides.prepare("cand", self.repository, re.compile("."), self.options)
+        side = sides.prepare("cand", self.repository, re.compile("."), self.cache)
         self.assertEqual(self.content(side, "//bench:old"), "uncommitted")
         self.assertTrue(side.commit.endswith("-dirty"))
 
     def test_without_a_pattern_the_tagged_are_asked_for(self):
-        sides.prepare("cand", "HEAD", None, self.options)
+        sides.prepare("cand", "HEAD", None, self.cache)
         with open(self.log, encoding="utf-8") as file:
             query = next(line for line in file if " query " in line)
         self.assertIn("perf_target", query)
@@ -156,7 +217,7 @@ class BuildTest(unittest.TestCase):
     def test_unknown_ref(self):
         for ref in ("no_such", "--help", "HEAD~99"):
             with self.assertRaisesRegex(InputError, "neither a folder nor a git ref"):
-                sides.prepare("base", ref, None, self.options)
+                sides.prepare("base", ref, None, self.cache)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,12 @@
 import html
 import math
 
+from tools.perf.row_text import wrapped
+
 WIDTH = 860
 _LEFT, _RIGHT = 340, 20
+# Of a label in the left margin: so many characters of 12 pixels fit, of most fonts.
+_LABEL_LENGTH, _LINE_HEIGHT = 48, 14
 
 COLORS = {
     "SAME": "#4c78a8", "SLOWER": "#d62728", "FASTER": "#2ca02c", "UNSURE": "#b8860b", "base": "#777777",
@@ -16,10 +20,11 @@ def forest(rows, min_effect):
     """One line per benchmark: the shift and its 95 % interval over a band of +-min_effect."""
     reach = max([2 * min_effect] + [abs(row[key]) for row in rows for key in ("shift_low", "shift_high")])
     scale = _Scale(-1.1 * reach, 1.1 * reach)
-    height = 24 * len(rows) + 40
+    heights = [10 + _LINE_HEIGHT * len(wrapped(row["label"], _LABEL_LENGTH)) for row in rows]
+    height = sum(heights) + 40
     parts = [_band(scale, -min_effect, min_effect, height - 30), _percent_axis(scale, height - 30)]
     for index, row in enumerate(rows):
-        y = 18 + 24 * index
+        y = 6 + sum(heights[:index]) + heights[index] // 2
         color = COLORS.get(row["verdict"], "#000000")
         parts += [
             _label(row["label"], y),
@@ -150,8 +155,10 @@ def _text(x, y, text, anchor):
 
 
 def _label(text, y):
-    shown = text if len(text) <= 52 else text[:50] + " …"
-    return _text(_LEFT - 10, y + 4, shown, "end")
+    """Right-aligned in the left margin, in as many lines as it needs, centred at y."""
+    lines = wrapped(text, _LABEL_LENGTH)
+    top = y + 4 - _LINE_HEIGHT * (len(lines) - 1) / 2
+    return "".join(_text(_LEFT - 10, top + _LINE_HEIGHT * index, line, "end") for index, line in enumerate(lines))
 
 
 def _band(scale, low, high, bottom):

@@ -3,7 +3,7 @@
 import statistics
 import subprocess
 
-from tools.perf import change_points, history
+from tools.perf import change_points, history, row_text
 from tools.perf.errors import InputError
 
 
@@ -45,16 +45,17 @@ def terminal(series):
     for (target, benchmark), records in series.items():
         medians = [statistics.median(sample["value"] for sample in record["samples"]) for record in records]
         changes = change_points.find(medians)
-        lines.append(f"{target} {benchmark}: {len(records)} records of configuration {records[-1]['config_hash']}")
+        lines += row_text.wrapped(
+            f"{target} {benchmark}: {len(records)} records of configuration {records[-1]['config_hash']}")
         for index, (record, value) in enumerate(zip(records, medians)):
             change = ""
             if index in changes:
                 before = statistics.median(medians[max(0, index - change_points.MIN_SEGMENT):index])
                 after = statistics.median(medians[index:index + change_points.MIN_SEGMENT])
                 change = f"  <- changed by {after / before - 1:+.2%}"
-            lines.append(
+            lines.append(row_text.printable(
                 f"  {record['run']['time'][:16]}  {record['commit'][:12]:12}  {value:12.6g}  "
-                f"{record['verdict'] or '-':8}{change}".rstrip())
+                f"{record['verdict'] or '-':8}{change}".rstrip()))
     return "\n".join(lines) + "\n"
 
 
