@@ -253,8 +253,13 @@ class Drawing {
 
   void DrawSeries(const FigureSeries& series, const Scale& x, const Scale& y) {
     const std::string attributes = LineAttributes(series.label);
+    std::vector<FigurePoint> line = series.points;
+    if (series.style == LineStyle::kReference && !line.empty()) {
+      line.insert(line.begin(), {x.range().min, line.front().y});
+      line.push_back({x.range().max, line.back().y});
+    }
     std::string path;
-    for (const FigurePoint& point : series.points) {
+    for (const FigurePoint& point : line) {
       path += fmt::format("{:.1f},{:.1f} ", x(point.x), y(point.y));
     }
     svg_ += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke-width=\"1.8\" {}/>\n", path,

@@ -14,6 +14,7 @@ struct FigurePoint {
   double y = 0;  // positive
 };
 
+// A reference is dashed, has no dots, and goes on to both edges of its panel.
 enum class LineStyle { kData, kReference };
 
 struct FigureSeries {

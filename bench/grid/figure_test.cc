@@ -56,6 +56,25 @@ TEST(FigureSvg, PutsValuesInOrder) {
   EXPECT_EQ(places[1].y, places[2].y);
 }
 
+// Even where all data stands at one x.
+TEST(FigureSvg, DrawsAReferenceFromEdgeToEdge) {
+  Figure figure = TwoPanels();
+  figure.column_titles.pop_back();
+  figure.rows[0].panels.pop_back();
+  figure.rows[0].panels[0].series[0].points = {{2, 10}};
+  figure.rows[0].panels[0].series[1].points = {{2, 5}};
+  const std::string svg = FigureSvg(figure);
+  std::smatch panel, line;
+  ASSERT_TRUE(std::regex_search(
+      svg, panel,
+      std::regex("<rect x=\"([0-9.]+)\" y=\"[0-9.]+\" width=\"([0-9.]+)\" [^>]*fafafa")));
+  ASSERT_TRUE(std::regex_search(
+      svg, line,
+      std::regex("<polyline points=\"([0-9.]+),[^\"]* ([0-9.]+),[0-9.]+ \"[^>]*dasharray")));
+  EXPECT_EQ(line[1], panel[1]);
+  EXPECT_NEAR(std::stod(line[2]), std::stod(panel[1]) + std::stod(panel[2]), 0.2);
+}
+
 TEST(FigureSvg, TakesAPanelWithoutPoints) {
   Figure figure = TwoPanels();
   for (FigurePanel& panel : figure.rows[0].panels) panel.series.clear();

@@ -69,6 +69,13 @@ BackendOptions BackendFromFlags(Precision precision) {
   return backend;
 }
 
+// A name of files, perhaps behind a folder; `.` would be the hidden files `..jsonl` and `..svg`.
+void CheckOutName(const std::string& name) {
+  const std::string file = std::filesystem::path(name).filename();
+  if (!file.empty() && file != "." && file != "..") return;
+  throw Error(fmt::format("--out '{}' names a folder; it must name files in one", name));
+}
+
 // `bazel run` starts programs in a folder of its own and says where the person is.
 std::string OutPath(const std::string& name) {
   const char* working_directory = std::getenv("BUILD_WORKING_DIRECTORY");
@@ -78,6 +85,7 @@ std::string OutPath(const std::string& name) {
 
 int Run(const GridProgramInfo& info) {
   const Precision precision = ParsePrecision(FLAGS_dtype);
+  if (WasGiven("out")) CheckOutName(FLAGS_out);
   const std::string out = OutPath(WasGiven("out") ? FLAGS_out : info.name);
   const GridSearchOptions options = {
       .program = info.name,

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 
 #include "bench/grid/grid_record.h"
@@ -187,6 +188,47 @@ TEST_F(GridProgramTest, RefusesFilesItCannotWrite) {
   const ProgramResult result = RunProgram({"bench/grid_forward", "--out=" + folder});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.stderr_text.find("there is no folder"), std::string::npos) << result.stderr_text;
+  for (const std::string name : {"/", "/.", "/.."}) {
+    const ProgramResult beside =
+        RunProgram({"bench/grid_forward", "--out=" + testing::TempDir() + name});
+    EXPECT_EQ(beside.exit_code, 2);
+    EXPECT_NE(beside.stderr_text.find("names a folder"), std::string::npos) << beside.stderr_text;
+  }
+}
+
+// The file takes two results and half of a third; what is whole is kept.
+TEST_F(GridProgramTest, SaysThatTheDiskIsFullAndGoesOnLater) {
+  Flags flags = {"bench/grid_forward", "--out=" + out_};
+  flags.insert(flags.end(), kSmall.begin(), kSmall.end());
+  std::string command;
+  for (const std::string& flag : flags) command += flag + " ";
+  // 2 KiB a file; the signal that goes with it is what a full disk does not send.
+  const ProgramResult full =
+      RunProgram({"/bin/bash", "-c", "trap '' XFSZ; ulimit -f 2; exec " + command});
+  EXPECT_EQ(full.exit_code, 2);
+  EXPECT_NE(full.stderr_text.find("cannot write '" + out_ + ".jsonl': File too large"),
+            std::string::npos)
+      << full.stderr_text;
+  EXPECT_EQ(std::filesystem::file_size(out_ + ".jsonl"), 2048u);
+
+  const ProgramResult resumed = RunProgram({"/bin/bash", "-c", command + "--resume"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.stderr_text;
+  EXPECT_EQ(Records().size(), 16u);
+  EXPECT_EQ(Points().size(), 16u);
+}
+
+// Of the points that are left, those without room take no time.
+TEST_F(GridProgramTest, TellsTheTimeLeftOfWhatItWillMeasure) {
+  const ProgramResult result = Run({"--num_layers=1", "--hidden_sizes=64,1048576", "--seq_lens=4",
+                                    "--prefix_factors=0,10000", "--n_steps=1"});
+  ASSERT_EQ(result.exit_code, 0) << result.stderr_text;
+  const std::regex left("about ([0-9]+) s left");
+  int num_lines = 0;
+  for (std::sregex_iterator it(result.stderr_text.begin(), result.stderr_text.end(), left), end;
+       it != end; ++it, ++num_lines) {
+    EXPECT_LT(std::stod((*it)[1]), 600) << result.stderr_text;
+  }
+  EXPECT_EQ(num_lines, 4);
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <map>
 #include <memory>
-#include <optional>
 
+#include "bench/grid/time_left.h"
 #include "bench/harness/ceiling.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
@@ -49,21 +49,36 @@ Known ReadKnown(const ResultsFile& file, const GridConditions& conditions,
   return known;
 }
 
-// One line a point on stderr, with the time that the rest will take if it runs at the rate so far.
+std::vector<GridRecord> RecordsOf(const std::vector<GridPoint>& points, const Known& known) {
+  std::vector<GridRecord> records;
+  for (const GridPoint& point : points) records.push_back(known.at(point));
+  return records;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// One line a point on stderr, with the time that the rest will take.
 class Progress {
  public:
-  Progress(size_t num_points, double total_flops)
-      : num_points_(num_points), flops_left_(total_flops) {}
+  Progress(size_t num_points, double expected_s_per_flop)
+      : time_left_(expected_s_per_flop), num_points_(num_points) {}
 
-  void Skip(double flops) {
-    ++num_done_;
-    flops_left_ -= flops;
+  // A point that is still to be measured.
+  void Plan(double flops) {
+    ++num_left_;
+    flops_left_ += flops;
   }
 
-  void Show(const GridRecord& record, double flops) {
-    Skip(flops);
-    flops_done_ += flops;
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+  void Skip() { ++num_done_; }
+
+  // `flops`: as in Plan, or 0 for a point that was not planned.
+  void Show(const GridRecord& record, double flops, double seconds) {
+    ++num_done_;
+    if (flops > 0) {
+      --num_left_;
+      flops_left_ -= flops;
+      if (record.status == PointStatus::kMeasured) time_left_.Add(flops, seconds);
+    }
     const std::string result =
         record.status == PointStatus::kMeasured
             ? fmt::format("{:.3f} ms, {:.1f} GFLOP/s", static_cast<double>(record.median_ns) * 1e-6,
@@ -72,15 +87,15 @@ class Progress {
                           FormatBytes(record.available_bytes));
     fmt::print(stderr, "[{}/{}] {}: {}; about {:.0f} s left\n", num_done_, num_points_,
                NameOf(record.point), result,
-               std::max(0.0, elapsed.count() / flops_done_ * flops_left_));
+               time_left_.Seconds(num_left_, std::max(0.0, flops_left_)));
   }
 
  private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  TimeLeft time_left_;
   size_t num_points_;
   size_t num_done_ = 0;
-  double flops_left_;
-  double flops_done_ = 0;
+  int64_t num_left_ = 0;
+  double flops_left_ = 0;
 };
 
 class Search {
@@ -93,6 +108,14 @@ class Search {
     // A device that lacks the head_dim says so here, once; what fails later is memory.
     stack_.Prepare({.num_layers = 1, .hidden_size = options.stack.head_dim, .seq_len = 1});
   }
+
+  // Of one point, all its runs together, if it ran as fast as a large square product.
+  double best_s_per_flop() const {
+    return static_cast<double>(2 + options_.num_warmup_steps + options_.n_steps) /
+           ceiling_flops_per_s_;
+  }
+
+  bool Fits(const GridPoint& point) { return stack_.NeededBytes(point) <= stack_.AvailableBytes(); }
 
   GridRecord Measure(const GridPoint& point) {
     GridRecord record = {.point = point, .needed_bytes = stack_.NeededBytes(point)};
@@ -114,7 +137,7 @@ class Search {
 
  private:
   bool IsPrepared(const GridPoint& point) {
-    if (stack_.NeededBytes(point) > stack_.AvailableBytes()) return false;
+    if (!Fits(point)) return false;
     try {
       stack_.Prepare(point);
     } catch (const Error&) {  // others took the memory meanwhile
@@ -207,27 +230,29 @@ std::vector<GridRecord> SearchGrid(const std::vector<GridPoint>& points,
                                    const GridSearchOptions& options) {
   const GridConditions conditions = ConditionsOf(options);
   ResultsFile file(options.results_path, options.open_mode);
-  const Known known = ReadKnown(file, conditions, options.results_path);
-  double total_flops = 0;
+  Known known = ReadKnown(file, conditions, options.results_path);
+  const auto is_known = [&](const GridPoint& point) { return known.contains(point); };
+  if (std::all_of(points.begin(), points.end(), is_known)) return RecordsOf(points, known);
+  Search search(options);
+  Progress progress(points.size(), search.best_s_per_flop());
+  std::map<GridPoint, double> planned_flops;
   for (const GridPoint& point : points) {
-    total_flops += static_cast<double>(FlopsOf(point, options.stack));
+    if (is_known(point) || !search.Fits(point)) continue;
+    planned_flops[point] = static_cast<double>(FlopsOf(point, options.stack));
+    progress.Plan(planned_flops[point]);
   }
-  Progress progress(points.size(), total_flops);
-  std::optional<Search> search;
-  std::vector<GridRecord> records;
   for (const GridPoint& point : points) {
-    const double flops = static_cast<double>(FlopsOf(point, options.stack));
-    if (const auto found = known.find(point); found != known.end()) {
-      records.push_back(found->second);
-      progress.Skip(flops);
+    if (is_known(point)) {
+      progress.Skip();
       continue;
     }
-    if (!search) search.emplace(options);
-    records.push_back(search->Measure(point));
-    file.Append(FormatRecord(conditions, records.back()));
-    progress.Show(records.back(), flops);
+    const Clock::time_point begin = Clock::now();
+    const GridRecord record = known.emplace(point, search.Measure(point)).first->second;
+    file.Append(FormatRecord(conditions, record));
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    progress.Show(record, planned_flops[point], elapsed.count());
   }
-  return records;
+  return RecordsOf(points, known);
 }
 
 }  // namespace sluice

@@ -113,7 +113,10 @@ class Cache:
         os.makedirs(self.folder, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         git(self.checkout, "worktree", "prune")
-        git(self.checkout, "worktree", "add", "--quiet", "--force", "--detach", folder, commit)
+        try:
+            git(self.checkout, "worktree", "add", "--quiet", "--force", "--detach", folder, commit)
+        except InputError as error:
+            raise InputError(f"{error}{_space_note(self.folder)}") from error
         return folder
 
 
@@ -163,10 +166,11 @@ class Build:
         except FileNotFoundError as error:
             raise InputError("bazel is not installed; compare two folders of binaries instead") from error
         if run.returncode != 0:
-            detail = "" if is_shown else ": " + (run.stderr.strip().splitlines() or ["no message"])[-1]
+            detail = "" if is_shown else f": {_last_line(run.stderr)}"
+            output_base = "".join(flag.partition("--output_base=")[2] for flag in self._startup)
             raise InputError(
                 f"{self._side}: bazel {command} failed in {self._folder} (exit code {run.returncode})"
-                f"{detail}{self._space_note()}")
+                f"{detail}{_space_note(output_base, self._folder, tempfile.gettempdir())}")
         return run.stdout
 
     def _copy(self, source, target):
@@ -176,24 +180,28 @@ class Build:
         except OSError as error:
             raise InputError(f"{self._side}: cannot copy {source} to {target}: {error.strerror}") from error
 
-    def _space_note(self):
-        """What fails on a full disk does not always say so, or says it far above."""
-        output_base = "".join(flag.partition("--output_base=")[2] for flag in self._startup)
-        for folder in (output_base, self._folder, tempfile.gettempdir()):
-            if os.path.isdir(folder) and shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
-                return f"; the disk of {folder} has {shutil.disk_usage(folder).free >> 20} MiB left"
-        return ""
-
 
 def git(folder, *arguments):
     run = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True)
     if run.returncode != 0:
-        raise InputError(f"git {' '.join(arguments)} failed in {folder}: {run.stderr.strip()}")
+        raise InputError(f"git {' '.join(arguments)} failed in {folder}: {_last_line(run.stderr)}")
     return run.stdout.strip()
 
 
 def has_changes(folder):
     return bool(git(folder, "status", "--porcelain", "--untracked-files=no"))
+
+
+def _last_line(stderr):
+    return (stderr.strip().splitlines() or ["no message"])[-1]
+
+
+def _space_note(*folders):
+    """What fails on a full disk does not always say so, or says it far above."""
+    for folder in folders:
+        if os.path.isdir(folder) and shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
+            return f"; the disk of {folder} has {shutil.disk_usage(folder).free >> 20} MiB left"
+    return ""
 
 
 def _repository_of(folder):
