@@ -32,7 +32,7 @@ _HOST_OPTIONS = ["-fPIC", "-Wall", "-Wextra", "-Werror"]
 _MODE_OPTIONS = {
     "dbg": ["-g", "-O0"],
     "fastbuild": ["-O1"],
-    "opt": ["-O3", "-DNDEBUG", "-lineinfo"],
+    "opt": ["-O3", "-DNDEBUG"],
 }
 
 def _compile(ctx, src, context, cc_toolchain):
@@ -43,6 +43,8 @@ def _compile(ctx, src, context, cc_toolchain):
     for arch in ctx.attr.archs:
         args.add("-gencode", "arch=compute_%s,code=sm_%s" % (arch, arch))
     args.add_all(_MODE_OPTIONS[ctx.var["COMPILATION_MODE"]])
+    if "CUDA_LINE_INFO" in ctx.var:
+        args.add("-lineinfo")
     args.add_all(ctx.attr.copts)
     args.add_all(_HOST_OPTIONS, before_each = "-Xcompiler")
     args.add_all(context.defines, format_each = "-D%s")
