@@ -1,7 +1,5 @@
 """The table of parity tests: rows of schemes, models and sizes, and the targets made from them."""
 
-load("//tools/build_defs:cc.bzl", "sluice_cc_test")
-
 # Small models of sizes that divide by as little as possible.
 MODELS = {
     # Heads and features divide by 8.
@@ -62,9 +60,10 @@ def parity_tests():
         if row.variant:
             name += "_" + row.variant
         scheme = ["--scheme=" + row.scheme, "--world_size=%d" % row.world_size]
-        sluice_cc_test(
+        native.sh_test(
             name = name,
+            size = "small",
+            srcs = [":parity_program"],
             args = scheme + MODELS[row.model].split(" ") + row.flags,
             tags = ["cpu:2"] if row.world_size > 1 else [],
-            deps = [":parity_test_main"],
         )
