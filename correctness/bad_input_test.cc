@@ -1,42 +1,20 @@
-// What a person can get wrong is refused: exit code 2, one line that names it, within a second, and
-// nothing is written.
+// What a person can get wrong is refused, by a line that names it, and nothing is written.
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "core/cli/expect_refused.h"
 #include "core/cli/run_program.h"
 
 namespace sluice {
 namespace {
 
-constexpr double kMaxElapsedMs = 5000;
-
-struct Case {
-  std::string program;
-  std::vector<std::string> flags;
-  std::vector<std::string> message;  // parts of it
-};
-
-void ExpectRefused(const Case& bad) {
-  std::vector<std::string> arguments = {"correctness/" + bad.program};
-  arguments.insert(arguments.end(), bad.flags.begin(), bad.flags.end());
-  const ProgramResult result = RunProgram(arguments);
-  std::string line;
-  for (const std::string& argument : arguments) line += argument + " ";
-  SCOPED_TRACE(line + "\n" + result.stderr_text);
-  EXPECT_EQ(result.exit_code, 2);
-  EXPECT_EQ(result.stdout_text, "");
-  EXPECT_EQ(std::count(result.stderr_text.begin(), result.stderr_text.end(), '\n'), 1);
-  EXPECT_LT(result.elapsed_ms, kMaxElapsedMs);
-  for (const std::string& part : bad.message) {
-    EXPECT_NE(result.stderr_text.find(part), std::string::npos) << part;
-  }
-}
+const char kCheck[] = "correctness/check";
+const char kSave[] = "correctness/save_reference";
 
 class BadInput : public testing::Test {
  protected:
@@ -47,13 +25,15 @@ class BadInput : public testing::Test {
   }
 
   // A check with these flags, of a file that is not there: the flags are wrong before it is opened.
-  void ExpectCheckRefuses(std::vector<std::string> flags, std::vector<std::string> message) {
+  void ExpectCheckRefuses(std::vector<std::string> flags, const std::vector<std::string>& parts) {
+    flags.insert(flags.begin(), kCheck);
     flags.push_back("--checkpoint_path=" + Path("missing"));
-    ExpectRefused({"check", std::move(flags), std::move(message)});
+    ExpectRefused(flags, parts);
   }
-  void ExpectSaveRefuses(std::vector<std::string> flags, std::vector<std::string> message) {
+  void ExpectSaveRefuses(std::vector<std::string> flags, const std::vector<std::string>& parts) {
+    flags.insert(flags.begin(), kSave);
     flags.push_back("--checkpoint_path=" + Path("out"));
-    ExpectRefused({"save_reference", std::move(flags), std::move(message)});
+    ExpectRefused(flags, parts);
   }
 
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
@@ -140,35 +120,31 @@ TEST_F(BadInput, AttentionThatADeviceLacks) {
 }
 
 TEST_F(BadInput, OutputPaths) {
-  ExpectRefused({"save_reference", {}, {"--checkpoint_path is missing"}});
-  ExpectRefused({"save_reference", {"--checkpoint_path=" + folder_}, {folder_}});
-  ExpectRefused(
-      {"save_reference", {"--checkpoint_path=" + Path("no/such/folder/out")}, {"no/such/folder"}});
-  ExpectRefused({"save_reference",
-                 {"--checkpoint_path=" + Path("a\nb/\x1b[31mout")},
-                 {"a\\nb", "\\x1b[31m"}});
+  ExpectRefused({kSave}, {"--checkpoint_path is missing"});
+  ExpectRefused({kSave, "--checkpoint_path=" + folder_}, {folder_});
+  ExpectRefused({kSave, "--checkpoint_path=" + Path("no/such/folder/out")}, {"no/such/folder"});
+  ExpectRefused({kSave, "--checkpoint_path=" + Path("a\nb/\x1b[31mout")}, {"a\\nb", "\\x1b[31m"});
 }
 
 TEST_F(BadInput, CheckpointsThatAreNone) {
   ExpectCheckRefuses({}, {"missing"});
-  ExpectRefused({"check", {"--checkpoint_path=" + folder_}, {folder_}});
+  ExpectRefused({kCheck, "--checkpoint_path=" + folder_}, {folder_});
   const std::string path = Path("truncated");
   std::ofstream(path) << "1234567";
-  ExpectRefused({"check", {"--checkpoint_path=" + path}, {path, "7 bytes"}});
+  ExpectRefused({kCheck, "--checkpoint_path=" + path}, {path, "7 bytes"});
   std::filesystem::remove(path);
 }
 
 TEST_F(BadInput, ACheckpointOfAnotherModel) {
   const std::string path = Path("reference");
-  ASSERT_EQ(RunProgram({"correctness/save_reference", "--num_layers=1", "--hidden_size=8",
-                        "--seq_len=4", "--checkpoint_path=" + path})
+  ASSERT_EQ(RunProgram({kSave, "--num_layers=1", "--hidden_size=8", "--seq_len=4",
+                        "--checkpoint_path=" + path})
                 .exit_code,
             0);
-  ExpectRefused({"check",
-                 {"--num_layers=2", "--hidden_size=8", "--seq_len=4", "--seed=1", "--scheme=gpipe",
-                  "--checkpoint_path=" + path},
-                 {path, "num_layers is '1', expected '2'", "seed is '0', expected '1'",
-                  "first 5 of", "layers.1.attn_ln.weight is missing"}});
+  ExpectRefused({kCheck, "--num_layers=2", "--hidden_size=8", "--seq_len=4", "--seed=1",
+                 "--scheme=gpipe", "--checkpoint_path=" + path},
+                {path, "num_layers is '1', expected '2'", "seed is '0', expected '1'", "first 5 of",
+                 "layers.1.attn_ln.weight is missing"});
   std::filesystem::remove(path);
 }
 

@@ -1,8 +1,8 @@
-// What cannot be timed is refused before anything is: exit code 2, one line, nothing on stdout.
+// What cannot be timed is refused before anything is.
 
 #include <gtest/gtest.h>
 
-#include "bench/harness/expect_refused.h"
+#include "core/cli/expect_refused.h"
 
 namespace sluice {
 namespace {
@@ -10,18 +10,18 @@ namespace {
 const char kProgram[] = "bench/comm/comm";
 
 TEST(Refusals, AFilterThatMatchesNothing) {
-  ExpectRefused({kProgram, "--filter=nothing"}, "matches no benchmark");
+  ExpectRefused({kProgram, "--filter=nothing"}, {"matches no benchmark"});
 }
 
 TEST(Refusals, NamesEachThingOnce) {
   ExpectRefused({kProgram, "--filter=nothing", "--world_size=2"},
-                "primitive:all_reduce/bytes:8/world_size:2/comm:thread/");
+                {"primitive:all_reduce/bytes:8/world_size:2/comm:thread/"});
 }
 
-TEST(Refusals, OneSizeTwice) { ExpectRefused({kProgram, "--bytes=8,8"}, "is asked for twice"); }
+TEST(Refusals, OneSizeTwice) { ExpectRefused({kProgram, "--bytes=8,8"}, {"is asked for twice"}); }
 
 TEST(Refusals, MoreMemoryThanThereIs) {
-  ExpectRefused({kProgram, "--world_size=4096", "--bytes=17179869184"}, "have ");
+  ExpectRefused({kProgram, "--world_size=4096", "--bytes=17179869184"}, {"have "});
 }
 
 }  // namespace

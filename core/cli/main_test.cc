@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "core/cli/build_info.h"
+#include "core/cli/expect_refused.h"
 #include "core/cli/run_program.h"
 
 namespace sluice {
@@ -19,16 +19,9 @@ ProgramResult Demo(std::vector<std::string> flags) {
   return RunProgram(flags);
 }
 
-// One line on stderr with `message` in it, nothing on stdout, exit code 2, within a second.
-void ExpectRefused(const std::vector<std::string>& flags, const std::string& message) {
-  const ProgramResult result = Demo(flags);
-  EXPECT_EQ(result.exit_code, 2);
-  EXPECT_EQ(result.stdout_text, "");
-  EXPECT_TRUE(result.stderr_text.starts_with("error: ")) << result.stderr_text;
-  EXPECT_NE(result.stderr_text.find(message), std::string::npos) << result.stderr_text;
-  EXPECT_EQ(std::count(result.stderr_text.begin(), result.stderr_text.end(), '\n'), 1);
-  EXPECT_EQ(result.stderr_text.back(), '\n');
-  EXPECT_LT(result.elapsed_ms, 1000);
+void ExpectDemoRefuses(std::vector<std::string> flags, const std::string& message) {
+  flags.insert(flags.begin(), "core/cli/demo");
+  ExpectRefused(flags, {message});
 }
 
 TEST(Main, RunsWithDefaults) {
@@ -42,23 +35,24 @@ TEST(Main, RunsWithDefaults) {
 TEST(Main, ReturnsWhatRunReturns) { EXPECT_EQ(Demo({"--end=miss"}).exit_code, 1); }
 
 TEST(Main, RefusesBadFlags) {
-  ExpectRefused({"--n_step=3"}, "did you mean '--n_steps'?");
-  ExpectRefused({"--n_steps=0"}, "--n_steps '0' is not allowed: it must be an integer from 1");
-  ExpectRefused({"--end=retrun"}, "unknown --end 'retrun'; did you mean 'return'?");
-  ExpectRefused({"--seq_len=64", "--slice_lens=32,32"},
-                "--seq_len and --slice_lens cannot be given together");
+  ExpectDemoRefuses({"--n_step=3"}, "did you mean '--n_steps'?");
+  ExpectDemoRefuses({"--n_steps=0"}, "--n_steps '0' is not allowed: it must be an integer from 1");
+  ExpectDemoRefuses({"--end=retrun"}, "unknown --end 'retrun'; did you mean 'return'?");
+  ExpectDemoRefuses({"--seq_len=64", "--slice_lens=32,32"},
+                    "--seq_len and --slice_lens cannot be given together");
 }
 
 TEST(Main, RefusesBadOutputPathsAndWritesNothing) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "outputs";
   std::filesystem::create_directory(folder);
-  ExpectRefused({"--json_out=" + folder.string()}, "it is a folder");
-  ExpectRefused({"--json_out=" + (folder / "none" / "x.json").string()}, "there is no folder");
-  ExpectRefused({"--json_out=" + folder.string() + "/\x1b[2J/\n.json"}, "\\x1b[2J/\\n.json");
-  ExpectRefused({"--json_out=" + (folder / std::string(5000, 'x')).string()}, "File name too long");
-  ExpectRefused({"--json_out=/dev/null"}, "it is not a regular file");
-  ExpectRefused({"--json_out="}, "--json_out is empty");
-  ExpectRefused({"--json_out=" + (folder / "x.json").string(), "--n_steps=0"}, "--n_steps '0'");
+  ExpectDemoRefuses({"--json_out=" + folder.string()}, "it is a folder");
+  ExpectDemoRefuses({"--json_out=" + (folder / "none" / "x.json").string()}, "there is no folder");
+  ExpectDemoRefuses({"--json_out=" + folder.string() + "/\x1b[2J/\n.json"}, "\\x1b[2J/\\n.json");
+  ExpectDemoRefuses({"--json_out=" + (folder / std::string(5000, 'x')).string()},
+                    "File name too long");
+  ExpectDemoRefuses({"--json_out=/dev/null"}, "it is not a regular file");
+  ExpectDemoRefuses({"--json_out="}, "--json_out is empty");
+  ExpectDemoRefuses({"--json_out=" + (folder / "x.json").string(), "--n_steps=0"}, "--n_steps '0'");
   EXPECT_TRUE(std::filesystem::is_empty(folder));
 }
 
