@@ -15,13 +15,6 @@ inline constexpr unsigned kNvmlClockSm = 1;
 inline constexpr unsigned kNvmlClockMemory = 2;
 inline constexpr unsigned kNvmlTemperatureGpu = 0;
 
-// Of the whole GPU, in bytes; `used` counts what the driver keeps for itself too.
-struct NvmlMemory {
-  unsigned long long total;
-  unsigned long long free;
-  unsigned long long used;
-};
-
 // usedGpuMemory is all ones where the driver cannot tell.
 struct NvmlProcess {
   unsigned pid;

@@ -5,6 +5,7 @@
 #include "core/kernels/causal_attention/fma_attention.h"
 #include "core/kernels/causal_attention/fma_tiles.cuh"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/cuda/named_barriers.cuh"
 
 namespace sluice::cuda {
 namespace {
@@ -340,7 +341,7 @@ __global__ void __launch_bounds__(kBackwardThreads, 1)
     if (group == 1) {
       ScoreGradients(scores, statistics, shared.p);
       StoreScores(shared.ds, scores);
-      SyncSomeThreads(1, kFmaGroupThreads);
+      WaitAtNamedBarrier(1, kFmaGroupThreads);
     }
     MultiplyTN<D>(gradient, group == 0 ? shared.p : shared.ds, group == 0 ? shared.dout : shared.q);
     __syncthreads();

@@ -5,6 +5,7 @@
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
 #include "core/kernels/cuda/hopper_primitives.cuh"
 #include "core/kernels/cuda/hopper_wgmma.cuh"
+#include "core/kernels/cuda/named_barriers.cuh"
 
 namespace sluice::cuda {
 

@@ -1,7 +1,6 @@
-// Asynchronous copies to shared memory (cp.async) and barriers of some of a block's threads as
-// functions; sm_80 and later.
+// Asynchronous copies to shared memory (cp.async) as functions; sm_80 and later.
 //
-// Source: PTX ISA, "Data Movement and Conversion", "Parallel Synchronization and Communication".
+// Source: PTX ISA, "Data Movement and Conversion".
 #pragma once
 
 #include <cstdint>
@@ -31,11 +30,6 @@ template <int kPending>
 __device__ inline void WaitForTiles() {
   WaitForCopies<kPending>();
   __syncthreads();
-}
-
-// Hardware barriers 1 .. 15 (0 is __syncthreads), for whole warps.
-__device__ inline void SyncSomeThreads(int barrier, int num_threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(num_threads) : "memory");
 }
 
 }  // namespace sluice::cuda

@@ -1,5 +1,5 @@
-// Hopper's own instructions as functions: mbarriers, the bulk tensor copy engine (TMA), named
-// barriers, register reallocation.  sm_90a only.
+// Hopper's own instructions as functions: mbarriers, the bulk tensor copy engine (TMA), register
+// reallocation.  sm_90a only.
 //
 // Source: PTX ISA, "Parallel Synchronization and Communication", "Data Movement and Conversion".
 #pragma once
@@ -99,19 +99,6 @@ __device__ inline void CopyBytesAsync(void* to, const void* from, int num_bytes,
 
 __device__ inline void PrefetchMap(const CUtensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(reinterpret_cast<uint64_t>(&map)) : "memory");
-}
-
-// Orders this thread's ordinary accesses of shared memory before later ones of the copy engine.
-__device__ inline void FenceAsyncProxy() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
-// Hardware barriers 1 .. 15 (0 is __syncthreads); num_threads counts waiting and arriving ones.
-__device__ inline void WaitAtNamedBarrier(int barrier, int num_threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(num_threads) : "memory");
-}
-__device__ inline void ArriveAtNamedBarrier(int barrier, int num_threads) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(num_threads) : "memory");
 }
 
 template <int kRegisters>
