@@ -24,6 +24,15 @@ TEST(CheckedSum, ThrowsOnOverflow) {
   EXPECT_THROW(CheckedSum("bytes", INT64_MAX, 1), Error);
 }
 
+TEST(Rounding, GoesUp) {
+  EXPECT_EQ(CeilDiv(0, 8), 0);
+  EXPECT_EQ(CeilDiv(8, 8), 1);
+  EXPECT_EQ(CeilDiv(9, 8), 2);
+  EXPECT_EQ(RoundUp(0, 8), 0);
+  EXPECT_EQ(RoundUp(8, 8), 8);
+  EXPECT_EQ(RoundUp(9, 8), 16);
+}
+
 TEST(FormatBytes, PicksTheUnit) {
   EXPECT_EQ(FormatBytes(0), "0 B");
   EXPECT_EQ(FormatBytes(1023), "1023 B");

@@ -59,7 +59,7 @@ int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation a
   const int64_t bytes =
       std::max({cuda::LinearScratchBytes(limits.max_features), LayerNormScratchBytes(limits),
                 cuda::LossScratchBytes(), attention_bytes});
-  return CeilDiv(bytes, kAlignmentBytes) * kAlignmentBytes;
+  return RoundUp(bytes, kAlignmentBytes);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 
 namespace sluice {
 namespace {
@@ -13,9 +14,7 @@ constexpr int64_t kAlignment = 256;
 
 }  // namespace
 
-int64_t AlignUp(int64_t size_bytes) {
-  return (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
+int64_t AlignUp(int64_t size_bytes) { return RoundUp(size_bytes, kAlignment); }
 
 ArenaPlan PlanArena(const std::vector<Lifetime>& blocks) {
   std::vector<size_t> order(blocks.size());

@@ -1,3 +1,4 @@
+#include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/block_turns.cuh"
@@ -70,7 +71,7 @@ template <typename T>
 void LaunchAttentionStatistics(const AttentionBackwardParams& params, cudaStream_t stream) {
   const int64_t num_tasks =
       int64_t{params.padded_slice_len} / kQueriesPerWarp * params.shape.num_pairs;
-  const int64_t num_blocks = (num_tasks + kWarpsPerBlock - 1) / kWarpsPerBlock;
+  const int64_t num_blocks = CeilDiv(num_tasks, kWarpsPerBlock);
   StatisticsKernel<T>
       <<<static_cast<unsigned>(num_blocks), 32 * kWarpsPerBlock, 0, stream>>>(params);
   SLUICE_CUDA_CHECK_LAUNCH("AttentionStatistics");

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/kernels/cpu/gemm.h"
 #include "core/kernels/cpu/vector_math.h"
 
@@ -56,7 +57,7 @@ struct QueryBlock {
         num_keys(first_position + count) {}
 };
 
-int64_t NumQueryBlocks(const Geometry& g) { return (g.slice_len + kQueryBlock - 1) / kQueryBlock; }
+int64_t NumQueryBlocks(const Geometry& g) { return CeilDiv(g.slice_len, kQueryBlock); }
 
 // How many of the keys key_begin .. key_begin + num_keys - 1 the query at `position` sees.
 int64_t NumVisible(int64_t position, int64_t key_begin, int64_t num_keys) {
@@ -262,8 +263,8 @@ template <typename T>
 int64_t CausalAttentionScratchSize(int64_t head_dim) {
   const int64_t forward = kQueryBlock * (kKeyBlock + head_dim + 2);
   const int64_t backward = kQueryBlock * (2 * kKeyBlock + 1);
-  const int64_t size = GemmScratchSize<T>() + std::max(forward, backward);
-  return (size + 15) / 16 * 16;  // so that each thread's starts a cache line
+  // Whole lines, so that each thread's starts one.
+  return RoundUp(GemmScratchSize<T>() + std::max(forward, backward), 16);
 }
 
 template <typename T>

@@ -29,9 +29,7 @@ int TileSharedBytesOf(DType dtype, int64_t head_dim) {
   return TileSharedBytes<__nv_bfloat16>(columns);  // as __half
 }
 
-int64_t PaddedSliceLen(int64_t slice_len) {
-  return CeilDiv(slice_len, kStatisticsPadding) * kStatisticsPadding;
-}
+int64_t PaddedSliceLen(int64_t slice_len) { return RoundUp(slice_len, kStatisticsPadding); }
 
 // Checks qkv, out and lse, which forward and backward have in common.
 AttentionShape CheckedShape(const Tensor& qkv, int64_t prefix_len, const Tensor& out,

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/cudnn_attention_graph.h"
@@ -63,10 +64,6 @@ const Graph& FindOrMake(std::map<PlanKey, Graph>& graphs, const AttentionShape& 
   return graphs.emplace(key, std::move(*graph)).first->second;
 }
 
-int64_t Aligned(int64_t size_bytes) {
-  return (size_bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
-}
-
 // The parts of the workspace.
 struct Workspace {
   int64_t lse = 0;  // offsets in bytes
@@ -83,7 +80,7 @@ Workspace LayOut(const AttentionShape& shape) {
   Workspace workspace;
   const auto place = [&](int64_t size_bytes) {
     const int64_t offset = workspace.size_bytes;
-    workspace.size_bytes += Aligned(size_bytes);
+    workspace.size_bytes += RoundUp(size_bytes, kWorkspaceAlignment);
     return offset;
   };
   workspace.plan = place(kCudnnPlanWorkspaceBytes);

@@ -1,3 +1,4 @@
+#include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/cudnn_layouts.h"
 #include "core/kernels/cuda/device_math.cuh"
@@ -64,7 +65,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 unsigned NumBlocks(int64_t num_items, int64_t items_per_block) {
-  return static_cast<unsigned>((num_items + items_per_block - 1) / items_per_block);
+  return static_cast<unsigned>(CeilDiv(num_items, items_per_block));
 }
 
 }  // namespace

@@ -330,7 +330,7 @@ __global__ void __launch_bounds__(kStridedThreads) StridedBackwardKernel(Backwar
 }
 
 unsigned WholeWarps(int64_t num_threads) {
-  return static_cast<unsigned>(CeilDiv(num_threads, kWarpSize) * kWarpSize);
+  return static_cast<unsigned>(RoundUp(num_threads, kWarpSize));
 }
 
 // The longest token that ForwardKernel takes.
