@@ -94,7 +94,7 @@ std::string AttentionProblem::ToString() const {
   return text.str();
 }
 
-DeviceTensor::DeviceTensor(DType dtype, Shape shape) {
+GuardedTensor::GuardedTensor(DType dtype, Shape shape) {
   void* data = nullptr;
   const Tensor sizes(nullptr, dtype, shape);
   SLUICE_CUDA_CHECK(cudaMalloc(&data, static_cast<size_t>(sizes.num_bytes() + kGuardBytes)));
@@ -102,42 +102,42 @@ DeviceTensor::DeviceTensor(DType dtype, Shape shape) {
   Poison();
 }
 
-DeviceTensor::DeviceTensor(DeviceTensor&& other) noexcept
+GuardedTensor::GuardedTensor(GuardedTensor&& other) noexcept
     : tensor_(std::exchange(other.tensor_, Tensor())) {}
 
-DeviceTensor& DeviceTensor::operator=(DeviceTensor&& other) noexcept {
+GuardedTensor& GuardedTensor::operator=(GuardedTensor&& other) noexcept {
   std::swap(tensor_, other.tensor_);
   return *this;
 }
 
-DeviceTensor::~DeviceTensor() {
+GuardedTensor::~GuardedTensor() {
   if (tensor_.present()) cudaFree(tensor_.data());
 }
 
-void DeviceTensor::Upload(const std::vector<double>& values) {
+void GuardedTensor::Upload(const std::vector<double>& values) {
   SLUICE_CHECK_EQ(static_cast<int64_t>(values.size()), tensor_.num_elements());
   const std::vector<uint8_t> bytes = EncodeAs(tensor_.dtype(), values);
   SLUICE_CUDA_CHECK(cudaMemcpy(tensor_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice));
 }
 
-std::vector<uint8_t> DeviceTensor::DownloadBytes() const {
+std::vector<uint8_t> GuardedTensor::DownloadBytes() const {
   std::vector<uint8_t> bytes(static_cast<size_t>(tensor_.num_bytes()));
   SLUICE_CUDA_CHECK(cudaMemcpy(bytes.data(), tensor_.data(), bytes.size(), cudaMemcpyDeviceToHost));
   return bytes;
 }
 
-std::vector<double> DeviceTensor::Download() const {
+std::vector<double> GuardedTensor::Download() const {
   return DecodeAs(tensor_.dtype(), DownloadBytes());
 }
 
-void DeviceTensor::Poison() {
+void GuardedTensor::Poison() {
   const auto num_bytes = static_cast<size_t>(tensor_.num_bytes());
   SLUICE_CUDA_CHECK(cudaMemset(tensor_.data(), 0xff, num_bytes));
   SLUICE_CUDA_CHECK(cudaMemset(static_cast<char*>(tensor_.data()) + num_bytes, kGuardPattern,
                                static_cast<size_t>(kGuardBytes)));
 }
 
-bool DeviceTensor::guard_is_intact() const {
+bool GuardedTensor::guard_is_intact() const {
   std::vector<uint8_t> guard(static_cast<size_t>(kGuardBytes));
   SLUICE_CUDA_CHECK(cudaMemcpy(guard.data(),
                                static_cast<const char*>(tensor_.data()) + tensor_.num_bytes(),

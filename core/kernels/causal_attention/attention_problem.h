@@ -27,13 +27,13 @@ struct AttentionProblem {
 };
 
 // Device memory that holds a tensor and, behind it, a guard that nothing may write.
-class DeviceTensor {
+class GuardedTensor {
  public:
-  DeviceTensor() = default;
-  DeviceTensor(DType dtype, Shape shape);
-  DeviceTensor(DeviceTensor&& other) noexcept;
-  DeviceTensor& operator=(DeviceTensor&& other) noexcept;
-  ~DeviceTensor();
+  GuardedTensor() = default;
+  GuardedTensor(DType dtype, Shape shape);
+  GuardedTensor(GuardedTensor&& other) noexcept;
+  GuardedTensor& operator=(GuardedTensor&& other) noexcept;
+  ~GuardedTensor();
 
   const Tensor& tensor() const { return tensor_; }
 
@@ -89,13 +89,13 @@ struct DeviceAttention {
 
   AttentionProblem problem;
   CausalAttentionImplementation implementation;
-  DeviceTensor qkv;
-  DeviceTensor out;
-  DeviceTensor lse;
-  DeviceTensor dout;
-  DeviceTensor dqkv;
-  DeviceTensor dkv_accumulator;
-  DeviceTensor workspace;
+  GuardedTensor qkv;
+  GuardedTensor out;
+  GuardedTensor lse;
+  GuardedTensor dout;
+  GuardedTensor dqkv;
+  GuardedTensor dkv_accumulator;
+  GuardedTensor workspace;
 };
 
 }  // namespace sluice::cuda

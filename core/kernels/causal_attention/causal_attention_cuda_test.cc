@@ -120,7 +120,7 @@ void ExpectMatchesReference(const AttentionProblem& problem, Implementation impl
   accumulated.resize(expected.dkv_accumulator.size());
   EXPECT_EQ(FindMismatch(accumulated, expected.dkv_accumulator, d, BackwardBoundOf(problem)), "")
       << "dkv_accumulator";
-  for (const DeviceTensor* tensor :
+  for (const GuardedTensor* tensor :
        {&device.out, &device.lse, &device.dqkv, &device.dkv_accumulator, &device.workspace}) {
     EXPECT_TRUE(tensor->guard_is_intact());
   }
@@ -212,7 +212,7 @@ TEST_P(CausalAttentionCudaTest, GivesTheSameBitsEveryTime) {
     device.dout.Upload(inputs.dout);
     std::vector<std::vector<uint8_t>> first;
     for (int run = 0; run < 5; ++run) {
-      for (DeviceTensor* tensor : {&device.out, &device.lse, &device.dqkv, &device.workspace}) {
+      for (GuardedTensor* tensor : {&device.out, &device.lse, &device.dqkv, &device.workspace}) {
         tensor->Poison();
       }
       device.dkv_accumulator.Upload(inputs.dkv_accumulator);
@@ -303,7 +303,7 @@ TEST_P(CausalAttentionCudaTest, RunsInACapturedGraph) {
   device.Forward(nullptr);
   device.Backward(WriteMode::kOverwrite, nullptr);
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  for (DeviceTensor* tensor : {&device.out, &device.lse, &device.dqkv, &device.workspace}) {
+  for (GuardedTensor* tensor : {&device.out, &device.lse, &device.dqkv, &device.workspace}) {
     tensor->Poison();
   }
   cudaStream_t stream = nullptr;

@@ -25,7 +25,7 @@ constexpr int kWarmups = 3;
 constexpr int kRepetitions = 21;
 
 // Random numbers repeated: what they are does not matter, that they are no zeros does.
-void Fill(DeviceTensor& tensor) {
+void Fill(GuardedTensor& tensor) {
   constexpr int64_t kDistinct = (1 << 18) - 5;
   const std::vector<double> some = RandomValues(std::min(kDistinct, tensor.tensor().num_elements()),
                                                 tensor.tensor().dtype(), 1, "timing");
