@@ -1,7 +1,8 @@
 // Times the forward of every point of a grid, one after the other on one device.
 //
-//   const std::vector<GridPoint> points = PointsOf(axes, head_dim);   // Error where a point is
-//   none const std::vector<GridRecord> records = SearchGrid(points, options);
+//   // Throws Error where a point is none.
+//   const std::vector<GridPoint> points = PointsOf(axes, head_dim);
+//   const std::vector<GridRecord> records = SearchGrid(points, options);
 //
 // A point that needs more memory than there is is recorded as such, and the search goes on.  Each
 // result is a line of options.results the moment it is known; points that the file has already are

@@ -41,6 +41,7 @@
 #include <string_view>
 
 #include "core/tensor/dtype.h"
+#include "core/tensor/tensor.h"
 #include "parallel/comm/rank_status.h"
 
 namespace sluice {
@@ -99,6 +100,11 @@ struct Payload {
   int64_t size_bytes() const { return count * type.size_bytes(); }
   operator ConstPayload() const { return {data, count, type}; }
 };
+
+// All elements of a tensor.
+inline Payload PayloadOf(const Tensor& tensor) {
+  return {tensor.data(), tensor.num_elements(), tensor.dtype()};
+}
 
 inline constexpr int kMaxTag = (1 << 24) - 1;
 

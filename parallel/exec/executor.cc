@@ -16,10 +16,6 @@ size_t TransferIndex(OpKind kind) {
   return static_cast<size_t>(kind) - static_cast<size_t>(OpKind::kSendActivation);
 }
 
-Payload PayloadOf(const Tensor& tensor) {
-  return {tensor.data(), tensor.num_elements(), tensor.dtype()};
-}
-
 // Both ends of a transfer give it the same tag: what is sent, and of which unit of the sending or
 // receiving lower stage.
 int TagOf(const Schedule& schedule, const Op& op) {

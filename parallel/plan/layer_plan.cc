@@ -6,10 +6,6 @@
 namespace sluice {
 namespace {
 
-Payload PayloadOf(const Tensor& tensor) {
-  return {tensor.data(), tensor.num_elements(), tensor.dtype()};
-}
-
 class Megatron : public TensorParallel {
  public:
   explicit Megatron(Communicator& group) : group_(group) {}

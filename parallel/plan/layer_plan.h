@@ -1,12 +1,11 @@
 // Layer plans: how the ranks of a tensor-parallel group meet inside a layer, on a Communicator.
 //
-//   megatron                     (Shoeybi et al., 1909.08053) every rank has all rows of the
-//   activations between matmuls;
-//                                partial sums are all-reduced: two a layer in the forward, two in
-//                                the backward
-//   megatron_sequence_parallel   (Korthikanti et al., 2205.05198) between matmuls a rank has its
-//   own rows only; partial sums
-//                                are reduce-scattered, and inputs of matmuls all-gathered
+//   megatron                    between matmuls every rank has all rows of the activations; partial
+//                               sums are all-reduced, two a layer in the forward, two in the
+//                               backward (Shoeybi et al., 1909.08053)
+//   megatron_sequence_parallel  between matmuls a rank has its own rows only; partial sums are
+//                               reduce-scattered, and inputs of matmuls all-gathered
+//                               (Korthikanti et al., 2205.05198)
 //
 // A group of one needs neither: NoTensorParallel.
 #pragma once
