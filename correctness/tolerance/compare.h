@@ -5,7 +5,7 @@
 //       "grad.layers.3.fc1.weight", actual, expected, bound);
 //   if (!result.pass) fmt::print("{}\n", ToString(result));
 //
-// A bound is derived (correctness/tolerance/bounds.h), never chosen.  Everything is decided by
+// A bound is derived (docs/error_bounds.md), never chosen.  Everything is decided by
 // !(error <= bound), so that a NaN on either side, or in the bound itself, fails.
 #pragma once
 
