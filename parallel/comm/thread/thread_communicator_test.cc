@@ -218,26 +218,40 @@ TEST_P(Faults, AHangingRankEndsTheProcess) {
 
 INSTANTIATE_TEST_SUITE_P(Threads, Faults, ::testing::Values(2, 3, 4));
 
-TEST(ThreadCommunicator, ASendWaitsForItsReceiveOnlyInRendezvousMode) {
-  for (SendMode mode : {SendMode::kRendezvous, SendMode::kBuffered}) {
-    std::atomic<bool> received = false;
-    bool send_came_first = false;
-    RunThreadRanks({.world_size = 2, .comm = {.send_mode = mode}}, [&](Communicator& comm) {
-      std::vector<double> data(1000, comm.rank());
-      if (comm.rank() == 0) {
-        comm.Send({data.data(), 1000, DType::kFloat64}, {.rank = 1});
-        send_came_first = !received;
-        // In buffered mode the memory is the sender's again.
-        std::fill(data.begin(), data.end(), -1.0);
-      } else {
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        received = true;
-        comm.Recv({data.data(), 1000, DType::kFloat64}, {.rank = 0});
-        EXPECT_EQ(data, std::vector<double>(1000, 0.0));
-      }
-    });
-    EXPECT_EQ(send_came_first, mode == SendMode::kBuffered);
-  }
+TEST(ThreadCommunicator, ASendWaitsForItsReceiveInRendezvousMode) {
+  std::atomic<bool> is_sent = false;
+  RunThreadRanks({.world_size = 2, .comm = {.send_mode = SendMode::kRendezvous}},
+                 [&](Communicator& comm) {
+                   std::vector<double> data(1000, comm.rank());
+                   if (comm.rank() == 0) {
+                     comm.Send({data.data(), 1000, DType::kFloat64}, {.rank = 1});
+                     is_sent = true;
+                   } else {
+                     std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                     EXPECT_FALSE(is_sent);
+                     comm.Recv({data.data(), 1000, DType::kFloat64}, {.rank = 0});
+                     EXPECT_EQ(data, std::vector<double>(1000, 0.0));
+                   }
+                 });
+}
+
+TEST(ThreadCommunicator, ASendEndsBeforeItsReceiveInBufferedMode) {
+  std::atomic<bool> is_sent = false;
+  RunThreadRanks({.world_size = 2, .comm = {.send_mode = SendMode::kBuffered}},
+                 [&](Communicator& comm) {
+                   std::vector<double> data(1000, comm.rank());
+                   if (comm.rank() == 0) {
+                     comm.Send({data.data(), 1000, DType::kFloat64}, {.rank = 1});
+                     // The memory is the sender's again.
+                     std::fill(data.begin(), data.end(), -1.0);
+                     is_sent = true;
+                     is_sent.notify_all();
+                   } else {
+                     is_sent.wait(false);
+                     comm.Recv({data.data(), 1000, DType::kFloat64}, {.rank = 0});
+                     EXPECT_EQ(data, std::vector<double>(1000, 0.0));
+                   }
+                 });
 }
 
 TEST(ThreadCommunicator, RefusesWhatTheCpuCannotReduce) {
