@@ -277,7 +277,7 @@ def time_cuda(torch, run, iterations):
     return [int(begin.elapsed_time(end) * 1e6) for begin, end in zip(events, events[1:])]
 
 
-def attention_context(torch, attention):
+def attention_context(attention):
     if attention == "default":
         return contextlib.nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -439,7 +439,7 @@ def main(argv):
     try:
         flags = parse_flags(argv)
         torch = import_torch(flags.device, flags.threads)
-        with attention_context(torch, flags.attention):
+        with attention_context(flags.attention):
             if flags.serve:
                 return serve(torch, flags)
             found = time_cases(torch, flags)
