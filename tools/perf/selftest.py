@@ -16,13 +16,14 @@ import time
 from tools.perf import machine, measure, noise_generator, whole_file
 from tools.perf.ab import Comparer
 from tools.perf.errors import InputError
-from tools.perf.runner import Runner
+from tools.perf.runner import ENVIRONMENT, Runner
 
 SCHEMA = 2
 RESULTS = "docs/results/perf_selftest.jsonl"
 
-# What the value of a process is; trials made with another are never summed up with these.
-METHOD = {"value": "mean of the faster half", "calibration_version": 2}
+# What the value of a process is, and what it is started with; trials made otherwise are never summed up with these.
+METHOD = {"value": "mean of the faster half", "calibration_version": 2, "environment": " ".join(
+    f"{key}={value}" for key, value in sorted(ENVIRONMENT.items()))}
 
 QUIET, SHARED, NOISE = "quiet", "shared", "noise"
 MAX_QUIET_OTHER_CPUS = 0.1
