@@ -17,7 +17,8 @@ from tools.perf.errors import InputError
 
 _WORKTREE, _OUTPUT_BASE, _BINARIES = "worktree", "bazel", "binaries"
 
-_PROGRAMS = "kind('cc_binary', //bench/...)"
+# Those that write their results with --json_out: a grid search, say, does not.
+_PROGRAMS = "kind('cc_binary', rdeps(//bench/..., //bench/harness:result_flags))"
 # A build that fails with less than this left on the disk has probably failed for want of it.
 _LITTLE_SPACE_BYTES = 500 << 20
 # Of the Bazel server of the cache folder: it need not stay in memory while programs are measured.

@@ -213,6 +213,8 @@ class BuildTest(unittest.TestCase):
         with open(self.log, encoding="utf-8") as file:
             query = next(line for line in file if " query " in line)
         self.assertIn("perf_target", query)
+        # A grid search has a label under //bench too, and no --json_out.
+        self.assertIn("rdeps(//bench/..., //bench/harness:result_flags)", query)
 
     def test_unknown_ref(self):
         for ref in ("no_such", "--help", "HEAD~99"):
