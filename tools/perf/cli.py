@@ -81,7 +81,7 @@ def _add_sides(parser, has_steps=True):
 
 def _add_selection(parser, has_steps=True):
     parser.add_argument("--targets", type=_pattern, metavar="RE",
-                        help="programs under //bench (with --json_out) whose label matches; default: tagged perf_target")
+                        help="programs under //bench whose label matches; default: tagged perf_target")
     parser.add_argument("--timeout", type=_duration, default=300.0, metavar="TIME",
                         help="of one benchmark process (default 5m)")
     if has_steps:
