@@ -1,37 +1,20 @@
 #include "bench/grid/forward_stack.h"
 
 #include <algorithm>
-#include <functional>
 #include <span>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/base/rng.h"
 #include "core/device/cpu/cpu_device.h"
+#include "core/model/draw_rows.h"
 #include "core/model/initial_values.h"
-#include "core/tensor/convert.h"
 
 namespace sluice {
 namespace {
 
 constexpr const char* kBytes = "the memory of a point in bytes";
 constexpr int64_t kNumTurns = 2;  // a layer reads one hidden tensor and writes the other
-
-// Draws the rows of `tensor` in host memory on all cores, some rows at a time.
-void DrawRows(ThreadPool& pool, const Tensor& tensor,
-              const std::function<void(int64_t row_begin, std::span<double> rows)>& fill) {
-  constexpr int64_t kBlockElements = 1 << 16;
-  const int64_t block_rows = std::max<int64_t>(1, kBlockElements / tensor.row_size());
-  pool.ParallelFor(tensor.num_rows(), 1, [&](int64_t begin, int64_t end) {
-    std::vector<double> values;
-    for (int64_t row = begin; row < end; row += block_rows) {
-      const int64_t num_rows = std::min(block_rows, end - row);
-      values.resize(static_cast<size_t>(num_rows * tensor.row_size()));
-      fill(row, values);
-      ConvertFrom(tensor.Rows(row, num_rows), std::span<const double>(values));
-    }
-  });
-}
 
 int64_t NumCaches(const JobConfig& config) {
   return config.prefix_len > 0 ? config.model.num_layers : 1;
@@ -134,7 +117,6 @@ void ForwardStack::Prepare(const GridPoint& point) {
 
 void ForwardStack::PrepareWeights() {
   const std::vector<ParameterSpec> specs = LayerParameters(plan_->config.model);
-  std::vector<char> host;
   for (int64_t layer = static_cast<int64_t>(weights_.size());
        layer < plan_->config.model.num_layers; ++layer) {
     Buffer buffer = backend_.device->Allocate(WeightBytes(*layout_), "the weights of a layer");
@@ -142,15 +124,13 @@ void ForwardStack::PrepareWeights() {
     const LayerParameterTensors tensors = layout_->Weights(carver);
     for (size_t i = 0; i < specs.size(); ++i) {
       const Tensor& tensor = tensors[i];
-      host.resize(static_cast<size_t>(tensor.num_bytes()));
-      const Tensor drawn(host.data(), tensor.dtype(), tensor.shape());
-      DrawRows(pool_, drawn, [&](int64_t row_begin, std::span<double> rows) {
-        const int64_t num_rows = static_cast<int64_t>(rows.size()) / drawn.row_size();
+      const int64_t num_columns = tensor.row_size();
+      DrawRows(*backend_.device, pool_, tensor, [&](int64_t row_begin, std::span<double> rows) {
+        const int64_t num_rows = static_cast<int64_t>(rows.size()) / num_columns;
         FillParameter<double>(
             {options_.seed, layer}, specs[i],
-            {.row_begin = row_begin, .num_rows = num_rows, .num_columns = drawn.row_size()}, rows);
+            {.row_begin = row_begin, .num_rows = num_rows, .num_columns = num_columns}, rows);
       });
-      backend_.device->CopyFromHost(tensor.data(), host.data(), tensor.num_bytes());
     }
     weights_.push_back(tensors);
     weight_buffers_.push_back(std::move(buffer));
@@ -187,11 +167,12 @@ void ForwardStack::PreparePrefix() {
     const RandomStream stream(options_.seed, ParameterName(0, "prefix"));
     const Tensor all(prefix_.data(), rows.dtype(), rows.shape());
     const int64_t num_drawn = prefix_len_;
-    DrawRows(pool_, all.Rows(num_drawn, config.prefix_len - num_drawn),
-             [&](int64_t row_begin, std::span<double> values) {
-               uint64_t element = static_cast<uint64_t>((num_drawn + row_begin) * rows.row_size());
-               for (double& value : values) value = stream.Normal(element++);
-             });
+    DrawHostRows(pool_, all.Rows(num_drawn, config.prefix_len - num_drawn),
+                 [&](int64_t row_begin, std::span<double> values) {
+                   uint64_t element =
+                       static_cast<uint64_t>((num_drawn + row_begin) * rows.row_size());
+                   for (double& value : values) value = stream.Normal(element++);
+                 });
     prefix_len_ = config.prefix_len;
   }
   for (const LayerActivations& a : activations_) {
@@ -201,12 +182,9 @@ void ForwardStack::PreparePrefix() {
 
 void ForwardStack::FillInputs() {
   const Tensor& x = activations_.front().x;
-  std::vector<char> host(static_cast<size_t>(x.num_bytes()));
-  DrawRows(pool_, Tensor(host.data(), x.dtype(), x.shape()),
-           [&](int64_t row_begin, std::span<double> rows) {
-             FillInput<double>(options_.seed, row_begin * x.row_size(), rows);
-           });
-  backend_.device->CopyFromHost(x.data(), host.data(), x.num_bytes());
+  DrawRows(*backend_.device, pool_, x, [&](int64_t row_begin, std::span<double> rows) {
+    FillInput<double>(options_.seed, row_begin * x.row_size(), rows);
+  });
 }
 
 void ForwardStack::Run() {

@@ -1,12 +1,14 @@
 #include "parallel/exec/initialize.h"
 
 #include <algorithm>
+#include <functional>
 #include <span>
-#include <string>
+#include <vector>
 
 #include "core/base/rng.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/thread_pool.h"
+#include "core/model/draw_rows.h"
 #include "core/model/initial_values.h"
 #include "core/tensor/convert.h"
 
@@ -58,95 +60,121 @@ BatchBlock OwnBlock(const JobPlan& plan, const RankCoordinates& rank, const Unit
 
 namespace {
 
-// The block's elements of a [positions, batch_size, row_size] tensor that `fill` draws by element
-// index.
-template <typename Fill>
-std::vector<double> DrawBlock(const BatchBlock& block, int64_t batch_size, int64_t row_size,
-                              const Fill& fill) {
-  const int64_t count = block.num_sequences * row_size;
-  std::vector<double> values(static_cast<size_t>(block.num_positions * count));
-  for (int64_t i = 0; i < block.num_positions; ++i) {
-    const int64_t position = block.position_begin + i;
-    fill((position * batch_size + block.sequence_begin) * row_size,
-         std::span<double>(values).subspan(static_cast<size_t>(i * count),
-                                           static_cast<size_t>(count)));
-  }
-  return values;
-}
+// Draws [positions, sequences, row_size] rows of a tensor of normal values: `fill` draws elements
+// of the whole [.., batch_size, whole_row_size] tensor from a number on.
+struct RowParts {
+  int64_t position_begin = 0;
+  int64_t sequence_begin = 0;
+  int64_t batch_size = 0;
+  int64_t whole_row_size = 0;
+  int64_t column_begin = 0;
+};
+using Fill = std::function<void(int64_t element_begin, std::span<double> out)>;
 
-void InitializeWeights(const JobPlan& plan, ShardIndex shard, const RankMemory& memory,
-                       Device& device) {
-  const std::vector<ParameterSpec> specs = LayerParameters(plan.config.model);
-  // Ranks that are threads of one process draw at the same time, each with its share of the cores.
-  ThreadPool pool(std::max(1, NumCores() / plan.config.sizes.world_size()));
-  std::vector<double> values;
-  for (const int64_t layer : memory.layers()) {
-    for (size_t i = 0; i < specs.size(); ++i) {
-      const Block block = ShardBlock(specs[i], shard);
-      values.resize(static_cast<size_t>(block.num_elements()));
-      pool.ParallelFor(block.num_rows, 1, [&](int64_t begin, int64_t end) {
-        Block rows = block;
-        rows.row_begin += begin;
-        rows.num_rows = end - begin;
-        FillParameter<double>(
-            {plan.config.seed, layer}, specs[i], rows,
-            std::span<double>(values).subspan(static_cast<size_t>(begin * block.num_columns),
-                                              static_cast<size_t>(rows.num_elements())));
-      });
-      WriteTensor(device, memory.Weights(layer)[i], values);
+RowDrawing DrawingOf(const Tensor& tensor, const RowParts& parts, const Fill& fill) {
+  const int64_t num_sequences = tensor.shape()[1];
+  const auto row_size = static_cast<size_t>(tensor.row_size() / num_sequences);
+  return [=](int64_t position, std::span<double> rows) {
+    for (; !rows.empty(); ++position) {
+      for (int64_t i = 0; i < num_sequences; ++i) {
+        const int64_t row =
+            (parts.position_begin + position) * parts.batch_size + parts.sequence_begin + i;
+        fill(row * parts.whole_row_size + parts.column_begin, rows.first(row_size));
+        rows = rows.subspan(row_size);
+      }
     }
-  }
+  };
 }
 
-// The cached prefix of layer i: stream "layers.{i}.prefix", standard normal, by element of the
-// whole [prefix_len, batch_size, 3 * hidden_size] as in_proj would write it.
-void InitializePrefix(const JobPlan& plan, const RankCoordinates& rank, const Unit& unit,
-                      int64_t layer, const RankMemory& memory, Device& device) {
-  const int64_t prefix_len = plan.config.prefix_len;
-  const int64_t row_size = 3 * plan.config.model.hidden_size;
-  const int64_t own_size = row_size / plan.config.sizes.tensor;
-  const RandomStream stream(plan.config.seed, ParameterName(layer, "prefix"));
-  BatchBlock block = OwnBlock(plan, rank, unit);
-  std::vector<double> values;
-  for (int64_t position = 0; position < prefix_len; ++position) {
-    for (int64_t b = 0; b < block.num_sequences; ++b) {
-      const int64_t row = position * plan.config.batch_size + block.sequence_begin + b;
-      for (int64_t j = 0; j < own_size; ++j) {
-        values.push_back(
-            stream.Normal(static_cast<uint64_t>(row * row_size + rank.tensor * own_size + j)));
+// Draws into one rank's memory, on its share of the cores where ranks are threads of one process.
+class Initializer {
+ public:
+  Initializer(const JobPlan& plan, const RankCoordinates& rank, const RankMemory& memory,
+              Device& device)
+      : plan_(plan),
+        rank_(rank),
+        memory_(memory),
+        device_(device),
+        pool_(std::max(1, NumCores() / plan.config.sizes.world_size())) {}
+
+  void DrawWeights(ShardIndex shard) {
+    const std::vector<ParameterSpec> specs = LayerParameters(plan_.config.model);
+    for (const int64_t layer : memory_.layers()) {
+      for (size_t i = 0; i < specs.size(); ++i) {
+        const Block block = ShardBlock(specs[i], shard);
+        DrawRows(device_, pool_, memory_.Weights(layer)[i],
+                 [&](int64_t row_begin, std::span<double> rows) {
+                   Block part = block;
+                   part.row_begin += row_begin;
+                   part.num_rows = static_cast<int64_t>(rows.size()) / block.num_columns;
+                   FillParameter<double>({plan_.config.seed, layer}, specs[i], part, rows);
+                 });
       }
     }
   }
-  WriteTensor(device, memory.Activations(unit, layer).qkv.Rows(0, prefix_len), values);
-}
+
+  void DrawUnit(const Unit& unit) {
+    const uint64_t seed = plan_.config.seed;
+    if (plan_.config.prefix_len > 0) DrawPrefix(unit);
+    if (unit.stage == 0) {
+      DrawHidden(unit, memory_.Input(unit), [=](int64_t begin, std::span<double> out) {
+        FillInput<double>(seed, begin, out);
+      });
+    }
+    if (unit.stage == plan_.schedule.num_stages - 1) {
+      DrawHidden(unit, memory_.Projection(unit), [=](int64_t begin, std::span<double> out) {
+        FillProjection<double>(seed, begin, out);
+      });
+    }
+  }
+
+ private:
+  void DrawHidden(const Unit& unit, const Tensor& tensor, const Fill& fill) {
+    if (!tensor.present()) return;
+    const BatchBlock block = OwnBlock(plan_, rank_, unit);
+    const RowParts parts = {.position_begin = block.position_begin,
+                            .sequence_begin = block.sequence_begin,
+                            .batch_size = plan_.config.batch_size,
+                            .whole_row_size = plan_.config.model.hidden_size};
+    DrawRows(device_, pool_, tensor, DrawingOf(tensor, parts, fill));
+  }
+
+  // The cached prefix of layer i: stream "layers.{i}.prefix", standard normal, by element of the
+  // whole [prefix_len, batch_size, 3 * hidden_size] as in_proj would write it.
+  void DrawPrefix(const Unit& unit) {
+    const int64_t row_size = 3 * plan_.config.model.hidden_size;
+    const RowParts parts = {.sequence_begin = OwnBlock(plan_, rank_, unit).sequence_begin,
+                            .batch_size = plan_.config.batch_size,
+                            .whole_row_size = row_size,
+                            .column_begin = rank_.tensor * row_size / plan_.config.sizes.tensor};
+    const LayerRange& layers = plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
+    for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
+      const RandomStream stream(plan_.config.seed, ParameterName(layer, "prefix"));
+      const Tensor qkv = memory_.Activations(unit, layer).qkv.Rows(0, plan_.config.prefix_len);
+      DrawRows(device_, pool_, qkv,
+               DrawingOf(qkv, parts, [=](int64_t begin, std::span<double> out) {
+                 auto element = static_cast<uint64_t>(begin);
+                 for (double& value : out) value = stream.Normal(element++);
+               }));
+    }
+  }
+
+  const JobPlan& plan_;
+  const RankCoordinates& rank_;
+  const RankMemory& memory_;
+  Device& device_;
+  ThreadPool pool_;
+};
 
 }  // namespace
 
 void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
                     const TensorParallel& tensor_parallel, const RankMemory& memory,
                     Device& device) {
-  const uint64_t seed = plan.config.seed;
-  InitializeWeights(plan, tensor_parallel.shard(), memory, device);
+  Initializer initializer(plan, rank, memory, device);
+  initializer.DrawWeights(tensor_parallel.shard());
   for (const Op& op : plan.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)]) {
-    if (op.kind != OpKind::kForward) continue;
-    const BatchBlock block = OwnBlock(plan, rank, op.unit);
-    const auto draw = [&](const Tensor& tensor, auto fill) {
-      if (!tensor.present()) return;
-      WriteTensor(device, tensor,
-                  DrawBlock(block, plan.config.batch_size, plan.config.model.hidden_size, fill));
-    };
-    const LayerRange& layers = plan.layers_of_stage[static_cast<size_t>(op.unit.stage)];
-    for (int64_t i = 0; i < layers.num_layers && plan.config.prefix_len > 0; ++i) {
-      InitializePrefix(plan, rank, op.unit, layers.begin + i, memory, device);
-    }
-    if (op.unit.stage == 0) {
-      draw(memory.Input(op.unit),
-           [&](int64_t begin, std::span<double> out) { FillInput<double>(seed, begin, out); });
-    }
-    if (op.unit.stage == plan.schedule.num_stages - 1) {
-      draw(memory.Projection(op.unit),
-           [&](int64_t begin, std::span<double> out) { FillProjection<double>(seed, begin, out); });
-    }
+    if (op.kind == OpKind::kForward) initializer.DrawUnit(op.unit);
   }
 }
 
