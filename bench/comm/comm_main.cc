@@ -227,8 +227,7 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
       if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
       return Samples{.elapsed_s = m.elapsed_s, .cpu_s = m.cpu_s, .counters = counters};
     };
-    benchmarks.push_back(
-        {.name = benchmark.name, .num_repetitions = FLAGS_n_steps, .measure = measure});
+    benchmarks.push_back({.name = benchmark.name, .measure = measure});
   }
   const Backend backend = MakeBackend(BackendOf(request.kind, rank));
   return RunBenchmarks(benchmarks,

@@ -72,6 +72,7 @@ PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const Primitiv
     timer->End();
     comm.Drain();
     m.elapsed_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9 / num_transfers);
+    comm.Barrier();  // the CPU time of a process is that of all its ranks: each must be done
     m.cpu_s.push_back((ProcessCpuSeconds() - begin_cpu_s) / num_transfers);
   }
   comm.host().AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);

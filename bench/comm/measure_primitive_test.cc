@@ -12,6 +12,7 @@
 #include "bench/comm/copies.h"
 #include "bench/comm/point_to_point.h"
 #include "bench/comm/reductions.h"
+#include "bench/harness/cpu_time.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/thread/thread_communicator.h"
 
@@ -72,6 +73,28 @@ TEST(MeasurePrimitive, CountsEveryElementThatDidNotArrive) {
     // such as the input of the root, is right.
     EXPECT_GE(Measure(primitive, 4096, 2).num_wrong, 1024);
   }
+}
+
+// Rank 0 is done at once, rank 1 only after some work.
+TEST(MeasurePrimitive, CpuTimeIsOfAllRanksWheneverEachIsDone) {
+  constexpr double kWorkS = 0.05;
+  Primitive primitive;
+  primitive.name = "uneven";
+  primitive.prepare = [](const ExchangeRank& rank, int64_t min_bytes) {
+    const bool works = rank.comm.rank() == 1;
+    return Exchange{.size_bytes = min_bytes,
+                    .fill = [] {},
+                    .run =
+                        [works] {
+                          const double begin_s = ProcessCpuSeconds();
+                          while (works && ProcessCpuSeconds() - begin_s < kWorkS) {
+                          }
+                        },
+                    .num_wrong = [] { return int64_t{0}; }};
+  };
+  const PrimitiveMeasurement m = Measure(primitive, 1 << 26, 2);
+  EXPECT_EQ(m.num_calls, 1);
+  EXPECT_THAT(m.cpu_s, testing::Each(testing::Gt(0.9 * kWorkS)));
 }
 
 TEST(MeasurePrimitive, OnlySendRecvIsHeldAgainstMemcpy) {
