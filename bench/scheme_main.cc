@@ -15,8 +15,13 @@
 
 SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "both"}),
                    "the forward alone, forward and backward, or one after the other");
-SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed passes");
-SLUICE_INT_FLAG(n_warmup_steps, 1, 1, 1'000'000, "passes before them that are not timed");
+SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed passes, at least");
+SLUICE_NUMBER_FLAG(timed_s, 0, 0, 3600, "as many timed passes as take so many seconds, at least");
+SLUICE_INT_FLAG(n_warmup_steps, 1, 1, 1'000'000,
+                "passes just before them that are not timed, at least");
+SLUICE_NUMBER_FLAG(warmup_s, 0, 0, 3600,
+                   "as many of these as take so many seconds, at least; default: 1 on cuda, where "
+                   "clocks follow heat and power, else 0");
 
 namespace sluice {
 namespace {
@@ -27,10 +32,16 @@ std::vector<Pass> PassesFromFlags() {
   return {Pass::kForward, Pass::kStep};
 }
 
+double WarmupSeconds(DeviceKind device) {
+  return WasGiven("warmup_s") || device == DeviceKind::kCpu ? FLAGS_warmup_s : 1;
+}
+
 int Run() {
   Job job = JobFromFlags();
   const MeasureOptions options = {.n_steps = FLAGS_n_steps,
-                                  .num_warmup_steps = FLAGS_n_warmup_steps};
+                                  .timed_s = FLAGS_timed_s,
+                                  .num_warmup_steps = FLAGS_n_warmup_steps,
+                                  .warmup_s = WarmupSeconds(job.device)};
   std::vector<SchemeBenchmark> benchmarks;
   for (const Pass pass : PassesFromFlags()) {
     job.config.pass = pass;

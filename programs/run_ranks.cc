@@ -23,7 +23,7 @@ namespace {
 void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, int rank) {
   if (job.device != DeviceKind::kCpu) {
     return CheckMemory(plan, {rank}, MakeBackend(job.BackendOf(rank)),
-                       {.before = needs.device_bytes});
+                       {.apart = needs.device_bytes});
   }
   const int world_size = job.config.sizes.world_size();
   const int num_local = RanksAreProcesses(job.comm) ? MpiLocalWorldSize() : world_size;
@@ -31,7 +31,7 @@ void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, 
   std::vector<int> ranks(static_cast<size_t>(std::min(num_local, world_size - rank)));
   std::iota(ranks.begin(), ranks.end(), rank);
   CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}),
-              {.beside = needs.host_bytes, .before = needs.device_bytes});
+              {.beside = needs.host_bytes, .apart = needs.device_bytes});
 }
 
 std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {

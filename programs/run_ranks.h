@@ -24,7 +24,7 @@ struct RankEnvironment {
 // What a program adds to the job.
 struct RankNeeds {
   // What each rank allocates besides its executor: of the host, while the executor is there; and of
-  // the job's device, freed before the executor is made.  On the cpu these are one memory.
+  // the job's device, while there is none.  On the cpu these are one memory.
   int64_t host_bytes = 0;
   int64_t device_bytes = 0;
   // Options of the program in which all ranks must agree.

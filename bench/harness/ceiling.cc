@@ -103,15 +103,19 @@ double MeasureMatmulRate(Backend& backend, Precision precision) {
   return product.num_flops() / (static_cast<double>(best_ns) * 1e-9);
 }
 
-SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, double duration_s) {
+SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,
+                                         const SustainedDurations& durations) {
   SquareProduct product(backend, precision);
-  const double count = duration_s / (static_cast<double>(product.TimeNs()) * 1e-9);
-  const auto num_repetitions = static_cast<size_t>(
-      std::clamp(count, double{kNumRepetitions}, double{kMaxSustainedRepetitions}));
+  const double product_s = static_cast<double>(product.TimeNs()) * 1e-9;
+  const auto num_repetitions = static_cast<size_t>(std::clamp(
+      durations.timed_s / product_s, double{kNumRepetitions}, double{kMaxSustainedRepetitions}));
   std::vector<std::unique_ptr<StreamTimer>> timers;
   for (size_t i = 0; i < num_repetitions; ++i) timers.push_back(backend.stream->MakeTimer());
   SustainedRate sustained;
   const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+  for (double elapsed_s = 0; elapsed_s < durations.warmup_s;) {
+    elapsed_s += static_cast<double>(product.TimeNs()) * 1e-9;
+  }
   if (monitor != nullptr) monitor->Start();
   for (const std::unique_ptr<StreamTimer>& timer : timers) product.Enqueue(*timer);
   std::vector<double> elapsed_s;

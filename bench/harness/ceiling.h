@@ -21,7 +21,7 @@ int64_t CeilingMatmulSize(DeviceKind device);
 // Floating-point operations a second of that product, the best of several, on a GPU each after a
 // pause, as LinearForward without bias on the backend's threads or GPU, in its precision.  Ranks
 // that share a machine measure together and so find their share.  The kernels' scratch memory is
-// reserved for it: reserve anew.
+// reserved for it: reserve anew.  It leaves a GPU warm, and so comes after what is timed.
 double MeasureMatmulRate(Backend& backend, Precision precision);
 
 // What a GPU keeps up, where its power limit lowers its clocks under load.
@@ -31,9 +31,16 @@ struct SustainedRate {
   std::optional<DeviceConditions> conditions;  // while the products ran; absent on the cpu
 };
 
-// The same product run back to back for about `duration_s`, at least ten times; the rate is that of
-// the median of its times.
-SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision, double duration_s);
+// For about how long products are timed, and run untimed just before.
+struct SustainedDurations {
+  double warmup_s = 0;
+  double timed_s = 0;
+};
+
+// The same product run back to back, timed at least ten times; the rate is that of the median of
+// its times.
+SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,
+                                         const SustainedDurations& durations);
 
 // Bytes that either of them allocates: three matrices, which are freed again, and scratch memory of
 // the kernels.

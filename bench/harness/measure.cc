@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "bench/harness/calibration.h"
@@ -31,6 +32,8 @@ namespace {
 // Enough for a GPU to be held down by its power limit, if it will be.
 constexpr double kMaxSustainedS = 0.5;
 
+constexpr int64_t kMaxSteps = 1'000'000;
+
 // The pass's operations: what the whole model needs for the whole batch.
 double PassFlops(const JobPlan& plan) {
   const JobConfig& config = plan.config;
@@ -40,8 +43,8 @@ double PassFlops(const JobPlan& plan) {
                                                 {config.prefix_len, config.model.seq_len}));
 }
 
-// Of a tensor in the device's memory, as much at a time as stays in a cache: the system clears pages
-// for larger blocks anew each time.
+// Of a tensor in the device's memory, as much at a time as stays in a cache: the system clears
+// pages for larger blocks anew each time.
 bool AllFinite(Device& device, const Tensor& tensor) {
   constexpr int64_t kBlockElements = 1 << 20;
   std::vector<char> bytes;
@@ -72,8 +75,36 @@ void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double
   }
 }
 
+// Says what is being done, and for how long it was.
+class PartClock {
+ public:
+  explicit PartClock(std::function<void(std::string_view part)> on_part)
+      : on_part_(std::move(on_part)) {}
+
+  void Begin(const std::string& part) {
+    End();
+    part_ = part;
+    begin_ns_ = MonotonicNs();
+    if (on_part_) on_part_(part);
+  }
+
+  void End() {
+    if (!part_.empty()) part_s_[part_] += static_cast<double>(MonotonicNs() - begin_ns_) * 1e-9;
+    part_.clear();
+  }
+
+  const std::map<std::string, double>& part_s() const { return part_s_; }
+
+ private:
+  std::function<void(std::string_view part)> on_part_;
+  std::string part_;
+  int64_t begin_ns_ = 0;
+  std::map<std::string, double> part_s_;
+};
+
 // What one rank learns of its timed passes.
 struct RankTimes {
+  std::vector<double> warmup_s;  // of the passes before, maximum over ranks
   std::vector<double> step_s;
   std::vector<double> step_cpu_s;
   std::vector<double> calibration_cpu_s;  // on the cpu
@@ -81,17 +112,54 @@ struct RankTimes {
   std::optional<DeviceConditions> conditions;
 };
 
+std::vector<double> MaxOverRanks(Communicator& world, std::vector<double> values) {
+  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
+                  ReduceOp::kMax);
+  return values;
+}
+
+double Sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+// The times of the passes that come before the timed ones.  All ranks make as many.
+std::vector<double> WarmUp(Executor& executor, Communicator& world, const MeasureOptions& options) {
+  std::vector<double> pass_s;
+  double total_s = 0;
+  while (std::ssize(pass_s) < options.num_warmup_steps || total_s < options.warmup_s) {
+    const int64_t begin_ns = MonotonicNs();
+    executor.RunStep();
+    const double own_s = static_cast<double>(MonotonicNs() - begin_ns) * 1e-9;
+    pass_s.push_back(MaxOverRanks(world, {own_s}).front());
+    total_s += pass_s.back();
+  }
+  return pass_s;
+}
+
+// How many passes to time, by how long the last ones before them took.
+size_t NumSteps(const std::vector<double>& warmup_s, const MeasureOptions& options) {
+  constexpr int64_t kNumLast = 10;
+  const auto num_last = std::min(kNumLast, std::ssize(warmup_s));
+  const double pass_s = Median({warmup_s.end() - num_last, warmup_s.end()});
+  const double enough = std::ceil(options.timed_s / pass_s);
+  return static_cast<size_t>(
+      std::clamp(enough, static_cast<double>(options.n_steps), static_cast<double>(kMaxSteps)));
+}
+
 RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
-                    const MeasureOptions& options) {
+                    const MeasureOptions& options, PartClock& clock) {
   Calibration calibration;
   const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu;
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
+  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
   RankTimes times;
-  const auto n_steps = static_cast<size_t>(options.n_steps);
+  clock.Begin("warm_up");
+  times.warmup_s = WarmUp(executor, world, options);
+  const size_t n_steps = NumSteps(times.warmup_s, options);
   times.step_s.resize(n_steps);
   times.step_cpu_s.resize(n_steps);
   times.op_s.assign(executor.ops().size(), std::vector<double>(n_steps));
-  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+  clock.Begin("timed_passes");
   if (monitor != nullptr) monitor->Start();
   for (size_t step = 0; step < times.step_s.size(); ++step) {
     if (is_calibrated) times.calibration_cpu_s.push_back(calibration.CpuSeconds());
@@ -111,12 +179,6 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
   }
   if (monitor != nullptr) times.conditions = monitor->Stop();
   return times;
-}
-
-std::vector<double> MaxOverRanks(Communicator& world, std::vector<double> values) {
-  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
-                  ReduceOp::kMax);
-  return values;
 }
 
 // The executor uses the kernels that the backend has.
@@ -236,23 +298,26 @@ void AddMemory(const JobPlan& plan, const Executor& executor, const Device& devi
   m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }
 
-// The rest of what is measured, once the ceiling is known.
+// All that is measured while there is an executor.
 void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
-                   const RankEnvironment& environment, Measurement* measurement) {
+                   const RankEnvironment& environment, PartClock& clock, Measurement* measurement) {
   Communicator& world = environment.world;
   Backend& backend = environment.backend;
   Measurement& m = *measurement;
+  clock.Begin("initial_values");
   Executor executor(plan, backend, environment.device_world);
+  clock.Begin("first_pass");
   executor.RunStep();
   if (executor.can_capture()) executor.Capture();
-  for (int64_t i = 0; i < options.num_warmup_steps; ++i) executor.RunStep();
+  clock.Begin("check");
   m.loss = executor.loss();
   CheckFinite(plan, executor, *backend.device, m.loss);
 
   const int64_t allocations_before = backend.device->num_allocations();
-  RankTimes times = TimeSteps(executor, backend, world, options);
+  const RankTimes times = TimeSteps(executor, backend, world, options, clock);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
 
+  m.warmup_s = Sum(times.warmup_s);
   m.step_s = MaxOverRanks(world, times.step_s);
   m.step_cpu_s = times.step_cpu_s;
   m.calibration_cpu_s = MeanOverRanks(world, times.calibration_cpu_s);
@@ -267,37 +332,43 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
   AddMemory(plan, executor, *backend.device, world, &m);
   if (backend.device->kind() == DeviceKind::kCpu) {
     m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
+    clock.Begin("empty_passes");
     m.empty_pass_s = MeasureEmptyPass(executor, backend, world, options.n_steps);
   }
 }
 
-void MeasureSustainedCeiling(Precision precision, Communicator& world, Backend& backend,
-                             Measurement* m) {
-  double passes_s = 0;
-  for (const double step_s : m->step_s) passes_s += step_s;
-  passes_s = std::min(passes_s, kMaxSustainedS);
+void MeasureCeilings(Precision precision, double warmup_s, Communicator& world, Backend& backend,
+                     Measurement* m) {
   world.Barrier();
-  const SustainedRate own = MeasureSustainedMatmulRate(backend, precision, passes_s);
-  m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
+  double best = 0;
+  if (backend.device->kind() != DeviceKind::kCpu) {
+    const SustainedRate own = MeasureSustainedMatmulRate(
+        backend, precision,
+        {.warmup_s = warmup_s, .timed_s = std::min(Sum(m->step_s), kMaxSustainedS)});
+    m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
+    m->sustained_matmul_conditions = own.conditions;
+    best = own.best_flops_per_s;
+  }
   // A ceiling is the most that was ever seen.
-  const double best = SumOverRanks(world, own.best_flops_per_s) / world.world_size();
-  m->matmul_flops_per_s = std::max(m->matmul_flops_per_s.value_or(0), best);
-  m->sustained_matmul_conditions = own.conditions;
+  best = std::max(best, MeasureMatmulRate(backend, precision));
+  m->matmul_flops_per_s = SumOverRanks(world, best) / world.world_size();
 }
 
 Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
                         const RankEnvironment& environment) {
   Communicator& world = environment.world;
   Backend& backend = environment.backend;
+  PartClock clock(world.rank() == 0 ? options.on_part : nullptr);
   Measurement m;
   world.Barrier();
+  MeasurePasses(plan, options, environment, clock, &m);
   if (MeasuresCeilings()) {
-    const double own_rate = MeasureMatmulRate(backend, plan.config.precision);
-    m.matmul_flops_per_s = SumOverRanks(world, own_rate) / world.world_size();
+    clock.Begin("ceilings");
+    MeasureCeilings(plan.config.precision, options.warmup_s, world, backend, &m);
   }
-  MeasurePasses(plan, options, environment, &m);
+  clock.End();
+  m.part_s = clock.part_s();
   if (backend.device->kind() == DeviceKind::kCpu) return m;
-  if (MeasuresCeilings()) MeasureSustainedCeiling(plan.config.precision, world, backend, &m);
   const Device& device = *backend.device;
   m.peak_device_bytes = MaxOverRanks(world, device.peak_allocated_bytes() + device.runtime_bytes());
   return m;
@@ -342,7 +413,9 @@ RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
       MeasuresCeilings() ? CeilingBytes(backend, job.config.precision) : 0;
   return {.device_bytes = ceiling_bytes,
           .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
+                          {"timed_s", fmt::format("{}", options.timed_s)},
                           {"n_warmup_steps", std::to_string(options.num_warmup_steps)},
+                          {"warmup_s", fmt::format("{}", options.warmup_s)},
                           {"SLUICE_NO_CEILINGS", MeasuresCeilings() ? "absent" : "present"}}};
 }
 

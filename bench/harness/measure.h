@@ -3,14 +3,20 @@
 //
 //   Measurement m = Measure(ranks, job, plan, {.n_steps = 5});
 //
-// Nothing is allocated, compiled or validated inside the timed region.  Each pass begins at a
-// barrier; its time is the maximum over ranks.  Refused, with Error: a result that is not finite,
-// and what RunRanks refuses.  Every number's formula and unit stand in docs/metrics.md.
+// Nothing is allocated, compiled or validated inside the timed region, and nothing comes between
+// the passes that warm up and those that are timed: what the machine's clocks and power are by then
+// is the job's own doing.  Each pass begins at a barrier; its time is the maximum over ranks.
+// Refused, with Error: a result that is not finite, and what RunRanks refuses.  Every number's
+// formula and unit stand in docs/metrics.md.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/device/device_monitor.h"
@@ -22,8 +28,14 @@
 namespace sluice {
 
 struct MeasureOptions {
-  int64_t n_steps = 10;  // timed passes
+  // Timed passes, and those just before them: at least so many, and so many seconds of them.
+  int64_t n_steps = 10;
+  double timed_s = 0;
   int64_t num_warmup_steps = 1;
+  double warmup_s = 0;
+
+  // Called by rank 0 with its name ("initial_values") as each part of the work begins; may be null.
+  std::function<void(std::string_view part)> on_part = nullptr;
 };
 
 // The schedule simulated with each op's measured median duration and free transfers, beside the
@@ -35,10 +47,11 @@ struct Prediction {
 };
 
 struct Measurement {
-  std::vector<double> step_s;      // [n_steps], maximum over ranks
-  std::vector<double> step_cpu_s;  // [n_steps], of this process: its ranks and threads
+  // Of each timed pass.
+  std::vector<double> step_s;      // maximum over ranks
+  std::vector<double> step_cpu_s;  // of this process: its ranks and threads
 
-  // [n_steps], Calibration::CpuSeconds before each, the mean over ranks; empty on cuda.
+  // Of each timed pass, Calibration::CpuSeconds before each, the mean over ranks; empty on cuda.
   std::vector<double> calibration_cpu_s;
 
   double median_s = 0;
@@ -51,6 +64,8 @@ struct Measurement {
   // The mean over ranks of each rank's own rate of matrix products, while all measure it.  Absent
   // where MeasuresCeilings is false.
   std::optional<double> matmul_flops_per_s;
+
+  double warmup_s = 0;  // of the passes just before the timed ones, each by its slowest rank
 
   // Of cuda: the rate of the same products run back to back after the passes for about as
   // long as those took, the mean over ranks, absent likewise; and what rank 0's GPU did during the
@@ -82,6 +97,9 @@ struct Measurement {
   int64_t sent_bytes = 0;       // between stages, all ranks, one pass
   int64_t num_allocations = 0;  // of the device during the timed passes, all ranks
   double loss = 0;
+
+  // What this rank spent on each part of the work, by its name.
+  std::map<std::string, double> part_s;
 };
 
 // Bytes that all ranks of a job allocate.
@@ -101,7 +119,7 @@ MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan);
 struct DeviceMemoryPrediction {
   int64_t runtime = 0;   // the driver's context and kernels: measured now, on this process's GPU
   int64_t executor = 0;  // its share of MemoryPrediction
-  int64_t ceiling = 0;  // of the products measured before the executor is made and after it is gone
+  int64_t ceiling = 0;   // of the products measured when the executor is gone
 
   int64_t peak() const { return runtime + std::max(executor, ceiling); }
 };

@@ -68,6 +68,33 @@ TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
   EXPECT_THAT(m.prediction->measured_bubble_fraction, AllOf(Ge(0), Lt(1)));
 }
 
+TEST(MeasureDurations, AreAtLeastThoseAskedForOnAllRanks) {
+  const Job job = Pipeline(Pass::kForward);  // a pass takes milliseconds
+  std::vector<std::string> parts;
+  const Measurement m = MeasureOnThreads(job, PlanJob(job.config),
+                                         {.n_steps = 1,
+                                          .timed_s = 0.5,
+                                          .num_warmup_steps = 1,
+                                          .warmup_s = 0.5,
+                                          .on_part = [&](auto part) { parts.emplace_back(part); }});
+  EXPECT_GE(m.warmup_s, 0.5);
+  EXPECT_GE(m.part_s.at("warm_up"), 0.5);
+  EXPECT_GT(m.step_s.size(), 1u);
+  EXPECT_THAT(m.step_cpu_s, SizeIs(m.step_s.size()));
+  EXPECT_THAT(m.calibration_cpu_s, SizeIs(m.step_s.size()));
+  EXPECT_THAT(parts, testing::ElementsAre("initial_values", "first_pass", "check", "warm_up",
+                                          "timed_passes", "empty_passes", "ceilings"));
+  for (const std::string& part : parts) EXPECT_GE(m.part_s.at(part), 0) << part;
+}
+
+TEST(MeasureDurations, AreOfAsManyPassesAsAskedForWhereThoseTakeLonger) {
+  const Job job = Pipeline(Pass::kForward);
+  const Measurement m =
+      MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 7, .timed_s = 1e-6, .warmup_s = 1e-6});
+  EXPECT_THAT(m.step_s, SizeIs(7));
+  EXPECT_GT(m.warmup_s, 0);
+}
+
 // In a forward the first rank is done long before the last.
 TEST(MeasureCpuTime, IsOfAllRanksWheneverEachIsDone) {
   const auto least_cpu_s = [](int num_ranks) {

@@ -18,70 +18,33 @@
 namespace sluice {
 namespace {
 
-using GoogleRun = benchmark::BenchmarkReporter::Run;
+// Throws Error where a number cannot be written.
+void CheckSamples(const Samples& samples) {
+  SLUICE_CHECK(!samples.elapsed_s.empty());
+  SLUICE_CHECK_EQ(samples.cpu_s.size(), samples.elapsed_s.size());
+  if (!samples.calibration_cpu_s.empty()) {
+    SLUICE_CHECK_EQ(samples.calibration_cpu_s.size(), samples.elapsed_s.size());
+  }
+  for (const auto& [name, value] : samples.counters) {
+    if (!std::isfinite(value)) throw Error(name + " is not finite");  // JSON has no NaN
+  }
+}
 
-// A benchmark that measures when its first repetition is asked for; each repetition then reports
-// one sample.
-class Measured {
+// Hands the next repetition of what was measured to Google Benchmark.
+void Report(const Samples& samples, size_t repetition, benchmark::State& state) {
+  for ([[maybe_unused]] auto _ : state) state.SetIterationTime(samples.elapsed_s[repetition]);
+  for (const auto& [name, value] : samples.counters) state.counters[name] = value;
+  if (!samples.calibration_cpu_s.empty()) {
+    state.counters["calibration_cpu_ns"] = samples.calibration_cpu_s[repetition] * 1e9;
+  }
+}
+
+using SamplesByName = std::map<std::string, Samples>;
+
+// Hands every repetition to the JSON writer.
+class RowReporter : public benchmark::BenchmarkReporter {
  public:
-  explicit Measured(const Benchmark& benchmark) : benchmark_(benchmark) {}
-
-  void Report(benchmark::State& state) {
-    if (next_repetition_ == 0) Measure();
-    if (!error_.empty()) {
-      state.SkipWithError(error_.c_str());
-      return;
-    }
-    for ([[maybe_unused]] auto _ : state) {
-      state.SetIterationTime(samples_.elapsed_s[next_repetition_]);
-    }
-    for (const auto& [name, value] : samples_.counters) state.counters[name] = value;
-    if (!samples_.calibration_cpu_s.empty()) {
-      state.counters["calibration_cpu_ns"] = samples_.calibration_cpu_s[next_repetition_] * 1e9;
-    }
-    ++next_repetition_;
-  }
-
-  // Google Benchmark clocked only the handing over of a time that had been measured before: puts
-  // the repetition's CPU time in place, and drops "/manual_time" from the name.
-  void Edit(GoogleRun& run) const {
-    run.cpu_accumulated_time = samples_.cpu_s[static_cast<size_t>(run.repetition_index)];
-    run.run_name.time_type.clear();
-    run.run_name.iterations.clear();
-    run.run_name.repetitions.clear();
-  }
-
- private:
-  void Measure() {
-    if (!error_.empty()) return;
-    try {
-      samples_ = benchmark_.measure();
-    } catch (const Error& error) {
-      error_ = error.what();
-      return;
-    }
-    SLUICE_CHECK_EQ(static_cast<int64_t>(samples_.elapsed_s.size()), benchmark_.num_repetitions);
-    SLUICE_CHECK_EQ(samples_.cpu_s.size(), samples_.elapsed_s.size());
-    if (!samples_.calibration_cpu_s.empty()) {
-      SLUICE_CHECK_EQ(samples_.calibration_cpu_s.size(), samples_.elapsed_s.size());
-    }
-    for (const auto& [name, value] : samples_.counters) {
-      if (!std::isfinite(value)) error_ = fmt::format("{} is not finite", name);  // JSON has no NaN
-    }
-  }
-
-  const Benchmark& benchmark_;
-  Samples samples_;
-  std::string error_;
-  size_t next_repetition_ = 0;
-};
-
-using MeasuredByName = std::map<std::string, Measured>;
-
-// Hands every repetition to the JSON writer, and prints and counts the failed ones.
-class StrictReporter : public benchmark::BenchmarkReporter {
- public:
-  StrictReporter(const MeasuredByName& measured, int rank) : measured_(measured), rank_(rank) {
+  explicit RowReporter(const SamplesByName& samples) : samples_(samples) {
     json_.SetOutputStream(&json_text_);
     json_.SetErrorStream(&json_text_);
   }
@@ -92,35 +55,50 @@ class StrictReporter : public benchmark::BenchmarkReporter {
     // Means over repetitions say little (docs/metrics.md): readers get the repetitions.
     std::vector<Run> repetitions;
     for (const Run& run : runs) {
-      if (run.run_type != Run::RT_Iteration) continue;
-      repetitions.push_back(run);
-      if (run.error_occurred) {
-        ++num_failed_;
-        Print(run);
-      } else {
-        measured_.at(run.run_name.function_name).Edit(repetitions.back());
-      }
+      if (run.run_type == Run::RT_Iteration) repetitions.push_back(Edited(run));
     }
     if (!repetitions.empty()) json_.ReportRuns(repetitions);
   }
 
   void Finalize() override { json_.Finalize(); }
 
-  int num_failed() const { return num_failed_; }
   std::string json_text() const { return json_text_.str(); }
 
  private:
-  void Print(const Run& run) const {
-    if (rank_ != 0 || run.repetition_index > 0) return;
-    fmt::print(stderr, "error: {}: {}\n", run.run_name.function_name, run.error_message);
+  // Google Benchmark clocked only the handing over of a time that had been measured before: puts
+  // the repetition's CPU time in place, and drops "/manual_time" from the name.
+  Run Edited(Run run) const {
+    const Samples& samples = samples_.at(run.run_name.function_name);
+    run.cpu_accumulated_time = samples.cpu_s[static_cast<size_t>(run.repetition_index)];
+    run.run_name.time_type.clear();
+    run.run_name.iterations.clear();
+    run.run_name.repetitions.clear();
+    return run;
   }
 
-  const MeasuredByName& measured_;
-  int rank_;
+  const SamplesByName& samples_;
   benchmark::JSONReporter json_;
   std::ostringstream json_text_;
-  int num_failed_ = 0;
 };
+
+// Result rows of all samples, as Google Benchmark writes them.
+std::string JsonOf(const SamplesByName& samples_by_name, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const Samples& samples = samples_by_name.at(name);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [&samples, repetition = size_t{0}](auto& state) mutable {
+                                   Report(samples, repetition++, state);
+                                 })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Repetitions(static_cast<int>(samples.elapsed_s.size()))
+        ->Unit(benchmark::kMillisecond);
+  }
+  RowReporter reporter(samples_by_name);
+  benchmark::RunSpecifiedBenchmarks(&reporter, ".");
+  benchmark::ClearRegisteredBenchmarks();
+  return reporter.json_text();
+}
 
 }  // namespace
 
@@ -164,33 +142,31 @@ std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
 int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options) {
   std::vector<std::string> names;
   for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
-  MeasuredByName measured_by_name;
+  SamplesByName samples_by_name;
   const std::vector<size_t> selected = SelectedIndices(names, options.result.filter);
   for (const size_t i : selected) {
-    const bool is_new = measured_by_name.try_emplace(names[i], benchmarks[i]).second;
+    const bool is_new = samples_by_name.try_emplace(names[i]).second;
     if (!is_new) throw Error(fmt::format("'{}' is asked for twice", names[i]));
   }
   if (options.before) options.before();
+  benchmark::CPUInfo::Get();  // reads the load of the machine: before ours
+  std::vector<std::string> measured;
   for (const size_t i : selected) {
-    const Benchmark& benchmark = benchmarks[i];
-    Measured& measured = measured_by_name.at(benchmark.name);
-    benchmark::RegisterBenchmark(benchmark.name.c_str(),
-                                 [&measured](benchmark::State& state) { measured.Report(state); })
-        ->UseManualTime()
-        ->Iterations(1)
-        ->Repetitions(static_cast<int>(benchmark.num_repetitions))
-        ->Unit(benchmark::kMillisecond);
+    try {
+      Samples& samples = samples_by_name.at(names[i]);
+      samples = benchmarks[i].measure();
+      CheckSamples(samples);
+      measured.push_back(names[i]);
+    } catch (const Error& error) {
+      if (options.rank == 0) fmt::print(stderr, "error: {}: {}\n", names[i], error.what());
+    }
   }
+  if (measured.size() < selected.size()) return 1;
+  if (options.rank != 0 || options.result.json_out.empty()) return 0;
   for (const BenchmarkContext& context : {BuildContext(), options.context}) {
     for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   }
-  StrictReporter reporter(measured_by_name, options.rank);
-  benchmark::RunSpecifiedBenchmarks(&reporter, ".");
-  benchmark::ClearRegisteredBenchmarks();
-  if (reporter.num_failed() > 0) return 1;
-  if (options.rank == 0 && !options.result.json_out.empty()) {
-    WriteFileAtomically(options.result.json_out, reporter.json_text());
-  }
+  WriteFileAtomically(options.result.json_out, JsonOf(samples_by_name, measured));
   return 0;
 }
 

@@ -1,13 +1,14 @@
 // Runs benchmarks, strictly, and writes their results.
 //
-//   return RunBenchmarks({{.name = "scheme:gpipe/...", .num_repetitions = 10, .measure = ...}},
+//   return RunBenchmarks({{.name = "scheme:gpipe/...", .measure = ...}},
 //                        {.result = ResultOptionsFromFlags(), .context = {{"device", "cpu"}}});
 //
 // A benchmark measures all its repetitions in one call, since ranks, warm-up and checks are made
-// once, and prints its own line for people.  The result file is Google Benchmark's own JSON, with a
-// row for each repetition and our context keys (docs/metrics.md), written whole or not at all, and
-// not at all when a benchmark failed.  Google Benchmark exits 0 after a benchmark's error and when
-// a filter matches nothing; here the first makes the result 1, and the second is an Error.
+// once, decides itself how many they are, and prints its own line for people.  The result file is
+// Google Benchmark's own JSON, with a row for each repetition and our context keys
+// (docs/metrics.md), written whole or not at all, and not at all when a benchmark failed.  Google
+// Benchmark exits 0 after a benchmark's error and when a filter matches nothing; here the first
+// makes the result 1, and the second is an Error.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace sluice {
 
 // What one benchmark measured.
 struct Samples {
-  // [num_repetitions] each: real_time and cpu_time of the rows.
+  // Of each repetition: real_time and cpu_time of the rows.
   std::vector<double> elapsed_s;
   std::vector<double> cpu_s;  // of this process, all its threads
 
@@ -34,7 +35,6 @@ struct Samples {
 
 struct Benchmark {
   std::string name;  // unique in a program: "scheme:gpipe/model:test/..."
-  int64_t num_repetitions = 1;
 
   // Throws Error where there is nothing to time: the benchmark has then failed.
   std::function<Samples()> measure;

@@ -3,6 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
 #include "core/base/error.h"
 
 namespace sluice {
@@ -26,6 +32,54 @@ TEST(RunBenchmarks, RefusesOneNameTwiceBeforeAnythingStarts) {
                              {.result = {}, .context = {}, .before = [&] { has_started = true; }}),
                Error);
   EXPECT_FALSE(has_started);
+}
+
+TEST(RunBenchmarks, WritesARowForEachRepetitionThatWasMeasured) {
+  const std::string path = testing::TempDir() + "/rows.json";
+  const auto samples = [](std::vector<double> elapsed_s, std::vector<double> cpu_s, double count) {
+    return [=] {
+      return Samples{.elapsed_s = elapsed_s, .cpu_s = cpu_s, .counters = {{"count", count}}};
+    };
+  };
+  ASSERT_EQ(RunBenchmarks(
+                {{.name = "b/of:3", .measure = samples({1, 3, 2}, {4, 6, 5}, 7)},
+                 {.name = "left out", .measure = nullptr},
+                 {.name = "a/of:1", .measure = samples({0.5}, {0.25}, 8)}},
+                {.result = {.filter = "/of:", .json_out = path}, .context = {{"device", "cpu"}}}),
+            0);
+  const nlohmann::json result = nlohmann::json::parse(std::ifstream(path));
+  EXPECT_EQ(result.at("context").at("device"), "cpu");
+  std::vector<std::string> rows;
+  for (const nlohmann::json& row : result.at("benchmarks")) {
+    EXPECT_EQ(row.at("time_unit"), "ms");
+    rows.push_back(row.at("name").get<std::string>() + " " + row.at("real_time").dump() + " " +
+                   row.at("cpu_time").dump() + " " + row.at("count").dump());
+  }
+  EXPECT_THAT(rows, testing::ElementsAre("b/of:3 1000.0 4000.0 7.0", "b/of:3 3000.0 6000.0 7.0",
+                                         "b/of:3 2000.0 5000.0 7.0", "a/of:1 500.0 250.0 8.0"));
+}
+
+TEST(RunBenchmarks, WritesNothingWhereOneFails) {
+  const std::string path = testing::TempDir() + "/none.json";
+  int num_measured = 0;
+  const auto good = [&] {
+    ++num_measured;
+    return Samples{.elapsed_s = {1}, .cpu_s = {1}, .counters = {}};
+  };
+  const auto failing = []() -> Samples { throw Error("nothing was timed"); };
+  const auto infinite = [] {
+    return Samples{.elapsed_s = {1}, .cpu_s = {1}, .counters = {{"rate", INFINITY}}};
+  };
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(RunBenchmarks({{.name = "a", .measure = failing},
+                           {.name = "b", .measure = infinite},
+                           {.name = "c", .measure = good}},
+                          {.result = {.json_out = path}, .context = {}}),
+            1);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "error: a: nothing was timed\nerror: b: rate is not finite\n");
+  EXPECT_EQ(num_measured, 1);
+  EXPECT_FALSE(std::ifstream(path).good());
 }
 
 }  // namespace

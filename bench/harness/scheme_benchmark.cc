@@ -48,7 +48,10 @@ std::string Percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 
 // What belongs to a row of a GPU: "  during the passes: SM 1755 MHz (least 1605), ...".
 void PrintGpu(const Measurement& m, int world_size) {
-  if (m.conditions) fmt::print("  during the passes: {}\n", Describe(*m.conditions));
+  if (m.conditions) {
+    fmt::print("  during the passes, after {:.1f} s of their own: {}\n", m.warmup_s,
+               Describe(*m.conditions));
+  }
   if (m.sustained_matmul_flops_per_s) {
     const double rate = *m.sustained_matmul_flops_per_s;
     fmt::print("  of products for as long: {} of {:.1f} GFLOP/s",
@@ -151,8 +154,10 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
       {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
       {"sent_bytes", static_cast<double>(m.sent_bytes)},
       {"timed_allocations", static_cast<double>(m.num_allocations)},
+      {"warmup_passes_s", m.warmup_s},
       {"loss", m.loss},
   };
+  for (const auto& [part, part_s] : m.part_s) counters["part_" + part + "_s"] = part_s;
   if (m.matmul_flops_per_s.has_value()) {
     counters["matmul_flops_per_s_per_rank"] = *m.matmul_flops_per_s;
     counters["share_of_matmul_rate"] = rate / *m.matmul_flops_per_s;
@@ -174,9 +179,15 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
                         int64_t process_bytes) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
-  if (is_terminal) fmt::print(stderr, "measuring {} ...\r", NameOf(benchmark));
-  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, benchmark.options);
-  if (is_terminal) fmt::print(stderr, "\033[2K");
+  constexpr const char* kClearLine = "\033[2K";
+  MeasureOptions options = benchmark.options;
+  if (is_terminal) {
+    options.on_part = [&](std::string_view part) {
+      fmt::print(stderr, "{}measuring {}: {} ...\r", kClearLine, NameOf(benchmark), part);
+    };
+  }
+  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options);
+  if (is_terminal) fmt::print(stderr, "{}", kClearLine);
   if (is_shown) PrintRow(benchmark, m);
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
@@ -244,7 +255,9 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"num_micro_batches", joined([](B b) { return b.plan.config.num_micro_batches; })},
       {"slice_lens", joined([](B b) { return SliceLens(b.plan.config); })},
       {"comm", joined([](B b) { return Name(b.job.comm); })},
+      {"timed_s", joined([](B b) { return b.options.timed_s; })},
       {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
+      {"warmup_s", joined([](B b) { return b.options.warmup_s; })},
       {"num_threads", joined([](B b) { return b.job.threads; })},
       {"conditions", joined([&](B) {
          const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
@@ -338,7 +351,6 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const Re
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark),
-                    .num_repetitions = benchmark.options.n_steps,
                     .measure = [&] { return MeasureAndPrint(benchmark, ranks, process_bytes); }});
   }
   const BenchmarkContext context = ContextOf(benchmarks, process_bytes);

@@ -146,6 +146,9 @@ Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark)
   const auto num_steps = static_cast<size_t>(timing.n_steps);
   Samples samples = {.elapsed_s = std::vector<double>(num_steps),
                      .cpu_s = std::vector<double>(num_steps)};
+  for (double elapsed_s = 0; elapsed_s < timing.warmup_s;) {
+    elapsed_s += TimeOnce(*timer, [&] { call.run(*backend.kernels); });
+  }
   Calibration calibration;
   for (size_t i = 0; i < num_steps; ++i) {
     if (timing.backend.kind == DeviceKind::kCpu) {

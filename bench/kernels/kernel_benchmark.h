@@ -79,6 +79,7 @@ struct KernelBenchmark {
 struct KernelTiming {
   BackendOptions backend;
   int64_t n_steps = 50;  // timed calls
+  double warmup_s = 0;   // of calls just before them, at least
 
   // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
   std::optional<double> matmul_flops_per_s;

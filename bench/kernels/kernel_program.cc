@@ -32,6 +32,7 @@ SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32",
                    "what they compute in");
 SLUICE_INT_FLAG(threads, 1, 1, 4096, "threads on the cpu");
 SLUICE_INT_FLAG(n_steps, 50, 1, 1'000'000, "timed calls of each kernel");
+SLUICE_NUMBER_FLAG(warmup_s, 0, 0, 3600, "seconds of calls just before them, at least");
 
 namespace sluice {
 namespace {
@@ -59,7 +60,8 @@ KernelTiming TimingFromFlags(Precision precision) {
   return {.backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
                       .precision = precision,
                       .num_threads = static_cast<int>(FLAGS_threads)},
-          .n_steps = FLAGS_n_steps};
+          .n_steps = FLAGS_n_steps,
+          .warmup_s = FLAGS_warmup_s};
 }
 
 BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
@@ -70,6 +72,7 @@ BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
           {"batch_size", std::to_string(sizes.batch_size)},
           {"world_size", "1"},
           {"num_threads", std::to_string(timing.backend.num_threads)},
+          {"warmup_s", fmt::format("{}", timing.warmup_s)},
           {"dtype", std::string(Name(sizes.precision))}};
 }
 
@@ -132,7 +135,6 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
   for (const KernelBenchmark& kernel : kernels) {
     benchmarks.push_back({.name = fmt::format("kernel:{}/device:{}/dtype:{}", kernel.name,
                                               FLAGS_device, FLAGS_dtype),
-                          .num_repetitions = timing.n_steps,
                           .measure = [&] {
                             Samples samples = TimeKernel(timing, kernel);
                             PrintRow(kernel, samples.counters);

@@ -55,7 +55,7 @@ void CheckMemory(const JobPlan& plan, const std::vector<int>& ranks, const Backe
   for (const int rank : ranks) {
     const int64_t executor_bytes = ExecutorBytes(plan, rank, *backend.kernels);
     const int64_t rank_bytes =
-        CheckedSum("bytes of a rank", std::max(executor_bytes, other.before), other.beside);
+        CheckedSum("bytes of a rank", std::max(executor_bytes, other.apart), other.beside);
     needed_bytes = CheckedSum("bytes of all ranks", needed_bytes, rank_bytes);
   }
   if (needed_bytes > backend.device->available_bytes()) {

@@ -15,7 +15,7 @@ int64_t ExecutorBytes(const JobPlan& plan, int rank, const Kernels& kernels);
 // What a rank allocates of its device that is not its executor's.
 struct OtherBytes {
   int64_t beside = 0;  // while there is an executor
-  int64_t before = 0;  // freed before it is made
+  int64_t apart = 0;   // while there is none
 };
 
 // Throws Error with the bytes that all of `ranks` need and those there are, unless they fit into

@@ -27,12 +27,12 @@ std::string RefusalOf(OtherBytes other) {
   return "";
 }
 
-TEST(CheckMemory, TakesWhatFits) { Check({.beside = 1 << 20, .before = 1 << 20}); }
+TEST(CheckMemory, TakesWhatFits) { Check({.beside = 1 << 20, .apart = 1 << 20}); }
 
 TEST(CheckMemory, WhatIsFreedBeforeTheExecutorIsNotAddedToIt) {
   constexpr int64_t kMuch = int64_t{1} << 55;
-  EXPECT_THAT(RefusalOf({.before = kMuch}), testing::HasSubstr("of model test needs 32.0 PiB, "));
-  EXPECT_THAT(RefusalOf({.beside = kMuch, .before = kMuch}),
+  EXPECT_THAT(RefusalOf({.apart = kMuch}), testing::HasSubstr("of model test needs 32.0 PiB, "));
+  EXPECT_THAT(RefusalOf({.beside = kMuch, .apart = kMuch}),
               testing::HasSubstr("of model test needs 64.0 PiB, "));
 }
 
