@@ -9,10 +9,12 @@ with float32 gradients (PyTorch's have the type of the weights, and so have Slui
 prefix; attention alone, beside PyTorch's flash and cuDNN's; of each the device memory predicted and used, and clocks,
 power and what held the clocks down.
 
-PyTorch stays loaded in one process (pytorch_stack.py --serve). For each model its modes are made and timed, then
-Sluice's program runs, then PyTorch is timed again: so both see the same clocks. All together take at most --budget_s:
-what does not fit is left out and listed with the reason. Exits 2 with one message on bad flags; 1 where a run of Sluice
-failed.
+PyTorch stays loaded in one process (pytorch_stack.py --serve). The sides take turns, --rounds times each. In a round
+each pass is timed for --timed_s seconds, just after --warmup_s seconds of the same passes: the clocks of a GPU follow
+its heat and power, which are then of their own making on both sides; clocks and power of each round are recorded.
+Sluice's ceilings come after its passes, in its first round. Modes of PyTorch that are far from its fastest at a first
+short look are not timed again. All together take at most --budget_s: what does not fit is left out and listed with the
+reason. Exits 2 with one message on bad flags; 1 where a run of Sluice failed.
 """
 
 import argparse
@@ -41,8 +43,10 @@ PREFIX = [("gpt2-1hm", {"seq_len": 128}), ("gpt2-1hm", {"seq_len": 128, "prefix_
 # (model, slice_lens, prefix_len): 16 heads of 128 and of 64.
 ATTENTION = [("gpt3-1b", [2048, 8192, 16384], 0), ("gpt3-1b", [2048], 14336), ("gpt2-3hm", [8192, 16384], 0)]
 ATTENTION_SHAPES = "128x2048,128x8192,128x16384,64x8192,64x16384"
-LEAST_PASSES = 20
-LONG_ROUND_S, FEWEST_PASSES = 2.5, 5  # where even LEAST_PASSES would take longer than that
+ATTENTION_WARMUP_S = 0.5
+LEAST_PASSES = 3
+LOOK_S = 0.1
+CONTENDER = 1.3  # times the fastest mode's median, by a look of LOOK_S after as long
 
 
 def fail(message):
@@ -57,12 +61,19 @@ def parse_flags(argv):
     parser.add_argument("--markdown", help="file to write the tables to")
     parser.add_argument("--budget_s", type=float, default=1200, help="seconds for everything together")
     parser.add_argument("--run_limit_s", type=float, default=120, help="seconds for one program, or to make one mode")
-    parser.add_argument("--timed_s", type=float, default=0.3, help="about how long the passes of one row take")
+    parser.add_argument("--rounds", type=int, default=2, help="of each side, by turns")
+    parser.add_argument("--warmup_s", type=float, default=1, help="seconds of passes just before those of a round")
+    parser.add_argument("--timed_s", type=float, default=1, help="seconds of passes that are timed in a round")
     parser.add_argument("--modes", default="eager,graph,compile", help="of PyTorch; also autotune, minutes a row")
     parser.add_argument("--models", default=",".join(MODELS), help="of the main rows")
     flags = parser.parse_args(argv)
     if not (flags.bundle / "run").is_file():
         fail(f"bundle '{flags.bundle}' holds no program 'run'")
+    if flags.rounds < 1:
+        fail(f"rounds {flags.rounds} is not allowed: it must be 1 or more")
+    for name in ("warmup_s", "timed_s"):
+        if not 0 <= getattr(flags, name) <= 3600:
+            fail(f"{name} {getattr(flags, name)} is not allowed: it must be from 0 to 3600")
     flags.modes = flags.modes.split(",")
     flags.models = flags.models.split(",")
     for name in flags.modes:
@@ -92,6 +103,28 @@ def jobs_of(flags):
 
 class OutOfTime(Exception):
     pass
+
+
+def summary_of(times_ms):
+    return {"median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "max_ms": max(times_ms),
+            "num_passes": len(times_ms)}
+
+
+def sluice_summary(rounds):
+    """All rounds of a pass together, and each; ceilings and memory are of the first. None where there is no round."""
+    if not rounds:
+        return None
+    first = rounds[0]["counters"]
+    times = summary_of([time_ms for timed in rounds for time_ms in timed["times_ms"]])
+    faster = first["median_ms"] / times["median_ms"]
+    rates = {key: first[key] * faster for key in ("flops_per_s_per_rank", "tokens_per_s", "share_of_matmul_rate",
+                                                  "share_of_sustained_matmul_rate") if key in first}
+    by_round = [{**summary_of(timed["times_ms"]), "process_s": timed["about"]["process_s"],
+                 "warmup_passes_s": timed["counters"]["warmup_passes_s"],
+                 "conditions": single_gpu_table.conditions_of(timed["counters"]),
+                 "parts_s": {key[len("part_"):-len("_s")]: value for key, value in timed["counters"].items()
+                             if key.startswith("part_")}} for timed in rounds]
+    return {**first, **times, **rates, **rounds[0]["about"], "rounds": by_round}
 
 
 class PyTorch:
@@ -161,13 +194,14 @@ class Comparison:
             raise OutOfTime(f"the {self.flags.budget_s:.0f} s of everything were spent")
         return min(left_s, self.flags.run_limit_s)
 
-    def run(self, command):
+    def run(self, command, **environment):
         """Runs the command, in which JSON stands for a file, and returns (what it wrote there, its process id)."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "out.json"
             command = [part.replace("JSON", str(path)) for part in command]
             limit_s = self.limit_s()
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                       env={**os.environ, **environment})
             try:
                 output, _ = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
@@ -206,55 +240,65 @@ class Comparison:
                 if self.pytorch.process is None:  # it had to be stopped, and what it held is gone
                     return {}
                 if found is not None:
-                    made.setdefault(which_pass, {})[mode] = {**found, "times_ns": [], "windows": []}
+                    made.setdefault(which_pass, {})[mode] = {**found, "rounds": []}
         return made
 
-    def ask_time(self, which_pass, mode, num_passes):
-        return self.pytorch.ask({"time": mode, "of": which_pass, "iterations": num_passes}, self.limit_s())
+    def time_mode(self, which_pass, mode, warmup_s, timed_s):
+        return self.pytorch.ask({"time": mode, "of": which_pass, "iterations": LEAST_PASSES, "warmup_s": warmup_s,
+                                 "timed_s": timed_s}, self.limit_s())
 
-    def num_passes(self, made):
-        """Enough for --timed_s of the first pass's fastest mode, and not so many that a round takes long."""
-        best_s = {which_pass: min(self.ask_time(which_pass, mode, 3)["min_ns"] for mode in modes) * 1e-9
-                  for which_pass, modes in made.items()}
-        enough = self.flags.timed_s / next(iter(best_s.values()))
-        return round(min(max(enough, LEAST_PASSES), max(LONG_ROUND_S / sum(best_s.values()), FEWEST_PASSES)))
-
-    def time_pytorch(self, made, num_passes):
+    def contenders(self, made):
+        """{pass: its modes that may be the fastest}. What a look says of the others is all that is known of them."""
+        found = {}
         for which_pass, modes in made.items():
-            for mode, found in modes.items():
-                # Where passes are short and so many, eager waits for the host and is not the fastest.
-                most = LEAST_PASSES if mode == "eager" else num_passes
-                timed = self.ask_time(which_pass, mode, min(num_passes, most))
-                found["times_ns"] += timed["times_ns"]
-                found["windows"].append((timed["begin_monotonic_s"], timed["end_monotonic_s"]))
+            looks = {mode: self.time_mode(which_pass, mode, LOOK_S, LOOK_S) for mode in modes}
+            fastest_ns = min(look["median_ns"] for look in looks.values())
+            found[which_pass] = [mode for mode, look in looks.items() if look["median_ns"] <= CONTENDER * fastest_ns]
+            for mode, look in looks.items():
+                if mode not in found[which_pass]:
+                    made[which_pass][mode]["rounds"] = [look]
+        return found
 
-    def summary(self, found):
-        times_ms = [time_ns / 1e6 for time_ns in found["times_ns"]]
-        return {"median_ms": statistics.median(times_ms), "min_ms": min(times_ms), "max_ms": max(times_ms),
-                "num_passes": len(times_ms), "setup_s": found["setup_s"], "largest_error": found["largest_error"],
-                "conditions": self.sampler.conditions(*found["windows"])}
+    def time_pytorch(self, made, contenders):
+        for which_pass, modes in contenders.items():
+            for mode in modes:
+                timed = self.time_mode(which_pass, mode, self.flags.warmup_s, self.flags.timed_s)
+                made[which_pass][mode]["rounds"].append(timed)
 
-    def run_sluice(self, job, num_passes):
-        """{pass: its numbers}, all of one process."""
+    def pytorch_summary(self, found):
+        """All rounds of a mode together, and each."""
+        rounds = []
+        for timed in found["rounds"]:
+            window = (timed["begin_monotonic_s"], timed["end_monotonic_s"])
+            rounds.append({**summary_of([time_ns / 1e6 for time_ns in timed["times_ns"]]),
+                           "warmup_passes_s": timed["warmup_passes_s"], "conditions": self.sampler.conditions(window)})
+        times_ms = [time_ns / 1e6 for timed in found["rounds"] for time_ns in timed["times_ns"]]
+        return {**summary_of(times_ms), "setup_s": found["setup_s"], "largest_error": found["largest_error"],
+                "rounds": rounds}
+
+    def run_sluice(self, job, is_first):
+        """{pass: a round of it}, all of one process."""
         both = len(job["passes"]) > 1
         command = [str(self.flags.bundle / "run"), "single", "--device=cuda", f"--model={job['model']}",
                    f"--dtype={job['dtype']}", f"--grad_dtype={job['grad_dtype']}",
-                   f"--pass={'both' if both else job['passes'][0]}", f"--n_steps={num_passes}", "--n_warmup_steps=3",
+                   f"--pass={'both' if both else job['passes'][0]}", f"--n_steps={LEAST_PASSES}",
+                   f"--timed_s={self.flags.timed_s}", f"--warmup_s={self.flags.warmup_s}",
                    "--json_out=JSON", *(f"--{key}={value}" for key, value in job["sizes"].items())]
         begin_s = time.monotonic()
-        written, pid = self.run(command)
-        about = {"num_passes": num_passes, "process_s": round(time.monotonic() - begin_s, 1),
-                 "command": " ".join(["run"] + command[1:]),
+        written, pid = self.run(command, **({} if is_first else {"SLUICE_NO_CEILINGS": "1"}))
+        about = {"process_s": round(time.monotonic() - begin_s, 1), "command": " ".join(["run"] + command[1:]),
                  "context": {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}}
         found = {}
         for run in written["benchmarks"]:
             which_pass = run["name"].split("/pass:")[1].split("/")[0]
             counters = {key: value for key, value in run.items()
                         if isinstance(value, float) and key not in ("real_time", "cpu_time")}
-            found[which_pass] = {**counters, **about, "nvml_peak_mib": None}
+            timed = found.setdefault(which_pass, {"counters": counters, "about": {**about, "nvml_peak_mib": None},
+                                                  "times_ms": []})
+            timed["times_ms"].append(run["real_time"])
         # What was seen from outside is of the pass that needs most.
-        largest = max(found.values(), key=lambda counters: counters["predicted_device_bytes"])
-        largest["nvml_peak_mib"] = self.sampler.peak_process_mib(pid)
+        largest = max(found.values(), key=lambda timed: timed["counters"]["predicted_device_bytes"])
+        largest["about"]["nvml_peak_mib"] = self.sampler.peak_process_mib(pid)
         return found
 
     def compare(self, job):
@@ -262,26 +306,33 @@ class Comparison:
         what = f"{single_gpu_table.name_of(job)} {job['dtype']}"
         if self.attempt(what, self.limit_s) is None:
             return []
+        begin_s = time.monotonic()
         made = self.make_pytorch(job) if job["modes"] else {}
-        num_passes = LEAST_PASSES
-        if made:
-            num_passes = self.attempt(f"PyTorch {what}", lambda: self.num_passes(made)) or LEAST_PASSES
-            self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
-        sluice = self.attempt(f"Sluice {what}", lambda: self.run_sluice(job, num_passes)) or {}
-        if made:
-            self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, num_passes))
+        contenders = (self.attempt(f"PyTorch {what}", lambda: self.contenders(made)) or {}) if made else {}
+        sluice = {}
+        for _ in range(self.flags.rounds):
+            if contenders and self.pytorch.process is not None:  # one that had to be stopped holds nothing any more
+                self.attempt(f"PyTorch {what}", lambda: self.time_pytorch(made, contenders))
+            found = self.attempt(f"Sluice {what}", lambda: self.run_sluice(job, is_first=not sluice)) or {}
+            for which_pass, timed in found.items():
+                sluice.setdefault(which_pass, []).append(timed)
+            if not found:
+                break
+        job_s = round(time.monotonic() - begin_s, 1)
+        print(f"{what}: {job_s} s", flush=True)
         rows = []
         for which_pass in job["passes"]:
-            pytorch = {mode: self.summary(found) for mode, found in made.get(which_pass, {}).items()
-                       if found["times_ns"]}
+            pytorch = {mode: self.pytorch_summary(found) for mode, found in made.get(which_pass, {}).items()
+                       if found["rounds"]}
             rows.append({**{key: job[key] for key in ("group", "model", "dtype", "grad_dtype", "flags")},
-                         "pass": which_pass, "sluice": sluice.get(which_pass), "pytorch": pytorch})
+                         "pass": which_pass, "sluice": sluice_summary(sluice.get(which_pass)), "pytorch": pytorch,
+                         "job_s": job_s})
         return rows
 
     def pytorch_attention(self):
         """{(head_dim, seq_len, pass): {implementation: ms}}."""
         written, _ = self.run([sys.executable, str(HERE / "pytorch_attention.py"), f"--shapes={ATTENTION_SHAPES}",
-                               "--json=JSON"])
+                               f"--warmup_s={ATTENTION_WARMUP_S}", "--json=JSON"])
         found = {}
         for result in written["results"]:
             for which_pass in ("forward", "backward"):
@@ -292,7 +343,7 @@ class Comparison:
     def sluice_attention(self, model, slice_lens, prefix_len):
         command = [str(self.flags.bundle / "run"), "causal_attention", "--device=cuda", "--dtype=bf16",
                    f"--model={model}", f"--slice_lens={','.join(map(str, slice_lens))}", f"--prefix_lens={prefix_len}",
-                   "--json_out=JSON"]
+                   f"--warmup_s={ATTENTION_WARMUP_S}", "--json_out=JSON"]
         rows = {}
         for run in self.run(command)[0]["benchmarks"]:
             parts = dict(part.split(":", 1) for part in run["name"].split("/") if ":" in part)
@@ -329,6 +380,7 @@ def main(argv):
         comparison = Comparison(flags, sampler)
         result = {"date": datetime.date.today().isoformat(), "device": sampler.nvml.text("nvmlDeviceGetName"),
                   "driver": sampler.nvml.driver(), "pytorch": None, "commit": None, "command": " ".join(sys.argv),
+                  "num_rounds": flags.rounds, "warmup_s": flags.warmup_s, "timed_s": flags.timed_s,
                   "rows": [], "attention": [], "left_out": comparison.left_out}
 
         def save():

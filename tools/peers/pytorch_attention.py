@@ -13,10 +13,11 @@ import json
 import os
 import statistics
 import sys
+import time
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "f32": "float32"}
-WARMUPS = 3
-REPETITIONS = 21
+WARMUPS = 10
+REPETITIONS = 50
 
 
 def parse_flags(argv):
@@ -24,15 +25,20 @@ def parse_flags(argv):
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
     parser.add_argument("--num_heads", type=int, default=16)
     parser.add_argument("--shapes", default="64x8192,128x2048,128x8192,128x16384")
+    parser.add_argument("--warmup_s", type=float, default=0, help="seconds of calls just before the timed ones")
     parser.add_argument("--json", help="file to write the results to")
     return parser.parse_args(argv)
 
 
-def median_ms(torch, run):
+def median_ms(torch, run, warmup_s):
     """Calls are enqueued without waiting, so that none waits for its launch from Python."""
-    for _ in range(WARMUPS):
-        run()
-    torch.cuda.synchronize()
+    end_s = time.monotonic() + warmup_s
+    while True:
+        for _ in range(WARMUPS):
+            run()
+        torch.cuda.synchronize()
+        if time.monotonic() >= end_s:
+            break
     events = [torch.cuda.Event(enable_timing=True) for _ in range(REPETITIONS + 1)]
     events[0].record()
     for event in events[1:]:
@@ -52,9 +58,10 @@ def time_shape(torch, backend, flags, head_dim, seq_len):
     attention = torch.nn.functional.scaled_dot_product_attention
     with sdpa_kernel(backend):
         with torch.no_grad():
-            forward = median_ms(torch, lambda: attention(q, k, v, is_causal=True))
+            forward = median_ms(torch, lambda: attention(q, k, v, is_causal=True), flags.warmup_s)
         out = attention(q, k, v, is_causal=True)
-        backward = median_ms(torch, lambda: torch.autograd.grad(out, (q, k, v), dout, retain_graph=True))
+        backward = median_ms(torch, lambda: torch.autograd.grad(out, (q, k, v), dout, retain_graph=True),
+                             flags.warmup_s)
     return forward, backward
 
 

@@ -13,7 +13,8 @@ replayed), `compile` (torch.compile of each layer, whose code all layers share, 
 `autotune` (the same in mode max-autotune-no-cudagraphs: minutes, and so only by name). Each must come as near as eager,
 by a factor of two, to what the same layers give in float32. Behind a prefix (`--prefix_len`) keys and values are put
 into a cache, and attention is PyTorch's with a lower-right causal bias. Times are of one pass: from events on cuda,
-from a monotonic clock on cpu.
+from a monotonic clock on cpu. Just before the timed passes come others, for --warmup_s seconds: what the clocks and the
+power of a GPU are by then is these passes' own doing.
 
 With --serve it times what it is asked on its standard input, a line of JSON for each request and answer:
 compare_single_gpu.py uses that to have both sides take turns while PyTorch is loaded once.
@@ -27,6 +28,7 @@ import copy
 import dataclasses
 import gc
 import json
+import math
 import os
 import pathlib
 import platform
@@ -42,6 +44,7 @@ DEFAULT_MODES = {"cpu": "eager", "cuda": "eager,graph,compile"}
 PASSES = ["forward", "step"]
 COMPILE_MODES = {"compile": None, "autotune": "max-autotune-no-cudagraphs"}
 FP16_LOSS_SCALE = 128.0
+BATCH_S = 0.05
 # What the results of a mode are held against. A tensor's relative error may be twice that of eager, and this much more:
 # one rounding; where eager is its own reference, what other orders of sums of some thousand terms make of it.
 REFERENCE_DTYPES = {"f32": "f32", "f64": "f64", "tf32": "f32", "bf16": "f32", "fp16": "f32"}
@@ -117,8 +120,10 @@ def parse_flags(argv):
     parser.add_argument("--attention", choices=["default", "flash", "cudnn"], default="default",
                         help="which of PyTorch's attention implementations (cuda only)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the cpu")
-    parser.add_argument("--warmup", type=int, default=3, help="passes before timing")
-    parser.add_argument("--iterations", type=int, default=20, help="passes timed")
+    parser.add_argument("--warmup", type=int, default=3, help="passes when a mode has been made")
+    parser.add_argument("--warmup_s", type=float, default=0, help="seconds of passes just before timing, at least")
+    parser.add_argument("--iterations", type=int, default=20, help="passes timed, at least")
+    parser.add_argument("--timed_s", type=float, default=0, help="seconds of passes timed, at least")
     parser.add_argument("--budget_s", type=float, help="leave out what has not begun after these seconds")
     parser.add_argument("--json", help="file to write the results to")
     parser.add_argument("--serve", action="store_true", help="time what standard input asks for")
@@ -129,6 +134,9 @@ def parse_flags(argv):
     for name in ["threads", "warmup", "iterations"]:
         if getattr(flags, name) < 1:
             raise Refused(f"{name} {getattr(flags, name)} is not allowed: it must be 1 or more")
+    for name in ["warmup_s", "timed_s"]:
+        if not 0 <= getattr(flags, name) <= 3600:
+            raise Refused(f"{name} {getattr(flags, name)} is not allowed: it must be from 0 to 3600")
     if flags.device == "cpu" and flags.attention != "default":
         raise Refused(f"attention '{flags.attention}' needs device cuda")
     sizes = {name: getattr(flags, name) for name in ("num_layers", "seq_len", "batch_size", "prefix_len")}
@@ -257,6 +265,22 @@ def capture(torch, run):
     return replay
 
 
+def warm_up(run, synchronize, least_s):
+    """Runs passes for at least so many seconds, one at least; how long they took, and one of the last of them, in s."""
+    begin_s = time.monotonic()
+    batch_size = 1
+    while True:
+        batch_begin_s = time.monotonic()
+        for _ in range(batch_size):
+            run()
+        synchronize()
+        end_s = time.monotonic()
+        if end_s - begin_s >= least_s:
+            return end_s - begin_s, (end_s - batch_begin_s) / batch_size
+        if end_s - batch_begin_s < BATCH_S:  # the fewer waits the better: a GPU rests meanwhile
+            batch_size *= 2
+
+
 def time_cpu(run, iterations):
     times_ns = []
     for _ in range(iterations):
@@ -349,14 +373,16 @@ class Timing:
             self.torch.cuda.empty_cache()  # others run beside this process
         return {"largest_error": max(errors), "setup_s": round(time.monotonic() - begin_s, 2)}
 
-    def time(self, mode, iterations):
+    def time(self, mode, iterations, warmup_s, timed_s):
+        """Times at least so many passes, and at least so many seconds of them, after warmup_s of the same."""
+        is_cuda = self.options.device == "cuda"
+        run = self.runs[mode]
+        warmup_passes_s, pass_s = warm_up(run, self.torch.cuda.synchronize if is_cuda else lambda: None, warmup_s)
+        iterations = max(iterations, math.ceil(timed_s / pass_s))
         begin_s = time.monotonic()
-        if self.options.device == "cuda":
-            times_ns = time_cuda(self.torch, self.runs[mode], iterations)
-        else:
-            times_ns = time_cpu(self.runs[mode], iterations)
+        times_ns = time_cuda(self.torch, run, iterations) if is_cuda else time_cpu(run, iterations)
         return {"mode": mode, "median_ns": int(statistics.median(times_ns)), "min_ns": min(times_ns),
-                "max_ns": max(times_ns), "times_ns": times_ns,
+                "max_ns": max(times_ns), "times_ns": times_ns, "warmup_passes_s": warmup_passes_s,
                 "begin_monotonic_s": begin_s, "end_monotonic_s": time.monotonic()}
 
 
@@ -379,8 +405,8 @@ def context(torch, flags):
 
 def serve(torch, flags):
     """Answers requests until standard input ends: {"prepare": {case}, "as": NAME}, then {"mode": M, "of": NAME} to make
-    one mode of it and {"time": M, "of": NAME, "iterations": N} to time it; {"forget": true} frees the memory of all.
-    An answer is {"ok": {...}} or {"error": "..."}."""
+    one mode of it and {"time": M, "of": NAME, "iterations": N, "warmup_s": S, "timed_s": S} to time it;
+    {"forget": true} frees the memory of all. An answer is {"ok": {...}} or {"error": "..."}."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     timings = {}
@@ -399,7 +425,8 @@ def serve(torch, flags):
             elif "mode" in request:
                 say({"ok": timings[request["of"]].prepare(request["mode"])})
             elif "time" in request:
-                say({"ok": timings[request["of"]].time(request["time"], request["iterations"])})
+                say({"ok": timings[request["of"]].time(
+                    request["time"], request["iterations"], request["warmup_s"], request["timed_s"])})
             else:
                 timings.clear()
                 if flags.device == "cuda":
@@ -425,7 +452,8 @@ def time_cases(torch, flags):
             if time.monotonic() >= deadline:
                 left_out.append(f"{case.model} {case.which_pass} {mode}: the {flags.budget_s:.0f} s were spent")
                 continue
-            result = {**dataclasses.asdict(case), **timing.prepare(mode), **timing.time(mode, flags.iterations)}
+            result = {**dataclasses.asdict(case), **timing.prepare(mode),
+                      **timing.time(mode, flags.iterations, flags.warmup_s, flags.timed_s)}
             results.append(result)
             times = " ".join(f"{result[key] / 1e6:10.3f}" for key in ("median_ns", "min_ns", "max_ns"))
             print(f"{case.model:24} {case.dtype:5} {case.which_pass:8} {mode:10} {times} {result['setup_s']:8.1f} "

@@ -38,6 +38,9 @@ class FlagsTest(unittest.TestCase):
     def test_refuses_no_layers(self):
         self.expect_refusal("num_layers 0 is not allowed: it must be 1 or more", "--num_layers=0")
 
+    def test_refuses_an_endless_warm_up(self):
+        self.expect_refusal("warmup_s inf is not allowed: it must be from 0 to 3600", "--warmup_s=inf")
+
     def test_refuses_a_prefix_in_a_step(self):
         self.expect_refusal("prefix_len 8 is for pass forward alone", "--pass=forward,step", "--prefix_len=8")
 
@@ -68,10 +71,16 @@ class TimingTest(unittest.TestCase):
         (result,) = self.results_of("--model=test", "--seq_len=16", "--prefix_len=24")
         self.assertEqual(result["prefix_len"], 24)
 
+    def test_times_for_as_long_as_asked(self):
+        (result,) = self.results_of("--model=test", "--seq_len=16", "--warmup_s=0.3", "--timed_s=0.5")
+        self.assertGreaterEqual(result["warmup_passes_s"], 0.3)
+        self.assertGreater(len(result["times_ns"]), 3)
+
     def test_serves(self):
         requests = [{"prepare": {"model": "test", "dtype": "f32", "which_pass": "step", "num_layers": 1},
                      "as": "a"},
-                    {"mode": "eager", "of": "a"}, {"time": "eager", "of": "a", "iterations": 2}, {"forget": True},
+                    {"mode": "eager", "of": "a"},
+                    {"time": "eager", "of": "a", "iterations": 2, "warmup_s": 0, "timed_s": 0}, {"forget": True},
                     {"prepare": {"model": "tset", "dtype": "f32", "which_pass": "step"}, "as": "b"}]
         done = subprocess.run([sys.executable, "-B", str(SCRIPT), "--serve", "--threads=1"], text=True, check=True,
                               input="".join(json.dumps(request) + "\n" for request in requests), capture_output=True)

@@ -4,6 +4,7 @@
     tools/peers/single_gpu_table.py single_gpu.json > single_gpu.md
 """
 
+import itertools
 import json
 import sys
 
@@ -19,6 +20,10 @@ TARGETS = {
 # (dtype, pass) of gpt3-1b: the share of the measured matmul ceiling.
 SHARE_TARGETS = {("bf16", "forward"): 0.85, ("bf16", "step"): 0.78, ("f32", "forward"): 0.95, ("f32", "step"): 0.95}
 MEMORY_TOLERANCE = 0.05
+# What the names of conditions begin with (docs/metrics.md).
+CONDITIONS = ["num_condition_samples", "median_sm_clock_mhz", "min_sm_clock_mhz", "max_sm_clock_mhz",
+              "median_memory_clock_mhz", "median_power_w", "max_power_w", "power_limit_w", "max_temperature_c",
+              "clocks_event_share_"]
 
 
 def table(header, rows):
@@ -100,20 +105,26 @@ def conditions_cells(found):
             number(found.get("num_condition_samples"), 0)]
 
 
+def conditions_of(counters, prefix=""):
+    """Those among a program's counters whose names begin with the prefix."""
+    return {key[len(prefix):]: value for key, value in counters.items()
+            if key.startswith(tuple(prefix + name for name in CONDITIONS))}
+
+
 def conditions_table(rows):
+    """A line for each round, in the order in which they were timed, and for Sluice's ceiling, of its first."""
     lines = []
     for row in rows:
-        prefix = "sustained_matmul_"
-        sluice = row["sluice"] or {}
-        parts = {"Sluice": sluice, "sustained ceiling": {key[len(prefix):]: value for key, value in sluice.items()
-                                                         if key.startswith(prefix)}}
         mode = best_mode(row)[0]
-        if mode is not None:
-            parts[f"PyTorch {mode}"] = row["pytorch"][mode]["conditions"]
-        for who, found in parts.items():
-            if found.get("num_condition_samples"):
-                lines.append([name_of(row), row["dtype"], row["pass"], who] + conditions_cells(found))
-    return table(["model", "dtype", "pass", "of", "SM MHz", "least", "memory MHz", "W", "C",
+        pytorch = [(f"PyTorch {mode}", found) for found in row["pytorch"][mode]["rounds"]] if mode else []
+        sluice = [("Sluice", found) for found in (row["sluice"] or {}).get("rounds", [])]
+        timed = [found for turn in itertools.zip_longest(pytorch, sluice) for found in turn if found is not None]
+        ceiling = conditions_of(row["sluice"] or {}, "sustained_matmul_")
+        for who, found in timed + [("sustained ceiling", {"conditions": ceiling})]:
+            if found["conditions"].get("num_condition_samples"):
+                lines.append([name_of(row), row["dtype"], row["pass"], who, number(found.get("median_ms"))]
+                             + conditions_cells(found["conditions"]))
+    return table(["model", "dtype", "pass", "round of", "median ms", "SM MHz", "least", "memory MHz", "W", "C",
                   "clocks held down by, share of samples", "samples"], lines)
 
 
@@ -150,7 +161,9 @@ def render(result):
     parts = [
         f"{result['date']}, {result['device']}, driver {result['driver']}, Sluice of commit {result['commit']}, "
         f"PyTorch {result['pytorch']} in the same run; batch 1, milliseconds, medians of passes timed by events. "
-        f"PyTorch is timed before and after each of Sluice's programs; its median is over both.",
+        f"{result['num_rounds']} rounds a side by turns, PyTorch first; a round is {result['timed_s']:g} s of passes "
+        f"just after {result['warmup_s']:g} s of its own passes, on both sides. Modes of PyTorch that were far from "
+        f"its fastest at a look of a tenth of a second are given by that look.",
         "    " + result["command"],
         speed_table(groups["main"]),
         "Other precisions, float32 gradients beside 16-bit weights, and forward behind a cached prefix:",

@@ -67,7 +67,7 @@ Samples Measure() {
 
 int Run() {
   return RunBenchmarks(
-      {{.name = "known_cost", .num_repetitions = FLAGS_n_steps, .measure = Measure}},
+      {{.name = "known_cost", .measure = Measure}},
       {.result = ResultOptionsFromFlags(), .context = {{"device", "cpu"}, {"world_size", "1"}}});
 }
 
