@@ -46,7 +46,7 @@ ATTENTION_SHAPES = "128x2048,128x8192,128x16384,64x8192,64x16384"
 ATTENTION_WARMUP_S = 0.5
 LEAST_PASSES = 3
 LOOK_S = 0.1
-CONTENDER = 1.3  # times the fastest mode's median, by a look of LOOK_S after as long
+CONTENDER = 1.2  # times the fastest mode's median, by a look of LOOK_S after as long
 
 
 def fail(message):
@@ -98,7 +98,7 @@ def jobs_of(flags):
               for model, sizes in PREFIX]
     f32_gradients = [{**job("grad_dtype", model, "bf16", "f32", ["step"], []), "flags": ["--grad_dtype=f32"]}
                      for model in flags.models]
-    return main + f32 + ["attention"] + prefix + f32_gradients
+    return main + ["attention"] + f32 + prefix + f32_gradients
 
 
 class OutOfTime(Exception):

@@ -138,7 +138,7 @@ class TurnsTest(unittest.TestCase):
         return rows
 
     def test_both_sides_warm_themselves_and_take_turns(self):
-        turns = FakeTurns({"graph": 5.0, "compile": 4.0}, [[3.0, 2.0, 1.0], [2.5, 1.5, 9.0]])
+        turns = FakeTurns({"graph": 4.5, "compile": 4.0}, [[3.0, 2.0, 1.0], [2.5, 1.5, 9.0]])
         (row,) = self.rows(turns)
         round_of_pytorch = [("graph", 1.0, 2.0), ("compile", 1.0, 2.0)]
         self.assertEqual(turns.turns[2:], round_of_pytorch + [("Sluice", None)] + round_of_pytorch + [("Sluice", "1")])
