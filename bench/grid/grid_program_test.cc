@@ -174,7 +174,7 @@ TEST_F(GridProgramTest, RefusesBadFlags) {
   ExpectRefused({"--hidden_sizes=100"}, "hidden_size 100 is not divisible by head_dim 64");
   ExpectRefused({"--prefix_factors=1048576", "--seq_lens=1048576", "--hidden_sizes=1048576",
                  "--num_layers=1048576", "--batch_size=1048576"},
-                "");
+                "the number of parameters is too large");
   ExpectRefused({"--num_layers=1:10000", "--seq_lens=1:10000"},
                 "the axes make 1000000000 points; at most 1000000 are allowed");
   ExpectRefused({"--dtype=bf16"}, "dtype bf16 is not supported on device cpu");
