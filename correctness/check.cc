@@ -86,8 +86,8 @@ class Reference {
   // at most 2 pi; the file's by that of its element type.
   void CheckInitial(const std::string& name, const std::vector<double>& expected) const {
     const std::vector<double> found = Read(name, expected.size());
-    const double unit_roundoff =
-        file_.Find(name)->dtype == SafetensorsDType::kF64 ? 0x1p-53 : 0x1p-24;
+    const double unit_roundoff = UnitRoundoff(
+        file_.Find(name)->dtype == SafetensorsDType::kF64 ? DType::kFloat64 : DType::kFloat32);
     for (size_t i = 0; i < expected.size(); ++i) {
       const double allowed = 8 * unit_roundoff * std::max(1.0, std::abs(expected[i]));
       if (std::abs(found[i] - expected[i]) <= allowed) continue;
