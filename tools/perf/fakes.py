@@ -17,7 +17,7 @@ if spec["exit_code"]:
     sys.exit("the fake fails as told")
 for row in spec["document"]["benchmarks"]:
     for field in ("real_time", "cpu_time"):
-        row[field] *= random.gauss(1, spec["noise"])
+        row[field] *= random.lognormvariate(0, spec["noise"])
 text = json.dumps(spec["document"])
 with open(out, "w") as file:
     file.write(text[:len(text) // 2] if spec["is_truncated"] else text)
@@ -25,7 +25,7 @@ with open(out, "w") as file:
 
 _CALIBRATE = """#!/usr/bin/python3 -ESs
 import json, random
-print(json.dumps(dict(calibration_version=2, calibration_cpu_ns=[2e4 * random.gauss(1, {noise})])))
+print(json.dumps(dict(calibration_version=2, calibration_cpu_ns=[2e4 * random.lognormvariate(0, {noise})])))
 """
 
 
