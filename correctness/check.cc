@@ -218,6 +218,7 @@ int Run() {
     throw Error(fmt::format("--prefix_len {} is not allowed: a checkpoint has no cached positions",
                             job.config.prefix_len));
   }
+  ResultChecker::CheckHiddenSize(job.config.model);
   const JobPlan plan = PlanJob(job.config);
   std::optional<Reference> reference;
   if (HasFirstRank(job)) {

@@ -6,9 +6,10 @@
 // Both sides are rounded, so the bound of a tensor is the sum of what each side may be from exact
 // arithmetic.  In float64 and float32 that is a formula of the model's sizes
 // (correctness/tolerance/stack_bound.h), and the sum at most what the project demands of the less
-// precise of the two.  In tf32, bf16 and fp16 it comes from a running error analysis of this very
-// problem (correctness/tolerance/stack_errors.h).  An element's error is at most the norm of all
-// errors: its bound is the relative bound times the norm of the expected tensor.
+// precise of the two.  In tf32, bf16 and fp16, and of models with few features, it comes from a
+// running error analysis of this very problem (correctness/tolerance/stack_errors.h).  An element's
+// error is at most the norm of all errors: its bound is the relative bound times the norm of the
+// expected tensor.
 //
 // In float32 a lone ReLU input may be on the other side of 0 than in the reference: then gradients
 // miss, and correctness/results/flipped_reference.h finds what they are to be compared with.
@@ -39,9 +40,13 @@ struct CheckedRun {
 
 class ResultChecker {
  public:
+  // Throws what CheckHiddenSize does.
   explicit ResultChecker(CheckedRun run);
 
-  // Host memory that an analysis takes which every check of such a run needs; of a float32 run,
+  // Throws Error of a model that has no bounds: of one feature.
+  static void CheckHiddenSize(const ModelConfig& model);
+
+  // Host memory that an analysis takes which every check of such a run needs; of most float32 runs,
   // none.
   static int64_t HostBytes(const JobConfig& config);
 

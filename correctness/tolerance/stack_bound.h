@@ -22,8 +22,8 @@
 //     where r independent parts make up the tensor: tokens of an activation, features of a
 //     parameter gradient.
 //
-// Weights other than initial values, and a hidden_size of a few elements (the variance of so few
-// can be near zero, and then a layer norm amplifies), are outside of the model.
+// Weights other than initial values are outside of the model, and so is a hidden_size of a few
+// elements: see kMinHiddenSizeOfStackBound.
 //
 // ReLU's derivative jumps, and an input within rounding of 0 may take the other side in a correct
 // program: none in float64; in float32 a few of the millions of a stack may, and
@@ -37,6 +37,10 @@
 #include "core/tensor/dtype.h"
 
 namespace sluice {
+
+// The variance of fewer features may come near zero, and then a layer norm amplifies: no formula of
+// sizes can know, and correctness/tolerance/stack_errors.h takes the values themselves.
+constexpr int64_t kMinHiddenSizeOfStackBound = 16;
 
 // What the project demands of every tensor of a checkpoint however large the model: 1e-12 in
 // float64, 2e-5 in float32, and infinity (no demand beyond the derived bound) in lower precision.
