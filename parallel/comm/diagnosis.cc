@@ -7,12 +7,12 @@ namespace {
 
 bool IsWaiting(const RankView& view) {
   return view.status != nullptr && view.status->phase() == RankPhase::kRunning &&
-         view.status->wait_begin_ns() != 0;
+         view.status->wait_begin_ns() != 0 && !view.is_silent;
 }
 
 std::string Activity(const RankView& view) {
-  return view.status == nullptr ? "is on another host and does not answer"
-                                : view.status->DescribeActivity();
+  if (view.status == nullptr) return "is on another host and does not answer";
+  return (view.is_silent ? "no longer runs, and " : "") + view.status->DescribeActivity();
 }
 
 }  // namespace

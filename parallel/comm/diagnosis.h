@@ -14,6 +14,8 @@ struct RankView {
   const RankStatus* status = nullptr;
   // The rank that it waits for, -1 when none; itself when it is its own device that does not end.
   int waits_for = -1;
+  // It began to wait, but no longer looks whether it still must: it is stopped, say.
+  bool is_silent = false;
 };
 
 // For a rank that waits for all, on a device, where nothing says for whom: the first other rank

@@ -6,6 +6,7 @@
 // all-zero pattern is a valid status, so fresh shared memory needs no constructor.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -67,12 +68,16 @@ class RankStatus {
   // Within a wait: what is waited for is known better now.
   void RefineWait(const CommCall& call) { waiting_.Store(call); }
   void EndWait();
+  // Within a wait that polls: this rank still runs, at `now_ns`.
+  void Beat(int64_t now_ns) { beat_ns_.store(now_ns, std::memory_order_relaxed); }
 
   RankPhase phase() const { return phase_.load(std::memory_order_acquire); }
   // The step set last, 0 before any.
   int64_t step() const { return step_.load(std::memory_order_relaxed); }
   // CLOCK_MONOTONIC at the start of the wait this rank is in, or 0.
   int64_t wait_begin_ns() const { return wait_begin_ns_.load(std::memory_order_acquire); }
+  // CLOCK_MONOTONIC at the last beat, or where the wait began.
+  int64_t beat_ns() const { return std::max(wait_begin_ns(), beat_ns_.load()); }
   // The rank waited for, of all ranks; -1 when all of a group are waited for, or none.
   int wait_peer() const { return waiting_.peer.load(std::memory_order_relaxed); }
   CommCall waiting() const { return waiting_.Load(); }
@@ -100,6 +105,7 @@ class RankStatus {
   std::array<std::atomic<uint64_t>, 8> label_{};
   AtomicCall waiting_{};
   std::atomic<int64_t> wait_begin_ns_{0};
+  std::atomic<int64_t> beat_ns_{0};
   AtomicCall completed_{};
   std::atomic<int64_t> completed_step_{0};
 };

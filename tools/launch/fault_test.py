@@ -25,6 +25,7 @@ FAULTS = {
     "segv": (r"rank {r} was killed by signal 11 \(Segmentation fault\) " + POSITION, 139),
     "abort": (r"rank {r} was killed by signal 6 \(Aborted\) " + POSITION, 134),
     "stop": (r"rank {r} does not respond: rank \d+ waited .* in \w+ of 4.0 KiB .* rank \d+ at step 3, op", 124),
+    "stop_in_wait": (r"rank {r} does not respond: rank \d+ waited .* in \w+ of 4.0 KiB .* rank \d+ at step 3, op", 124),
     "sleep": (r"rank {r} does not respond: rank \d+ waited .* in \w+ of 4.0 KiB .* rank \d+ at step 3, op", 124),
     "device_stop": (r"rank {r} does not respond: rank \d+ waited .* in Drain at step 3, op 1", 124),
     "report": (r"rank {r}: the abort hangs \(" + POSITION, 1),

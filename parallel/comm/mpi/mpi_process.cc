@@ -25,6 +25,8 @@ constexpr int64_t kPollsPerCheck = 64;
 
 // A message may be on its way when its sender has left.
 constexpr int64_t kLeftGraceNs = 1'000'000'000;
+// A rank that waits and has not polled for so long is stopped, not only short of a core.
+constexpr double kSilentS = 0.5;
 // Ranks of the other host see more of it than this one, so they speak first.
 constexpr double kRemoteGraceS = 1.5;
 
@@ -106,11 +108,16 @@ void MpiProcess::Check(int code, const char* call) const {
 }
 
 std::vector<RankView> MpiProcess::Views() const {
+  // Who is at fault stopped when the others began to wait, a deadline ago.
+  const auto silent_ns = static_cast<int64_t>(std::max(kSilentS, options_.timeout_s / 2) * 1e9);
+  const int64_t now_ns = MonotonicNs();
   std::vector<RankView> views(world_size_);
   for (int rank = 0; rank < world_size_; ++rank) {
     if (boards_[rank] == nullptr) continue;
     const RankStatus& status = boards_[rank]->status;
-    views[rank] = {&status, status.wait_peer()};
+    const bool is_silent =
+        status.wait_begin_ns() != 0 && now_ns - status.beat_ns() > silent_ns && rank != rank_;
+    views[rank] = {&status, status.wait_peer(), is_silent};
   }
   for (int rank = 0; rank < world_size_; ++rank) {
     // A device that waits for all: other waits know for whom.
@@ -133,6 +140,7 @@ void MpiProcess::Pause(int64_t num_polls) {
 
 void MpiProcess::CheckPeers() {
   const int64_t now_ns = MonotonicNs();
+  status().Beat(now_ns);
   const int peer = status().wait_peer();
   if (peer >= 0 && boards_[peer] != nullptr &&
       boards_[peer]->status.phase() == RankPhase::kFinished) {

@@ -59,6 +59,15 @@ void Break(std::string_view kind) {
   if (kind == "exit0") std::exit(0);
 }
 
+// Is stopped while it waits for a neighbour.
+void StopInWait(Communicator& comm) {
+  const int neighbour = comm.rank() > 0 ? comm.rank() - 1 : 1;
+  comm.WaitUntil({CommOp::kRecv, neighbour, 4096}, [] {
+    std::raise(SIGSTOP);
+    return false;
+  });
+}
+
 // As a rank whose device waits for all, but the faulty one, which stops or cannot unwind.
 void BreakBesideDevices(Communicator& comm, std::string_view kind, bool is_faulty) {
   if (is_faulty && kind == "device_stop") std::raise(SIGSTOP);
@@ -82,6 +91,7 @@ void RunFaultySteps(Communicator& comm, std::string_view kind, int faulty_rank) 
     comm.SetPosition({.step = step, .op_index = 1, .label = "Forward(stage=0)"});
     if (comm.rank() == faulty_rank && step == 3) {
       if (kind == "return") return;
+      if (kind == "stop_in_wait") StopInWait(comm);
       Break(kind);
     }
     if (step == 3 && (kind == "device_stop" || kind == "report")) {
