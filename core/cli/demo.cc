@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/cli/flags.h"
@@ -17,7 +20,7 @@ SLUICE_BOOL_FLAG(check, true, "compare with the reference");
 SLUICE_TEXT_FLAG(label, "none", "a word written into the result");
 SLUICE_CHOICE_FLAG(end, "return",
                    (std::vector<std::string>{"return", "miss", "refuse", "memory", "logic",
-                                             "unknown"}),
+                                             "unknown", "stuck"}),
                    "how the program ends");
 SLUICE_OUTPUT_PATH_FLAG(json_out, "where the result goes");
 
@@ -27,6 +30,11 @@ int Run() {
   sluice::RefuseTogether({"seq_len", "slice_lens"});
   fmt::print("n_steps={} seq_len={} slice_lens={} deadline_s={} check={} label={}\n", FLAGS_n_steps,
              FLAGS_seq_len, FLAGS_slice_lens, FLAGS_deadline_s, FLAGS_check, FLAGS_label);
+  // As a library's threads may be that starve for memory: whoever exits would wait for them.
+  if (FLAGS_end == "stuck") {
+    std::atexit([] { std::this_thread::sleep_for(std::chrono::minutes(1)); });
+    throw std::bad_alloc();
+  }
   if (FLAGS_end == "refuse") throw sluice::Error("two\nlines and a \x1b[31mcolour");
   if (FLAGS_end == "memory") throw std::bad_alloc();
   if (FLAGS_end == "logic") throw std::logic_error("a broken rule");

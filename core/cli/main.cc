@@ -109,11 +109,16 @@ int RunAndReport(int argc, char** argv, const ProgramInfo& program,
 
 int Main(int argc, char** argv, const ProgramInfo& program, const std::function<int()>& run) {
   const int exit_code = RunAndReport(argc, argv, program, run);
+  if (exit_code != 0) {
+    std::fflush(nullptr);
+    // Not exit: libraries then wait for their threads, and those of OpenBLAS never end where memory
+    // was refused to them.
+    _exit(exit_code);
+  }
   // A table cut short by a full disk must not end in success.
   errno = 0;
   const bool was_flushed = std::fflush(stdout) == 0;
-  if (was_flushed && !std::ferror(stdout)) return exit_code;
-  if (exit_code != 0) return exit_code;
+  if (was_flushed && !std::ferror(stdout)) return 0;
   const std::string reason = errno != 0 ? std::strerror(errno) : "an earlier write failed";
   PrintError("cannot write to standard output: " + reason);
   return kFailureExitCode;

@@ -27,7 +27,8 @@ struct ProgramInfo {
   std::string example;
 };
 
-// Parses the command line, calls `run` and returns its result as the exit code.  An exception out
+// Parses the command line, calls `run` and returns its result as the exit code; one that is not 0
+// ends the process here, before what libraries do at exit, which may never end.  An exception out
 // of either is printed to stderr as one line, "error: ...", control characters in it escaped.
 // --help prints the purpose, the example and the program's flags; --version prints how it was
 // built; both return 0.  Output that cannot be written to stdout is an error too.

@@ -34,6 +34,13 @@ TEST(Main, RunsWithDefaults) {
 
 TEST(Main, ReturnsWhatRunReturns) { EXPECT_EQ(Demo({"--end=miss"}).exit_code, 1); }
 
+TEST(Main, EndsAfterAFailureWhateverALibraryDoesAtExit) {
+  const ProgramResult result = Demo({"--end=stuck"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.stdout_text.find("n_steps=10"), std::string::npos);
+  EXPECT_LT(result.elapsed_ms, 30'000);
+}
+
 TEST(Main, RefusesBadFlags) {
   ExpectDemoRefuses({"--n_step=3"}, "did you mean '--n_steps'?");
   ExpectDemoRefuses({"--n_steps=0"}, "--n_steps '0' is not allowed: it must be an integer from 1");
@@ -103,7 +110,7 @@ Flags, as --name=value:
       (number from 0 to 3600; default 5)
   --end
       how the program ends
-      (one of return | miss | refuse | memory | logic | unknown; default return)
+      (one of return | miss | refuse | memory | logic | unknown | stuck; default return)
   --json_out
       where the result goes
       (path of a file to write)
