@@ -26,21 +26,48 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
     throw Error(fmt::format("cannot write '{}': it is not a regular file", path));
   }
-  temporary_path_ = path + ".tmp.XXXXXX";
-  descriptor_ = mkostemp(temporary_path_.data(), O_CLOEXEC);
+  // It is given at the end, and must be possible.
+  struct stat status = {};
+  if (lstat(TemporaryName(0).c_str(), &status) != 0 && errno != ENOENT) Fail("create");
+  descriptor_ = open(parent.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) {
+    temporary_path_ = path + ".tmp.XXXXXX";
+    descriptor_ = mkostemp(temporary_path_.data(), O_CLOEXEC);
+  }
   if (descriptor_ < 0) Fail("create");
   // mkostemp makes files private; a result is for everyone to read.
   if (fchmod(descriptor_, 0644) != 0) Fail("set the mode of");
 }
 
-AtomicFile::~AtomicFile() {
+AtomicFile::~AtomicFile() { Abandon(); }
+
+std::string AtomicFile::TemporaryName(int attempt) const {
+  return fmt::format("{}.tmp.{}.{}", path_, getpid(), attempt);
+}
+
+void AtomicFile::Abandon() {
   if (descriptor_ < 0) return;
   close(descriptor_);
-  unlink(temporary_path_.c_str());
+  descriptor_ = -1;
+  if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
 }
 
 void AtomicFile::Fail(std::string_view action) {
-  throw Error(fmt::format("cannot {} '{}': {}", action, path_, std::strerror(errno)));
+  const int code = errno;
+  Abandon();  // a constructor that throws has no destructor
+  throw Error(fmt::format("cannot {} '{}': {}", action, path_, std::strerror(code)));
+}
+
+void AtomicFile::Name() {
+  const std::string unnamed = fmt::format("/proc/self/fd/{}", descriptor_);
+  for (int attempt = 0;; ++attempt) {
+    const std::string name = TemporaryName(attempt);
+    if (linkat(AT_FDCWD, unnamed.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      temporary_path_ = name;
+      return;
+    }
+    if (errno != EEXIST) Fail("name");
+  }
 }
 
 void AtomicFile::Write(const void* data, size_t size) {
@@ -56,6 +83,7 @@ void AtomicFile::Write(const void* data, size_t size) {
 
 void AtomicFile::Commit() {
   if (fsync(descriptor_) != 0) Fail("sync");
+  if (temporary_path_.empty()) Name();
   if (rename(temporary_path_.c_str(), path_.c_str()) != 0) Fail("rename to");
   close(descriptor_);
   descriptor_ = -1;

@@ -1,5 +1,6 @@
-// A file that appears whole or not at all: written under a temporary name in the target's folder,
-// synced, renamed.
+// A file that appears whole or not at all: written beside the target, synced, renamed over it.
+// Until then it has no name, so that nothing is left of it however the process ends; only where the
+// file system has no such files (O_TMPFILE) it has a temporary one.
 #pragma once
 
 #include <cstddef>
@@ -29,10 +30,15 @@ class AtomicFile {
   void Commit();
 
  private:
+  std::string TemporaryName(int attempt) const;
+  // Closes the file and removes its temporary name.
+  void Abandon();
+  // Gives a file without a name a temporary one, which a rename needs.
+  void Name();
   [[noreturn]] void Fail(std::string_view action);
 
   std::string path_;
-  std::string temporary_path_;
+  std::string temporary_path_;  // empty: it has none
   int descriptor_ = -1;
 };
 

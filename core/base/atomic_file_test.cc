@@ -1,7 +1,11 @@
 #include "core/base/atomic_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -48,6 +52,24 @@ TEST_F(AtomicFileTest, AppearsOnlyOnCommit) {
 TEST_F(AtomicFileTest, AbandonedLeavesTheOldFile) {
   WriteFileAtomically(Path("a"), "old");
   { AtomicFile(Path("a")).Write("half"); }
+  EXPECT_EQ(Read(Path("a")), "old");
+  EXPECT_EQ(NumEntries(), 1u);
+}
+
+TEST_F(AtomicFileTest, KilledLeavesNothing) {
+  const int unnamed = open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+  if (unnamed < 0) GTEST_SKIP() << "the file system has no files without a name";
+  close(unnamed);
+  WriteFileAtomically(Path("a"), "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    AtomicFile file(Path("a"));
+    file.Write("half");
+    raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(Read(Path("a")), "old");
   EXPECT_EQ(NumEntries(), 1u);
 }
