@@ -7,10 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/device/cpu/host_memory.h"
 
 namespace sluice {
 namespace {
@@ -51,17 +51,6 @@ class CpuStream : public Stream {
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kHugePageBytes = size_t{2} << 20;
 
-// The value in bytes of a line "Key:  123 kB" of /proc/meminfo, or the largest number where there
-// is none.
-int64_t MemInfoBytes(const std::string& key) {
-  std::ifstream in("/proc/meminfo");
-  for (std::string word; in >> word;) {
-    int64_t kibibytes = 0;
-    if (word == key && in >> kibibytes) return kibibytes * 1024;
-  }
-  return std::numeric_limits<int64_t>::max();
-}
-
 }  // namespace
 
 CpuDevice::CpuDevice(CpuDeviceOptions options) : pool_(options.num_threads) {}
@@ -75,7 +64,7 @@ std::string CpuDevice::description() const {
   return "unknown CPU";
 }
 
-int64_t CpuDevice::available_bytes() const { return MemInfoBytes("MemAvailable:"); }
+int64_t CpuDevice::available_bytes() const { return AvailableHostBytes(); }
 
 std::unique_ptr<Stream> CpuDevice::MakeStream() { return std::make_unique<CpuStream>(); }
 
