@@ -55,6 +55,12 @@ TEST_F(BadInput, HeadsAndFeaturesThatDoNotDivide) {
                      {"num_heads 25", "tensor_parallel_size 2", "valid: 1, 5, 25"});
 }
 
+TEST_F(BadInput, ThreadsInEachOfManyProcesses) {
+  setenv("OMPI_COMM_WORLD_SIZE", "3", 1);
+  ExpectCheckRefuses({"--scheme=gpipe"}, {"--comm=thread", "mpirun has started 3", "--comm=mpi"});
+  unsetenv("OMPI_COMM_WORLD_SIZE");
+}
+
 TEST_F(BadInput, FewerLayersThanStages) {
   ExpectCheckRefuses({"--scheme=gpipe", "--world_size=4", "--num_layers=3"}, {"3", "4"});
 }

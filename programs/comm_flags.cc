@@ -1,9 +1,13 @@
 #include "programs/comm_flags.h"
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/cli/flags.h"
 
 SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
@@ -35,10 +39,21 @@ CommKind KindFromFlags() {
   return CommKind::kThread;
 }
 
+// Each of mpirun's processes would make all ranks, and time them beside the others'.
+void RefuseThreadsUnderMpirun() {
+  const char* num_processes = std::getenv("OMPI_COMM_WORLD_SIZE");
+  if (num_processes == nullptr || std::string_view(num_processes) == "1") return;
+  throw Error(
+      fmt::format("--comm=thread makes all ranks in one process, but mpirun has started {}; give "
+                  "--comm=mpi, or nccl",
+                  num_processes));
+}
+
 }  // namespace
 
 CommRequest CommFromFlags() {
   CommRequest request = {.kind = KindFromFlags(), .options = {.timeout_s = FLAGS_timeout_s}};
+  if (request.kind == CommKind::kThread) RefuseThreadsUnderMpirun();
   if (request.kind == CommKind::kNccl) PrepareForNccl();
   if (WasGiven("world_size")) request.world_size = static_cast<int>(FLAGS_world_size);
   return request;

@@ -19,8 +19,9 @@ struct CommRequest {
   CommOptions options;
 };
 
-// The flags after Main has parsed them.  With --comm=nccl, sets what CUDA and NCCL read from the
-// environment when they start.
+// The flags after Main has parsed them.  Throws Error where mpirun has started several processes
+// and ranks are to be threads.  With --comm=nccl, sets what CUDA and NCCL read from the environment
+// when they start.
 CommRequest CommFromFlags();
 
 }  // namespace sluice
