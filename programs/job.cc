@@ -6,6 +6,11 @@
 
 namespace sluice {
 
+int Job::DefaultThreads() const {
+  const int num_local = RanksAreProcesses(comm) ? MpiLocalWorldSize() : config.sizes.world_size();
+  return std::max(1, NumDevices(DeviceKind::kCpu) / num_local);
+}
+
 BackendOptions Job::BackendOf(int rank) const {
   // A launcher may show each process its own GPU only; two ranks on one are refused later.
   int device_index = rank;

@@ -21,6 +21,9 @@ struct Job {
       std::nullopt;  // on cuda; else its choice
   double timeout_s = 300;
 
+  // The cores, divided among the ranks of this host; `config.sizes` and `comm` are set.
+  int DefaultThreads() const;
+
   // What rank `rank`, one of this process, computes on: the GPU of its number on this host.
   BackendOptions BackendOf(int rank) const;
 };

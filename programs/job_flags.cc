@@ -122,12 +122,6 @@ void CheckWorldSize(const Job& job) {
   }
 }
 
-int DefaultThreads(const Job& job) {
-  const int local_ranks =
-      RanksAreProcesses(job.comm) ? MpiLocalWorldSize() : job.config.sizes.world_size();
-  return std::max(1, NumDevices(DeviceKind::kCpu) / local_ranks);
-}
-
 }  // namespace
 
 std::vector<std::string> SchemeNames() {
@@ -198,7 +192,7 @@ Job JobFromFlags() {
                 .plan = ParsePlan(FLAGS_plan)};
   CheckWorldSize(job);
   CheckNumGpus(job);
-  job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : DefaultThreads(job);
+  job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : job.DefaultThreads();
   return job;
 }
 

@@ -5,7 +5,11 @@
 
 #include <string_view>
 
+#include "core/kernels/causal_attention/attention_implementation.h"
+#include "core/model/loss_kind.h"
+#include "core/model/model_config.h"
 #include "parallel/schedule/slices.h"
+#include "programs/comm_kind.h"
 
 namespace sluice {
 namespace {
@@ -14,12 +18,40 @@ bool HasUniformSlices(const JobConfig& config) {
   return config.slices == UniformSlices(config.model.seq_len, std::ssize(config.slices));
 }
 
+// "test", or "test/num_layers:2" where that number is not the named model's.
+std::string NameOf(const ModelConfig& model) {
+  ModelConfig named;
+  for (const ModelConfig& known : NamedModels()) {
+    if (known.name == model.name) named = known;
+  }
+  std::string name = model.name;
+  const auto add = [&](std::string_view key, int64_t ModelConfig::*number) {
+    if (model.*number != named.*number) name += fmt::format("/{}:{}", key, model.*number);
+  };
+  add("num_layers", &ModelConfig::num_layers);
+  add("hidden_size", &ModelConfig::hidden_size);
+  add("seq_len", &ModelConfig::seq_len);
+  add("num_heads", &ModelConfig::num_heads);
+  return name;
+}
+
+// What is not a size, where it is not the default.
+std::string NameOfConditions(const Job& job, const JobConfig& config) {
+  std::string name;
+  if (config.loss != LossKind::kMean) name += fmt::format("/loss:{}", Name(config.loss));
+  if (config.seed != 0) name += fmt::format("/seed:{}", config.seed);
+  if (job.comm != CommKind::kThread) name += fmt::format("/comm:{}", Name(job.comm));
+  if (job.attention) name += fmt::format("/attention:{}", Name(*job.attention));
+  if (job.threads != job.DefaultThreads()) name += fmt::format("/threads:{}", job.threads);
+  return name;
+}
+
 }  // namespace
 
 std::string NameOf(const Job& job, const JobPlan& plan) {
   const JobConfig& config = plan.config;
-  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", job.scheme, config.model.name,
-                                 config.sizes.world_size());
+  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", job.scheme,
+                                 NameOf(config.model), config.sizes.world_size());
   const auto add = [&](std::string_view key, int64_t value) {
     if (value > 1) name += fmt::format("/{}:{}", key, value);
   };
@@ -35,6 +67,7 @@ std::string NameOf(const Job& job, const JobPlan& plan) {
   add("num_chunks", config.num_chunks);
   if (plan.splits_sequence()) name += fmt::format("/plan:{}", Name(config.plan));
   if (config.prefix_len > 0) name += fmt::format("/prefix_len:{}", config.prefix_len);
+  name += NameOfConditions(job, config);
   name += fmt::format("/device:{}/dtype:{}", Name(job.device), Name(config.precision));
   // A forward has no gradients.
   const DType grad_dtype = GradDType(config);

@@ -10,8 +10,9 @@
 
 namespace sluice {
 
-// "scheme:seqpipe/model:test/world_size:4/n_slices:8/device:cpu/dtype:f32/pass:forward"; numbers
-// that are 1 are left out, except world_size.  `plan` is that of job.config.
+// "scheme:seqpipe/model:test/world_size:4/n_slices:8/device:cpu/dtype:f32/pass:forward"; left out
+// are numbers that are 1, except world_size, those of the named model, and whatever else is the
+// default.  `plan` is that of job.config.
 std::string NameOf(const Job& job, const JobPlan& plan);
 
 std::string NameOf(Pass pass);  // "forward" or "step"

@@ -46,6 +46,28 @@ TEST(NameOf, TellsApartWhatIsTimedDifferently) {
   EXPECT_THAT(NameOf(BenchmarkOf(configs[0])), testing::HasSubstr("/n_slices:2/"));
 }
 
+TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
+  const auto name_of = [](const Job& job) { return NameOf({job, PlanJob(job.config), {}}); };
+  Job plain = {.scheme = "single"};
+  plain.config.model = FindModel("test");
+  plain.threads = plain.DefaultThreads();
+  EXPECT_EQ(name_of(plain), "scheme:single/model:test/world_size:1/device:cpu/dtype:f32/pass:step");
+  Job other = plain;
+  other.config.model.num_layers = 2;
+  other.config.model.hidden_size = 66;
+  other.config.model.seq_len = 9;
+  other.config.model.num_heads = 3;
+  other.config.loss = LossKind::kProjection;
+  other.config.seed = 7;
+  other.comm = CommKind::kNccl;
+  other.threads += 1;
+  other.attention = CausalAttentionImplementation::kCudnn;
+  EXPECT_EQ(name_of(other),
+            "scheme:single/model:test/num_layers:2/hidden_size:66/seq_len:9/num_heads:3/"
+            "world_size:1/loss:projection/seed:7/comm:nccl/attention:cudnn/threads:" +
+                std::to_string(other.threads) + "/device:cpu/dtype:f32/pass:step");
+}
+
 TEST(NameOf, HasTheTypeOfGradientsWhereItIsNotTheDefaultAndThereAreSome) {
   JobConfig config = Small();
   config.precision = Precision::kBFloat16;

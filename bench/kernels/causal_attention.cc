@@ -95,8 +95,10 @@ constexpr Pass kPasses[] = {
      Backward}};
 
 std::string NameOf(const Pass& pass, const AttentionSize& size, const Slice& slice) {
-  return fmt::format("{}/{}/num_heads:{}/head_dim:{}", pass.name, NameOf(slice), size.num_heads,
-                     size.head_dim);
+  const std::string batch =
+      size.batch_size > 1 ? fmt::format("/batch_size:{}", size.batch_size) : "";
+  return fmt::format("{}/{}{}/num_heads:{}/head_dim:{}", pass.name, NameOf(slice), batch,
+                     size.num_heads, size.head_dim);
 }
 
 std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
