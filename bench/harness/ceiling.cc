@@ -25,15 +25,19 @@ constexpr int64_t kHeadDim = 64;  // one that every device has a kernel for
 // repeated: neighbours are not alike.
 void FillRandom(Device& device, const Tensor& matrix) {
   constexpr int64_t kNumDrawn = 1 << 20;
-  const auto num_drawn = static_cast<size_t>(std::min(kNumDrawn, matrix.num_elements()));
-  std::vector<double> values(num_drawn);
-  RandomStream(0, "ceiling").FillUniform(0, values);
-  std::vector<char> host(num_drawn * static_cast<size_t>(SizeOf(matrix.dtype())));
-  ConvertFrom(Tensor(host.data(), matrix.dtype(), {static_cast<int64_t>(num_drawn)}),
-              std::span<const double>(values));
-  for (int64_t begin = 0; begin < matrix.num_bytes(); begin += std::ssize(host)) {
-    device.CopyFromHost(static_cast<char*>(matrix.data()) + begin, host.data(),
-                        std::min(std::ssize(host), matrix.num_bytes() - begin));
+  constexpr int64_t kPiece = 1 << 14;  // of what is drawn: the host's memory is counted too
+  const RandomStream stream(0, "ceiling");
+  const int64_t element_bytes = SizeOf(matrix.dtype());
+  std::vector<double> values(kPiece);
+  std::vector<char> host(static_cast<size_t>(kPiece * element_bytes));
+  for (int64_t drawn = 0; drawn < std::min(kNumDrawn, matrix.num_elements()); drawn += kPiece) {
+    stream.FillUniform(static_cast<uint64_t>(drawn), values);
+    ConvertFrom(Tensor(host.data(), matrix.dtype(), {kPiece}), std::span<const double>(values));
+    const int64_t period_bytes = kNumDrawn * element_bytes;
+    for (int64_t begin = drawn * element_bytes; begin < matrix.num_bytes(); begin += period_bytes) {
+      device.CopyFromHost(static_cast<char*>(matrix.data()) + begin, host.data(),
+                          std::min(std::ssize(host), matrix.num_bytes() - begin));
+    }
   }
 }
 

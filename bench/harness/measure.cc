@@ -1,6 +1,7 @@
 #include "bench/harness/measure.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cmath>
@@ -339,6 +340,8 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
 
 void MeasureCeilings(Precision precision, double warmup_s, Communicator& world, Backend& backend,
                      Measurement* m) {
+  // Else the process keeps what the passes had, and holds both at its peak.
+  malloc_trim(0);
   world.Barrier();
   double best = 0;
   if (backend.device->kind() != DeviceKind::kCpu) {
@@ -379,6 +382,11 @@ Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
 MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan) {
   const Backend backend = MakeBackend(job.BackendOf(0));
   MemoryPrediction sum;
+  if (job.device == DeviceKind::kCpu && MeasuresCeilings()) {
+    sum.ceilings = CheckedProduct(
+        "the memory of all ceilings",
+        {CeilingBytes(backend, plan.config.precision), plan.config.sizes.world_size()});
+  }
   const auto add = [](int64_t& part, int64_t bytes) {
     part = CheckedSum("the job's memory in bytes", part, bytes);
   };
@@ -431,7 +439,9 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
   measurement.predicted_device_bytes = predicted_device_bytes;
-  measurement.predicted_bytes = PredictMemory(job, plan).total();
+  const MemoryPrediction memory = PredictMemory(job, plan);
+  measurement.predicted_bytes = memory.total();
+  measurement.predicted_peak_bytes = memory.peak();
   if (!RanksAreProcesses(job.comm)) measurement.peak_resident_bytes = PeakResidentBytes();
   return measurement;
 }

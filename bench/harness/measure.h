@@ -85,9 +85,10 @@ struct Measurement {
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
 
-  int64_t predicted_bytes = 0;  // PredictMemory, in all
-  int64_t allocated_bytes = 0;  // held during the timed passes, all ranks
-  int64_t rank_bytes = 0;       // the same of the rank with the most
+  int64_t predicted_bytes = 0;       // PredictMemory, of the job itself
+  int64_t predicted_peak_bytes = 0;  // and of the ceilings, whichever is more
+  int64_t allocated_bytes = 0;       // held during the timed passes, all ranks
+  int64_t rank_bytes = 0;            // the same of the rank with the most
   // Of cuda, the rank with the most: PredictDeviceMemory, and the most that was in use of its GPU.
   int64_t predicted_device_bytes = 0;
   int64_t peak_device_bytes = 0;
@@ -108,8 +109,11 @@ struct MemoryPrediction {
   int64_t gradients = 0;    // of weights, and of activations between ops
   int64_t activations = 0;  // the model's input among them
   int64_t workspaces = 0;   // of layers and kernels
+  int64_t ceilings = 0;     // of products measured when all else is gone; on the cpu
 
+  // Of the job itself.
   int64_t total() const { return weights + gradients + activations + workspaces; }
+  int64_t peak() const { return std::max(total(), ceilings); }
 };
 
 // Throws Error when a sum does not fit 64 bits.

@@ -148,7 +148,7 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
       {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
       {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
       {"predicted_resident_bytes",
-       static_cast<double>(m.predicted_bytes + ProgramBytes(benchmark.job, process_bytes))},
+       static_cast<double>(m.predicted_peak_bytes + ProgramBytes(benchmark.job, process_bytes))},
       {"allocated_bytes", static_cast<double>(m.allocated_bytes)},
       {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
@@ -295,9 +295,12 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
   fmt::print("memory of {} {} on {} rank(s) in MiB: ", Label(benchmark),
              NameOf(benchmark.plan.config.pass), job.config.sizes.world_size());
   if (program > 0) fmt::print("program and libraries {} + ", mib(program));
-  fmt::print("weights {} + gradients {} + activations {} + workspaces {} = {} {}\n",
-             mib(memory.weights), mib(memory.gradients), mib(memory.activations),
-             mib(memory.workspaces), what, mib(program + memory.total()));
+  fmt::print("weights {} + gradients {} + activations {} + workspaces {}", mib(memory.weights),
+             mib(memory.gradients), mib(memory.activations), mib(memory.workspaces));
+  if (memory.ceilings > memory.total()) {
+    fmt::print(", or after these the matrix-product ceiling's {}", mib(memory.ceilings));
+  }
+  fmt::print(" = {} {}\n", what, mib(program + memory.peak()));
   if (job.device == DeviceKind::kCpu) return;
   const DeviceMemoryPrediction gpu = PredictDeviceMemory(job, benchmark.plan);
   fmt::print(
