@@ -81,8 +81,10 @@ void* CpuDevice::AllocateBytes(int64_t size_bytes) {
   const bool is_huge = size >= kHugePageBytes;
   const size_t alignment = is_huge ? kHugePageBytes : kPageBytes;
   const size_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
-  void* data = std::aligned_alloc(alignment, rounded);
-  if (data != nullptr && is_huge) madvise(data, rounded, MADV_HUGEPAGE);
+  void* data = nullptr;
+  // Not aligned_alloc, which takes multiples of the alignment alone.
+  if (posix_memalign(&data, alignment, rounded) != 0) return nullptr;
+  if (is_huge) madvise(data, rounded, MADV_HUGEPAGE);
   return data;
 }
 

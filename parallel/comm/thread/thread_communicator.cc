@@ -157,8 +157,10 @@ void ThreadCommunicator::Post(ThreadRequest* request) {
     }
   }
   if (other == nullptr) return;
+  // Once delivered, a request is its rank's to use again.
+  const bool was_set_aside = other->owner < 0;
   Deliver(request, other);
-  if (other->owner < 0) {
+  if (was_set_aside) {
     const std::lock_guard lock(channel.mutex);
     other->next = channel.free_copies;
     channel.free_copies = other;
