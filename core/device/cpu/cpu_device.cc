@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/checked_math.h"
 #include "core/device/cpu/host_memory.h"
 
 namespace sluice {
@@ -48,8 +49,8 @@ class CpuStream : public Stream {
 
 // Memory of a buffer starts on a page of its own, and that of a large one on a huge page's border:
 // otherwise chance would say how many huge pages it has, and times would vary between processes.
-constexpr size_t kPageBytes = 4096;
-constexpr size_t kHugePageBytes = size_t{2} << 20;
+constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kHugePageBytes = int64_t{2} << 20;
 
 }  // namespace
 
@@ -77,13 +78,12 @@ void CpuDevice::CopyToHost(void* to_host, const void* from, int64_t size_bytes) 
 }
 
 void* CpuDevice::AllocateBytes(int64_t size_bytes) {
-  const auto size = static_cast<size_t>(size_bytes);
-  const bool is_huge = size >= kHugePageBytes;
-  const size_t alignment = is_huge ? kHugePageBytes : kPageBytes;
-  const size_t rounded = (size + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const bool is_huge = size_bytes >= kHugePageBytes;
+  const int64_t alignment = is_huge ? kHugePageBytes : kPageBytes;
+  const auto rounded = static_cast<size_t>(RoundUp(size_bytes, kPageBytes));
   void* data = nullptr;
   // Not aligned_alloc, which takes multiples of the alignment alone.
-  if (posix_memalign(&data, alignment, rounded) != 0) return nullptr;
+  if (posix_memalign(&data, static_cast<size_t>(alignment), rounded) != 0) return nullptr;
   if (is_huge) madvise(data, rounded, MADV_HUGEPAGE);
   return data;
 }

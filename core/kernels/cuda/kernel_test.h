@@ -34,6 +34,12 @@ struct DeviceTensor {
   std::vector<double> values;
 };
 
+// What a kernel should give, and how far off each element may be.
+struct Expected {
+  std::vector<double> reference;
+  std::vector<double> bound;
+};
+
 class KernelTest : public GpuTest {
  protected:
   void SetUp() override;

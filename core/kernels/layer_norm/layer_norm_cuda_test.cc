@@ -130,11 +130,6 @@ struct BackwardInputs {
   DeviceTensor rstd;
 };
 
-struct Expected {
-  std::vector<double> reference;
-  std::vector<double> bound;
-};
-
 struct ExpectedGradients {
   Expected dx;
   Expected dweight;

@@ -72,11 +72,6 @@ class MatmulCudaTest : public KernelTest, public testing::WithParamInterface<Lin
   Buffer scratch_;
 };
 
-struct Expected {
-  std::vector<double> reference;
-  std::vector<double> bound;
-};
-
 // What a product that a 16-bit matrix or bias is added to may be off by besides: some of cuBLASLt's
 // kernels round the product to 16 bits before they add it.
 double AddedProductError(DType dtype, double product) {

@@ -41,11 +41,6 @@ std::vector<SmallCase> AllCases() {
   return cases;
 }
 
-struct Expected {
-  std::vector<double> reference;
-  std::vector<double> bound;
-};
-
 // Tensor cores cut off what they add below the accumulator's last place: twice the unit a term.
 double SumError(int64_t num_terms) { return 2 * static_cast<double>(num_terms + 2) * kUnit; }
 

@@ -46,11 +46,6 @@ std::vector<SmallLinearCase> AllCases() {
 // cut off what they add below the accumulator's last place.
 double SumError(int64_t num_inputs) { return 2 * static_cast<double>(num_inputs + 12) * kUnit; }
 
-struct Expected {
-  std::vector<double> reference;
-  std::vector<double> bound;
-};
-
 enum class Extra { kNothing, kBias, kBiasRelu, kBiasResidual };
 
 // The tensors of one linear layer.
