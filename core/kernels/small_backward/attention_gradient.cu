@@ -67,28 +67,14 @@ class AttentionGradientTile {
         num_chunks_(kIsQuery ? tile + 1 : NumPositionTiles(params.shape.slice_len) - tile),
         memory_(params.shape, memory) {}
 
-  // Loads what the forward has written before the wait.  What remains after it runs twice, the
-  // first time without results: see InputGradientTile.
+  // Loads what the forward has written before the wait.
   __device__ void Run() {
     LoadAsync();
     LoadStatistics();
-#pragma unroll 1
-    for (int pass = 0; pass < 2; ++pass) {
-      if (pass == 1) {
-        WaitForAllCopies();
-        WaitForPreviousKernels();
-      }
-      __syncthreads();
-      RunPass(pass == 0 ? 0 : shape_.slice_len);
-    }
-  }
-
- private:
-  static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
-
-  // With dout 0 and without results at positions from `end` on.
-  __device__ void RunPass(int end) {
-    LoadGradientRows(end);
+    WaitForAllCopies();
+    __syncthreads();
+    WaitForPreviousKernels();
+    LoadGradientRows();
     __syncthreads();
     uint32_t p[kMaxChunksOfWarp][4];
     uint32_t ds[kMaxChunksOfWarp][4];
@@ -99,13 +85,16 @@ class AttentionGradientTile {
     }
     const float scale = rsqrtf(static_cast<float>(shape_.head_dim));
     if constexpr (kIsQuery) {
-      StoreProduct(ds, memory_.other[0], {.role = 0, .end = end, .scale = scale});
+      StoreProduct(ds, memory_.other[0], {.role = 0, .scale = scale});
     } else {
-      StoreProduct(p, memory_.other[1], {.role = 2, .end = end, .scale = 1});
+      StoreProduct(p, memory_.other[1], {.role = 2, .scale = 1});
       __syncthreads();
-      StoreProduct(ds, memory_.other[0], {.role = 1, .end = end, .scale = scale});
+      StoreProduct(ds, memory_.other[0], {.role = 1, .scale = scale});
     }
   }
+
+ private:
+  static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
 
   // Chunk c of the others begins at this position, and at this row of their tiles.
   __device__ int ChunkBegin(int chunk) const { return (first_chunk_ + chunk) * kTileRows; }
@@ -152,18 +141,18 @@ class AttentionGradientTile {
     }
   }
 
-  // dout at the queries before `end`, and its product with out.
-  __device__ void LoadGradientRows(int end) const {
+  // dout at the queries, and its product with out.
+  __device__ void LoadGradientRows() const {
     if (shape_.head_dim <= 64) {
-      LoadGradientRowsBy<8>(end);
+      LoadGradientRowsBy<8>();
     } else {
-      LoadGradientRowsBy<16>(end);
+      LoadGradientRowsBy<16>();
     }
   }
 
   // kLanes neighbouring threads take a row.  All loads are under way before the first is used.
   template <int kLanes>
-  __device__ void LoadGradientRowsBy(int end) const {
+  __device__ void LoadGradientRowsBy() const {
     constexpr int kRowsAtOnce = kTileThreads / kLanes;
     constexpr int kBatch = kIsQuery ? 1 : 4;
     const int column = static_cast<int>(threadIdx.x) % kLanes * 8;
@@ -171,8 +160,7 @@ class AttentionGradientTile {
          begin += kBatch * kRowsAtOnce) {
       uint4 rows[kBatch];
 #pragma unroll
-      for (int i = 0; i < kBatch; ++i)
-        rows[i] = LoadGradientRow(begin + i * kRowsAtOnce, column, end);
+      for (int i = 0; i < kBatch; ++i) rows[i] = LoadGradientRow(begin + i * kRowsAtOnce, column);
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         // Whole warps agree, as there are 16 rows or a multiple.
@@ -183,9 +171,9 @@ class AttentionGradientTile {
     }
   }
 
-  __device__ uint4 LoadGradientRow(int row, int column, int end) const {
+  __device__ uint4 LoadGradientRow(int row, int column) const {
     const int query = first_query() + row;
-    if (query >= end || column >= shape_.head_dim) return {0, 0, 0, 0};
+    if (query >= shape_.slice_len || column >= shape_.head_dim) return {0, 0, 0, 0};
     const int64_t at = int64_t{query} * shape_.num_pairs + pair_;
     return *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.dout) + at * shape_.head_dim +
                                            column);
@@ -261,10 +249,9 @@ class AttentionGradientTile {
     ds[3] = Pack<T>(dscores[1][2], dscores[1][3]);
   }
 
-  // Where a product goes: q, k or v by role, of own positions before `end`, times scale.
+  // Where a product goes: q, k or v by role, times scale.
   struct Destination {
     int role;
-    int end;
     float scale;
   };
 
@@ -289,7 +276,7 @@ class AttentionGradientTile {
     __syncthreads();
     constexpr int kThreadsPerRow = kTileThreads / kTileRows;
     const int row = static_cast<int>(threadIdx.x) / kThreadsPerRow;
-    if (first_ + row >= to.end) return;
+    if (first_ + row >= shape_.slice_len) return;
     T* dqkv = static_cast<T*>(p_.dqkv) +
               ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + to.role) * shape_.head_dim;
     for (int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * 2; column < shape_.head_dim;

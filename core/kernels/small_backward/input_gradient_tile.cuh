@@ -56,45 +56,18 @@ class InputGradientTile {
                                    SwizzledTile<T, kColumns>::SizeBytes(input.out_features))),
         sums_(reinterpret_cast<float*>(left_), kColumns) {}
 
-  // Runs twice, the first time on whatever lies in shared memory and without results: what remains
-  // after the wait then finds its instructions and parameters in the caches.
+  // Loads before the wait what the forward has written, and weights.
   __device__ void Run() {
     const StepRange steps = StepsOfWarp(in_.out_features);
     weight_.CopyRowsAsync(in_.weight + first_column_, in_.in_features, steps.begin * 16,
                           steps.end * 16);
     Operands operands;
     LoadOperands(operands);
-#pragma unroll 1
-    for (int pass = 0; pass < 2; ++pass) {
-      if (pass == 1) {
-        WaitForAllCopies();
-        WaitForPreviousKernels();
-      }
-      RunPass(pass == 0 ? Pass::kRehearsal : Pass::kReal, steps, operands);
-      __syncthreads();
-    }
-  }
-
- private:
-  enum class Pass : uint8_t { kRehearsal, kReal };
-
-  // What a thread needs beside the product at its places.
-  struct Operands {
-    float2 first[kPairs];  // of relu_out, or of x
-    float2 residual_gradient = {0, 0};
-    float2 weight = {0, 0};
-    float mean = 0;
-    float rstd = 0;
-  };
-
-  __device__ void RunPass(Pass pass, const StepRange& steps, Operands& operands) {
     if constexpr (kKind == InputGradientKind::kNorm) ArriveAtCluster();
-    const int num_rows = pass == Pass::kReal ? in_.num_tokens - first_row_ : 0;
-    if (pass == Pass::kReal) {
-      LoadLeftAsync(steps);
-      if constexpr (kKind == InputGradientKind::kNorm) LoadResidual(operands);
-      WaitForAllCopies();
-    }
+    WaitForPreviousKernels();
+    LoadLeftAsync(steps);
+    if constexpr (kKind == InputGradientKind::kNorm) LoadResidual(operands);
+    WaitForAllCopies();
     __syncwarp();
     float product[kColumns / 8][4] = {};
     MultiplySteps<T, kColumns>(product, left_, TileStride(in_.out_features), weight_, steps);
@@ -104,11 +77,21 @@ class InputGradientTile {
     for (int n = 0; n < kColumns / 8; ++n) sums_.Store(n * 8, product[n]);
     __syncthreads();
     if constexpr (kKind == InputGradientKind::kNorm) {
-      StoreNormBackward(operands, num_rows);
+      StoreNormBackward(operands);
     } else {
-      StoreProduct(operands, num_rows);
+      StoreProduct(operands);
     }
   }
+
+ private:
+  // What a thread needs beside the product at its places.
+  struct Operands {
+    float2 first[kPairs];  // of relu_out, or of x
+    float2 residual_gradient = {0, 0};
+    float2 weight = {0, 0};
+    float mean = 0;
+    float rstd = 0;
+  };
 
   // The tile's row and column of pair i of this thread.
   __device__ static int Row(int i) {
@@ -153,10 +136,12 @@ class InputGradientTile {
     operands.residual_gradient = LoadPair(in_.norm.residual_gradient + At(0));
   }
 
-  __device__ void StoreProduct(const Operands& operands, int num_rows) const {
+  __device__ int num_rows() const { return in_.num_tokens - first_row_; }
+
+  __device__ void StoreProduct(const Operands& operands) const {
 #pragma unroll
     for (int i = 0; i < kPairs; ++i) {
-      if (Row(i) >= num_rows) continue;
+      if (Row(i) >= num_rows()) continue;
       float2 dx = sums_.Sum(Row(i), Column());
       if constexpr (kKind == InputGradientKind::kRelu) {
         if (!(operands.first[i].x > 0)) dx.x = 0;
@@ -169,7 +154,7 @@ class InputGradientTile {
   // With g = dout * weight and n = (x - mean) * rstd, as in layer_norm_cuda.cu:
   //   dx = rstd * (g - average(g) - n * average(g * n)) + residual_gradient
   // 16 neighbouring threads hold the tile's part of a row; the cluster holds all of it.
-  __device__ void StoreNormBackward(const Operands& operands, int num_rows) {
+  __device__ void StoreNormBackward(const Operands& operands) {
     static_assert(kKind != InputGradientKind::kNorm || kPairs == 1);
     const float2 dout = sums_.Sum(Row(0), Column());
     const float2 n = {(operands.first[0].x - operands.mean) * operands.rstd,
@@ -184,14 +169,14 @@ class InputGradientTile {
       StoreToBlock(lane, &norm_memory_.row_sums[rank][Row(0)], row_sum);
     }
     ArriveAtCluster();
-    StoreColumnSums(dout, n, num_rows);
+    StoreColumnSums(dout, n);
     WaitForCluster();
     float2 whole = {0, 0};
     if (lane < cluster_size) whole = norm_memory_.row_sums[lane][Row(0)];
     const float scale = 1.0f / static_cast<float>(in_.in_features);
     const float average_g = GroupSum<16>(whole.x) * scale;
     const float average_gn = GroupSum<16>(whole.y) * scale;
-    if (Row(0) >= num_rows) return;
+    if (Row(0) >= num_rows()) return;
     StorePair(
         in_.dx + At(0),
         {operands.residual_gradient.x + operands.rstd * (g.x - average_g - n.x * average_gn),
@@ -199,7 +184,7 @@ class InputGradientTile {
   }
 
   // The tile's part of dweight and dbias.  Rows beyond the last token have a dout of 0.
-  __device__ void StoreColumnSums(float2 dout, float2 n, int num_rows) {
+  __device__ void StoreColumnSums(float2 dout, float2 n) {
     const auto over_rows_of_warp = [](float x) { return x + __shfl_xor_sync(0xffffffffu, x, 16); };
     const float2 dweight = {over_rows_of_warp(dout.x * n.x), over_rows_of_warp(dout.y * n.y)};
     const float2 dbias = {over_rows_of_warp(dout.x), over_rows_of_warp(dout.y)};
@@ -208,7 +193,7 @@ class InputGradientTile {
       norm_memory_.column_sums[WarpIndex()][Column() + 1] = {dweight.y, dbias.y};
     }
     __syncthreads();
-    if (threadIdx.x >= kColumns || num_rows <= 0) return;
+    if (threadIdx.x >= kColumns) return;
     float2 sum = {0, 0};
 #pragma unroll
     for (int warp = 0; warp < kTileWarps; ++warp) {
