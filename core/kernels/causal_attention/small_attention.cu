@@ -1,7 +1,7 @@
 // The kernel of small_attention.h.
 //
 // In the products of queries and keys, lane 4 g + t holds the 8 neighbours from 8 t on of each 32
-// columns of a row, for both operands alike (core/kernels/small_linear/small_linear_kernels.cu).
+// columns of a row, for both operands alike (core/kernels/small_linear/small_product.cuh).
 
 #include "core/base/check.h"
 #include "core/kernels/causal_attention/small_attention.h"

@@ -12,7 +12,7 @@
 namespace sluice::cuda {
 namespace {
 
-// See WarpSplit in small_linear_kernels.cu: what a warp's registers hold of K.
+// See WarpSplit in small_product.cuh: what a warp's registers hold of K.
 constexpr int64_t kBlockTokens = 16;
 constexpr int64_t kChunkSize = 32;
 constexpr int64_t kMaxChunks = 8;

@@ -1,86 +1,16 @@
 // The kernel of small_linear.h.
-//
-// Operands are held as the tensor cores want them (tensor_core.cuh), with one liberty: the sum over
-// K may be taken in any order, if both operands take the same.  Lane 4 g + t holds the 8 neighbours
-// from 8 t on of each 32 of K, so that a row's part is one 16-byte load: of each 4 neighbours, the
-// first pair stands for k 2 t, 2 t + 1 of a step of 16, the second for those 8 further.
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/device_math.cuh"
 #include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/tensor_core.cuh"
 #include "core/kernels/cuda/vector_io.cuh"
 #include "core/kernels/layer_norm/layer_norm.h"
 #include "core/kernels/small_linear/small_linear_params.h"
+#include "core/kernels/small_linear/small_product.cuh"
 
 namespace sluice::cuda {
-
-inline constexpr int kBlockTokens = 16;
-inline constexpr int kBlockWarps = 8;
-inline constexpr int kBlockThreads = kBlockWarps * kWarpSize;
-// Of K: what a quad of lanes loads of a row in one access each.
-inline constexpr int kChunkSize = 32;
-inline constexpr int kLaneElements = 8;
-
-// How the warps of a block share its product: each sums one of kInputParts parts of K, up to
-// kChunks chunks, for kOutputTiles tiles of 8 columns.
-template <int kInputPartsValue, int kOutputTilesValue, int kChunksValue>
-struct WarpSplit {
-  static constexpr int kInputParts = kInputPartsValue;
-  static constexpr int kOutputTiles = kOutputTilesValue;
-  static constexpr int kChunks = kChunksValue;
-  static constexpr int kColumns = 8 * kOutputTiles * (kBlockWarps / kInputParts);
-  static constexpr int kPartialStride = kColumns + 8;  // for the banks
-};
-
-// Where a lane stands: its parts of K and of the columns, and its place in the warp.
-template <typename Split>
-struct LanePlace {
-  int input_part = static_cast<int>(threadIdx.x) / kWarpSize % Split::kInputParts;
-  int output_part = static_cast<int>(threadIdx.x) / kWarpSize / Split::kInputParts;
-  int g = static_cast<int>(threadIdx.x) % kWarpSize / 4;
-  int t = static_cast<int>(threadIdx.x) % 4;
-
-  // Of its part of K: the lane's first element, and the chunks, which are kChunkStride apart.
-  static constexpr int kChunkStride = Split::kInputParts * kChunkSize;
-  __device__ int FirstInput() const { return input_part * kChunkSize + t * kLaneElements; }
-  __device__ int NumChunks(int num_inputs) const {
-    return (num_inputs / kChunkSize + Split::kInputParts - 1 - input_part) / Split::kInputParts;
-  }
-};
-
-__device__ inline void Load16(uint32_t (&to)[4], const void* from) {
-  const uint4 loaded = *static_cast<const uint4*>(from);
-  to[0] = loaded.x;
-  to[1] = loaded.y;
-  to[2] = loaded.z;
-  to[3] = loaded.w;
-}
-
-// Rows g and g + 8 of a block's tokens: this lane's elements, packed in pairs.  Chunks that are not
-// there are undefined; rows beyond the last token repeat it.
-template <typename Split>
-struct TokenFragment {
-  uint32_t low[Split::kChunks][4];
-  uint32_t high[Split::kChunks][4];
-
-  template <typename T>
-  __device__ void Load(const SmallLinearParams& p, const LanePlace<Split>& lane, int first_token) {
-    const int last_token = p.num_tokens - 1;
-    const T* from = static_cast<const T*>(p.x) + lane.FirstInput();
-    const T* from_low = from + min(first_token + lane.g, last_token) * p.num_inputs;
-    const T* from_high = from + min(first_token + lane.g + 8, last_token) * p.num_inputs;
-    const int num_chunks = lane.NumChunks(p.num_inputs);
-#pragma unroll
-    for (int i = 0; i < Split::kChunks; ++i) {
-      if (i >= num_chunks) break;
-      Load16(low[i], from_low + i * lane.kChunkStride);
-      Load16(high[i], from_high + i * lane.kChunkStride);
-    }
-  }
-};
 
 // The layer norm in front: turns tokens into normalised ones.
 template <typename T, typename Split>
@@ -219,95 +149,31 @@ struct NormPrologue {
   }
 };
 
-// This lane's elements of the weights of its columns; chunks that are not there are undefined.
-template <typename Split>
-struct WeightFragment {
-  uint32_t values[Split::kOutputTiles][Split::kChunks][4];
-
-  template <typename T>
-  __device__ void Load(const SmallLinearParams& p, const LanePlace<Split>& lane) {
-    const int first_output = static_cast<int>(blockIdx.x) * Split::kColumns +
-                             lane.output_part * Split::kOutputTiles * 8 + lane.g;
-    const T* from =
-        static_cast<const T*>(p.weight) + first_output * p.num_inputs + lane.FirstInput();
-    const int num_chunks = lane.NumChunks(p.num_inputs);
-#pragma unroll
-    for (int tile = 0; tile < Split::kOutputTiles; ++tile) {
-#pragma unroll
-      for (int i = 0; i < Split::kChunks; ++i) {
-        if (i < num_chunks) Load16(values[tile][i], from + i * lane.kChunkStride);
-      }
-      from += 8 * p.num_inputs;
-    }
-  }
-};
-
-// This warp's part of the product, to `partials` [kInputParts, kBlockTokens, kPartialStride].
-template <typename T, typename Split>
-__device__ inline void MultiplyPart(const TokenFragment<Split>& x, const WeightFragment<Split>& w,
-                                    const LanePlace<Split>& lane, int num_chunks, float* partials) {
-  float sums[Split::kOutputTiles][4] = {};
-#pragma unroll
-  for (int i = 0; i < Split::kChunks; ++i) {
-    if (i >= num_chunks) break;
-#pragma unroll
-    for (int step = 0; step < 4; step += 2) {
-      const uint32_t a[4] = {x.low[i][step], x.high[i][step], x.low[i][step + 1],
-                             x.high[i][step + 1]};
-#pragma unroll
-      for (int tile = 0; tile < Split::kOutputTiles; ++tile) {
-        MultiplyAccumulate<T>(sums[tile], a, w.values[tile][i][step], w.values[tile][i][step + 1]);
-      }
-    }
-  }
-  float* low = partials + (lane.input_part * kBlockTokens + lane.g) * Split::kPartialStride +
-               lane.output_part * Split::kOutputTiles * 8 + 2 * lane.t;
-  float* high = low + 8 * Split::kPartialStride;
-#pragma unroll
-  for (int tile = 0; tile < Split::kOutputTiles; ++tile) {
-    *reinterpret_cast<float2*>(low + 8 * tile) = float2{sums[tile][0], sums[tile][1]};
-    *reinterpret_cast<float2*>(high + 8 * tile) = float2{sums[tile][2], sums[tile][3]};
-  }
-}
-
-template <typename T>
-__device__ inline float2 LoadPair(const void* base, int offset) {
-  const uint32_t packed = *reinterpret_cast<const uint32_t*>(static_cast<const T*>(base) + offset);
-  const T* values = reinterpret_cast<const T*>(&packed);
-  return {ToFloat(values[0]), ToFloat(values[1])};
-}
-
 // What a thread finishes: pairs of neighbouring columns.
 template <typename T, typename Split>
 struct Epilogue {
-  static constexpr int kPairsPerRow = Split::kColumns / 2;
-  static constexpr int kPairs = kBlockTokens * kPairsPerRow;
-  static constexpr int kPairsPerThread = (kPairs + kBlockThreads - 1) / kBlockThreads;
+  using Pairs = OutputPairs<Split>;
+  static constexpr int kPairsPerThread = Pairs::kPairsPerThread;
 
   float2 bias[kPairsPerThread];
   float2 residual[kPairsPerThread];
 
-  __device__ static bool IsValid(int i, int first_token, int num_tokens) {
-    return Pair(i) < kPairs && first_token + Row(i) < num_tokens;
-  }
-  __device__ static int Pair(int i) { return static_cast<int>(threadIdx.x) + i * kBlockThreads; }
-  __device__ static int Row(int i) { return Pair(i) / kPairsPerRow; }
-  __device__ static int Column(int i) { return Pair(i) % kPairsPerRow * 2; }
   __device__ static int Output(int i) {
-    return static_cast<int>(blockIdx.x) * Split::kColumns + Column(i);
+    return static_cast<int>(blockIdx.x) * Split::kColumns + Pairs::Column(i);
   }
 
   __device__ void LoadBias(const SmallLinearParams& p) {
 #pragma unroll
     for (int i = 0; i < kPairsPerThread; ++i) {
-      bias[i] = p.bias != nullptr && Pair(i) < kPairs ? LoadPair<T>(p.bias, Output(i)) : float2{};
+      bias[i] = p.bias != nullptr && Pairs::Exists(i) ? LoadPair<T>(p.bias, Output(i)) : float2{};
     }
   }
   __device__ void LoadResidual(const SmallLinearParams& p, int first_token) {
 #pragma unroll
     for (int i = 0; i < kPairsPerThread; ++i) {
-      const bool valid = p.residual != nullptr && IsValid(i, first_token, p.num_tokens);
-      const int offset = (first_token + Row(i)) * p.num_outputs + Output(i);
+      const bool valid =
+          p.residual != nullptr && Pairs::Exists(i) && first_token + Pairs::Row(i) < p.num_tokens;
+      const int offset = (first_token + Pairs::Row(i)) * p.num_outputs + Output(i);
       residual[i] = valid ? LoadPair<T>(p.residual, offset) : float2{0, 0};
     }
   }
@@ -315,19 +181,12 @@ struct Epilogue {
   __device__ void Store(const float* partials, const SmallLinearParams& p, int first_token) const {
 #pragma unroll
     for (int i = 0; i < kPairsPerThread; ++i) {
-      if (!IsValid(i, first_token, p.num_tokens)) continue;
-      float2 sum = {0, 0};
-#pragma unroll
-      for (int part = 0; part < Split::kInputParts; ++part) {
-        const float2 x = *reinterpret_cast<const float2*>(
-            partials + (part * kBlockTokens + Row(i)) * Split::kPartialStride + Column(i));
-        sum.x += x.x;
-        sum.y += x.y;
-      }
+      if (!(Pairs::Exists(i) && first_token + Pairs::Row(i) < p.num_tokens)) continue;
+      float2 sum = Pairs::Sum(i, partials);
       sum.x += bias[i].x + residual[i].x;
       sum.y += bias[i].y + residual[i].y;
       if (p.activation == Activation::kRelu) sum = {fmaxf(sum.x, 0), fmaxf(sum.y, 0)};
-      T* to = static_cast<T*>(p.out) + (first_token + Row(i)) * p.num_outputs + Output(i);
+      T* to = static_cast<T*>(p.out) + (first_token + Pairs::Row(i)) * p.num_outputs + Output(i);
       *reinterpret_cast<uint32_t*>(to) = Pack<T>(sum.x, sum.y);
     }
   }
@@ -351,8 +210,10 @@ __global__ void __launch_bounds__(kBlockThreads)
   const LanePlace<Split> lane;
 
   AllowNextKernel();
-  WeightFragment<Split> weights;
-  weights.template Load<T>(p, lane);
+  WeightFragment<Split, WeightLayout::kOutputsByInputs> weights;
+  weights.Load(
+      static_cast<const T*>(p.weight), p, lane,
+      static_cast<int>(blockIdx.x) * Split::kColumns + lane.output_part * Split::kOutputTiles * 8);
   Epilogue<T, Split> epilogue;
   epilogue.LoadBias(p);
   NormPrologue<T, Split> norm;
@@ -360,7 +221,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 
   WaitForPreviousKernels();
   TokenFragment<Split> x;
-  x.template Load<T>(p, lane, first_token);
+  x.Load(static_cast<const T*>(p.x), p, lane, first_token);
   epilogue.LoadResidual(p, first_token);
   if constexpr (kPrologue == Prologue::kNorm) norm.Run(x, shared.norm, p, lane, first_token);
   MultiplyPart<T>(x, weights, lane, lane.NumChunks(p.num_inputs), shared.partials);
