@@ -44,10 +44,6 @@ int64_t ReluScratchBytes(const KernelLimits& limits) {
   return cuda::ColumnSumsScratchSize(limits.max_features) * SizeOf(DType::kFloat32);
 }
 
-cuda::SmallBackward::Limits SmallLimits(const KernelLimits& limits) {
-  return {.max_tokens = limits.max_tokens, .hidden_size = limits.hidden_size};
-}
-
 // Of any one operation.
 int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation attention) {
   const int64_t attention_bytes = cuda::CausalAttentionWorkspaceBytes(
@@ -80,7 +76,7 @@ int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
   return ScratchBytes(limits, CheckedAttention(limits.head_dim)) +
          cuda::LinearScratchBytes(limits.max_features) + ReluScratchBytes(limits) +
          2 * LayerNormScratchBytes(limits) +
-         cuda::SmallBackward::WorkspaceBytes(SmallLimits(limits));
+         cuda::SmallBackward::WorkspaceBytes(limits.hidden_size);
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {
@@ -98,7 +94,7 @@ void CudaKernels::Reserve(const KernelLimits& limits) {
   for (Buffer& buffer : norm_scratch_) {
     allocate(buffer, LayerNormScratchBytes(limits), "the scratch memory of layer norms");
   }
-  small_backward_.Reserve(SmallLimits(limits));
+  small_backward_.Reserve(limits.hidden_size);
 }
 
 std::string_view CudaKernels::AttentionName(int64_t head_dim) const {
@@ -178,6 +174,7 @@ void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
   if (UsesSmallBackward() && small_backward_.TakesInput(args)) {
     return small_backward_.InputGradient(args);
   }
+  small_backward_.FinishNorm();
   cuda::LinearBackwardInput(args, linear_context());
 }
 
@@ -193,6 +190,7 @@ void CudaKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
   if (overlap_ == Overlap::kOff) return cuda::LinearBackwardWeight(args, linear_context());
   if (small_backward_.TakesWeight(args)) return small_backward_.WeightGradient(args);
   SLUICE_CHECK(weight_scratch_ != nullptr);  // call Reserve first
+  small_backward_.FinishNorm();
   cuda::LinearBackwardWeight(
       args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_});
 }
@@ -205,6 +203,7 @@ void CudaKernels::LinearBackwardThroughRelu(const LinearBackwardInputArgs& behin
   }
   auto* scratch = static_cast<float*>(relu_scratch_.data());
   SLUICE_CHECK(scratch != nullptr);  // call Reserve first
+  small_backward_.FinishNorm();
   const cuda::ColumnPartials partials =
       cuda::LinearBackwardInputAndSums(behind, scratch, linear_context());
   cuda::SumPartials(partials, {.first = in_front.dbias, .second = {}}, in_front.write_mode,
@@ -246,6 +245,7 @@ void CudaKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
   if (overlap_ == Overlap::kOff) {
     return cuda::LayerNormBackward(args, static_cast<float*>(scratch()), stream_.handle());
   }
+  small_backward_.FinishNorm();
   SLUICE_CHECK_LT(num_overlapped_norms_, 2);
   auto* partials = static_cast<float*>(norm_scratch_[num_overlapped_norms_++].data());
   SLUICE_CHECK(partials != nullptr);  // call Reserve first
@@ -266,6 +266,7 @@ void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& arg
   if (UsesSmallBackward() && !attention_ && small_backward_.TakesAttention(args)) {
     return small_backward_.AttentionGradient(args);
   }
+  small_backward_.FinishNorm();
   cuda::CausalAttentionBackward(args, AttentionFor(args.qkv.shape()[4]), scratch(),
                                 stream_.handle());
 }

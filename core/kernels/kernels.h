@@ -81,8 +81,9 @@ class Kernels {
   virtual void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) = 0;
 
   // The backward of a linear layer and of the layer norm in front of it: LinearBackwardInput, whose
-  // dx is norm.dout, then LayerNormBackward.  May leave linear.dx, which nobody else reads,
-  // unwritten.
+  // dx is norm.dout, then LayerNormBackward.  Between BeginWeightOverlap and FinishGradients the
+  // layer norm may be left to the operation that reads norm.dx next: until it or FinishGradients
+  // nobody else may read norm.dx or write the operands.
   virtual void LinearNormBackwardInput(const LinearBackwardInputArgs& linear,
                                        const LayerNormBackwardArgs& norm) {
     LinearBackwardInput(linear);

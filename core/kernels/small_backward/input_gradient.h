@@ -1,16 +1,16 @@
-// The backward of linear layers of small models on Hopper, where the latency of dependent kernels
-// is what costs: one kernel makes the gradient of the input, of the layer norm in front where there
-// is one, and beside them gradients of parameters whose operands are ready.
+// The gradient of the input of linear layers of small models, where the latency of dependent
+// kernels is what costs: one kernel makes it, the backward of the layer norm that its operand has
+// to go through first where there is one, and beside them gradients of parameters whose operands
+// are ready.
 //
 //   dx = dout weight                                       [M, K] = [M, N] [N, K]
 //   dx = (dout weight), 0 where relu_out <= 0
-//   dx = backward of the layer norm in front, of (dout weight), + residual_gradient
+//   dout = backward of a layer norm                        is made on the way, and written
 //
-// A block makes 16 rows and 32 or 64 columns.  All of its operands lie in shared memory, each warp
-// loads and multiplies its own part of the inner dimension, and the partial sums of the warps meet
-// there.  The kernel is launched before the one in front of it has ended (programmatic dependent
-// launch) and loads its weights then.  Of a layer norm, a cluster of blocks holds whole rows and
-// exchanges the sums of each row through distributed shared memory.
+// A block makes 16 rows and 16 to 64 columns (core/kernels/small_linear/small_product.cuh).  The
+// kernel is launched before the one in front of it has ended (programmatic dependent launch) and
+// loads its weights then, into registers.  A layer norm's backward is made again by each block for
+// its rows, on their way into the product; one block of each row writes it.
 //
 // T is __nv_bfloat16 or __half; products are accumulated, and layer norms computed, in float32.
 // Results are the same bits on every run.
@@ -24,37 +24,32 @@
 
 namespace sluice::cuda {
 
-// The layer norm in front of a linear layer: (layer_norm.h) with the linear layer's dx as dout.
+// The backward of a layer norm (layer_norm.h) that is dout of the linear layer.
 template <typename T>
 struct NormBackward {
-  const T* x = nullptr;                  // [M, K]
-  const float* weight = nullptr;         // [K]
+  const T* dout = nullptr;               // [M, N]; absent: no norm
+  const T* x = nullptr;                  // [M, N]
+  const float* weight = nullptr;         // [N]
   const float* mean = nullptr;           // [M]
   const float* rstd = nullptr;           // [M]
-  const T* residual_gradient = nullptr;  // [M, K], absent: nothing is added
-  float* partials = nullptr;  // [ceil(M / 16), 2, K] overwritten: to be summed by NormSums
+  const T* residual_gradient = nullptr;  // [M, N], absent: nothing is added
+  T* dx = nullptr;                       // [M, N] overwritten; none of the operands
 };
-
-enum class InputGradientKind : uint8_t { kPlain, kRelu, kNorm };
 
 template <typename T>
 struct InputGradient {
-  InputGradientKind kind = InputGradientKind::kPlain;
-  const T* dout = nullptr;      // [M, N]
+  const T* dout = nullptr;  // [M, N]; not read where there is a norm
+  NormBackward<T> norm;
   const T* weight = nullptr;    // [N, K]
-  const T* relu_out = nullptr;  // [M, K] for kRelu
-  NormBackward<T> norm;         // for kNorm
+  const T* relu_out = nullptr;  // [M, K], absent: no mask
   T* dx = nullptr;              // [M, K] overwritten; must not overlap dout
   int num_tokens = 0;
-  int out_features = 0;  // N, a multiple of 64
-  int in_features = 0;   // K, a multiple of 64; at most 256 for kNorm
+  int out_features = 0;  // N, a multiple of 64, at most kMaxGradientFeatures or kMaxNormFeatures
+  int in_features = 0;   // K, a multiple of 64
 };
 
-// Rows of the tiles of InputGradient, and so of the partial sums of a norm.
-inline constexpr int kInputGradientRows = 16;
-
-// Bytes of shared memory that a block needs.
-int InputGradientSharedBytes(InputGradientKind kind, int out_features);
+inline constexpr int kMaxGradientFeatures = 1024;
+inline constexpr int kMaxNormFeatures = 256;
 
 // Enqueues the gradient of the input and the riding ones.  All pointers are aligned to 16 bytes.
 template <typename T>

@@ -142,22 +142,68 @@ class WeightGradientTile {
   T* x_;
 };
 
-// The sums of the partial gradients of a layer norm's weight and bias, a column a thread.
-__host__ __device__ inline int NumNormSumBlocks(const NormSums& sums) {
-  return (2 * sums.hidden_size + kTileThreads - 1) / kTileThreads;
-}
-__device__ inline void SumNormPartials(const NormSums& sums, int block) {
-  const int column = block * kTileThreads + static_cast<int>(threadIdx.x);
-  if (column >= 2 * sums.hidden_size) return;
-  float sum = 0;
-#pragma unroll 8
-  for (int i = 0; i < sums.num_partials; ++i) {
-    sum += __ldcg(sums.partials + int64_t{i} * 2 * sums.hidden_size + column);
+// The gradients of 32 columns of a layer norm's weight and bias.  16 groups of threads take every
+// 16th token each, a thread two neighbouring columns.
+template <typename T>
+class NormSumsTile {
+ public:
+  static constexpr int kColumns = 32;
+  static constexpr int kGroups = 16;
+  static constexpr int kSharedBytes = kGroups * kColumns * static_cast<int>(sizeof(float2));
+
+  __host__ __device__ static int NumTiles(const NormSums<T>& sums) {
+    return sums.hidden_size / kColumns;
   }
-  float* to =
-      column < sums.hidden_size ? sums.dweight + column : sums.dbias + column - sums.hidden_size;
-  *to = sums.write_mode == WriteMode::kAccumulate ? *to + sum : sum;
-}
+
+  __device__ static void Run(const NormSums<T>& sums, int index, unsigned char* memory) {
+    auto* parts = reinterpret_cast<float2(*)[kColumns]>(memory);
+    WaitForPreviousKernels();
+    SumTokens(sums, index * kColumns, parts);
+    __syncthreads();
+    if (threadIdx.x >= kColumns) return;
+    const int column = static_cast<int>(threadIdx.x);
+    float2 sum = {0, 0};
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      sum.x += parts[group][column].x;
+      sum.y += parts[group][column].y;
+    }
+    StoreSum(sums.dweight + index * kColumns + column, sum.x, sums.write_mode);
+    StoreSum(sums.dbias + index * kColumns + column, sum.y, sums.write_mode);
+  }
+
+ private:
+  __device__ static void SumTokens(const NormSums<T>& sums, int first_column,
+                                   float2 (*parts)[kColumns]) {
+    const int group = static_cast<int>(threadIdx.x) / (kColumns / 2);
+    const int column = static_cast<int>(threadIdx.x) % (kColumns / 2) * 2;
+    float2 dweight = {0, 0};
+    float2 dbias = {0, 0};
+#pragma unroll 8
+    for (int token = group; token < sums.num_tokens; token += kGroups) {
+      const int at = token * sums.hidden_size + first_column + column;
+      const float2 dout = LoadPairOf(sums.dout + at);
+      const float2 x = LoadPairOf(sums.x + at);
+      const float mean = sums.mean[token];
+      const float rstd = sums.rstd[token];
+      dweight.x = fmaf(dout.x, (x.x - mean) * rstd, dweight.x);
+      dweight.y = fmaf(dout.y, (x.y - mean) * rstd, dweight.y);
+      dbias.x += dout.x;
+      dbias.y += dout.y;
+    }
+    parts[group][column] = {dweight.x, dbias.x};
+    parts[group][column + 1] = {dweight.y, dbias.y};
+  }
+
+  __device__ static float2 LoadPairOf(const T* from) {
+    const uint32_t pair = *reinterpret_cast<const uint32_t*>(from);
+    const T* elements = reinterpret_cast<const T*>(&pair);
+    return {ToFloat(elements[0]), ToFloat(elements[1])};
+  }
+  __device__ static void StoreSum(float* to, float sum, WriteMode write_mode) {
+    *to = write_mode == WriteMode::kAccumulate ? *to + sum : sum;
+  }
+};
 
 template <typename T>
 __host__ __device__ inline int NumRidingBlocks(const RidingGradients<T>& riding) {
@@ -165,7 +211,7 @@ __host__ __device__ inline int NumRidingBlocks(const RidingGradients<T>& riding)
   for (int i = 0; i < riding.num_weights; ++i) {
     num_blocks += WeightGradientTile<T>::NumTiles(riding.weights[i]);
   }
-  return num_blocks + NumNormSumBlocks(riding.norm);
+  return num_blocks + NormSumsTile<T>::NumTiles(riding.norm);
 }
 
 template <typename T>
@@ -178,13 +224,13 @@ __device__ inline void RunRidingBlock(const RidingGradients<T>& riding, int bloc
     }
     block -= num_tiles;
   }
-  WaitForPreviousKernels();
-  SumNormPartials(riding.norm, block);
+  NormSumsTile<T>::Run(riding.norm, block, memory);
 }
 
 template <typename T>
 int RidingSharedBytes(const RidingGradients<T>& riding) {
-  return riding.num_weights > 0 ? WeightGradientTile<T>::kSharedBytes : 0;
+  return riding.num_weights > 0 ? WeightGradientTile<T>::kSharedBytes
+                                : NormSumsTile<T>::kSharedBytes;
 }
 
 }  // namespace sluice::cuda

@@ -1,6 +1,5 @@
 // Gradients of parameters that are made beside something else, in extra blocks of its kernel: of
-// linear layers as tiles of products over tokens, of layer norms as sums of the partial sums that
-// the tiles of their backward left.
+// linear layers as tiles of products over tokens, of layer norms as sums of columns.
 //
 // T is __nv_bfloat16 or __half; products are accumulated in float32, each in one block and in a
 // fixed order.
@@ -35,14 +34,19 @@ struct WeightGradient {
   int in_features = 0;   // K, a multiple of 64
 };
 
-// dweight (+)= the sum of num_partials rows, and dbias.
+// Of the parameters of a layer norm (layer_norm.h): dweight (+)= the sum over tokens of dout *
+// normalised x, dbias (+)= the sum of dout.
+template <typename T>
 struct NormSums {
-  const float* partials = nullptr;  // [num_partials, 2, H]: of dweight, of dbias
-  float* dweight = nullptr;         // [H]
-  float* dbias = nullptr;           // [H]
+  const T* dout = nullptr;      // [M, H]
+  const T* x = nullptr;         // [M, H]
+  const float* mean = nullptr;  // [M]
+  const float* rstd = nullptr;  // [M]
+  float* dweight = nullptr;     // [H]
+  float* dbias = nullptr;       // [H]
   WriteMode write_mode = WriteMode::kOverwrite;
-  int num_partials = 0;
-  int hidden_size = 0;
+  int num_tokens = 0;
+  int hidden_size = 0;  // a multiple of 32
 };
 
 // Where a kernel stands in a chain of kernels on one stream.  The first is launched after all that
@@ -59,7 +63,7 @@ template <typename T>
 struct RidingGradients {
   WeightGradient<T> weights[kMaxRidingWeights];
   int num_weights = 0;
-  NormSums norm;  // hidden_size 0: none
+  NormSums<T> norm;  // hidden_size 0: none
 };
 
 // Enqueues the riding gradients alone.

@@ -4,21 +4,20 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/base/checked_math.h"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/vector_access.h"
+#include "core/kernels/layer_norm/layer_norm_cuda.h"
 #include "core/kernels/small_backward/attention_gradient.h"
 
 namespace sluice::cuda {
 namespace {
 
 constexpr int kFeatureMultiple = 64;
-constexpr int64_t kMaxNormFeatures = 256;
 
 // Chosen for layers whose launches cost more than their arithmetic; not measured against the other
 // kernels above hidden size 256 and 128 tokens.
 constexpr int64_t kMaxTokens = 512;
-constexpr int64_t kMaxFeatures = 1024;
+constexpr int64_t kMaxFeatures = kMaxGradientFeatures;
 constexpr int64_t kMaxAttentionLen = 256;
 
 // The kernels are for one compute capability.
@@ -29,13 +28,6 @@ bool IsSmall(int64_t num_tokens, int64_t out_features, int64_t in_features) {
   return num_tokens > 0 && num_tokens <= kMaxTokens && out_features <= kMaxFeatures &&
          in_features <= kMaxFeatures && out_features % kFeatureMultiple == 0 &&
          in_features % kFeatureMultiple == 0;
-}
-
-int64_t PartialsBytes(const SmallBackward::Limits& limits) {
-  if (limits.hidden_size > kMaxNormFeatures) return 0;
-  const int64_t num_tokens = std::min(limits.max_tokens, kMaxTokens);
-  return CeilDiv(num_tokens, kInputGradientRows) * 2 * limits.hidden_size *
-         static_cast<int64_t>(sizeof(float));
 }
 
 ParameterGradient GradientOf(const Tensor& tensor, WriteMode write_mode) {
@@ -58,17 +50,41 @@ WeightGradient<T> RawWeightGradient(const LinearBackwardWeightArgs& args) {
 }
 
 template <typename T>
-InputGradient<T> RawInputGradient(InputGradientKind kind, const LinearBackwardInputArgs& args) {
+InputGradient<T> RawInputGradient(const LinearBackwardInputArgs& args) {
   const int64_t out_features = args.weight.shape()[0];
-  return {.kind = kind,
-          .dout = args.dout.Data<T>(),
+  return {.dout = args.dout.Data<T>(),
+          .norm = {},
           .weight = args.weight.Data<T>(),
           .relu_out = args.relu_out.present() ? args.relu_out.Data<T>() : nullptr,
-          .norm = {},
           .dx = args.dx.Data<T>(),
           .num_tokens = static_cast<int>(args.dout.num_elements() / out_features),
           .out_features = static_cast<int>(out_features),
           .in_features = static_cast<int>(args.weight.shape()[1])};
+}
+
+template <typename T>
+NormBackward<T> RawNormBackward(const LayerNormBackwardArgs& args) {
+  return {.dout = args.dout.Data<T>(),
+          .x = args.x.Data<T>(),
+          .weight = args.weight.Data<float>(),
+          .mean = args.mean.Data<float>(),
+          .rstd = args.rstd.Data<float>(),
+          .residual_gradient =
+              args.residual_gradient.present() ? args.residual_gradient.Data<T>() : nullptr,
+          .dx = args.dx.Data<T>()};
+}
+
+template <typename T>
+NormSums<T> RawNormSums(const LayerNormBackwardArgs& args) {
+  return {.dout = args.dout.Data<T>(),
+          .x = args.x.Data<T>(),
+          .mean = args.mean.Data<float>(),
+          .rstd = args.rstd.Data<float>(),
+          .dweight = args.dweight.Data<float>(),
+          .dbias = args.dbias.Data<float>(),
+          .write_mode = args.write_mode,
+          .num_tokens = static_cast<int>(args.mean.num_elements()),
+          .hidden_size = static_cast<int>(args.weight.num_elements())};
 }
 
 AttentionShape ShapeOf(const CausalAttentionBackwardArgs& args) {
@@ -78,10 +94,6 @@ AttentionShape ShapeOf(const CausalAttentionBackwardArgs& args) {
           .num_keys = static_cast<int>(args.prefix_len + slice_len),
           .num_pairs = static_cast<int>(args.out.shape()[1] * args.out.shape()[2]),
           .head_dim = static_cast<int>(args.out.shape()[3])};
-}
-
-InputGradientKind KindOf(const LinearBackwardInputArgs& args) {
-  return args.relu_out.present() ? InputGradientKind::kRelu : InputGradientKind::kPlain;
 }
 
 }  // namespace
@@ -94,34 +106,30 @@ SmallBackward::SmallBackward(CudaDevice& device, CudaStream& stream)
   }
 }
 
-int64_t SmallBackward::WorkspaceBytes(const Limits& limits) { return 2 * PartialsBytes(limits); }
-
-void SmallBackward::Reserve(const Limits& limits) {
-  partials_ = Buffer();
-  partials_bytes_ = PartialsBytes(limits);
-  if (partials_bytes_ == 0) return;
-  partials_ = device_.Allocate(2 * partials_bytes_, "the partial gradients of layer norms");
+int64_t SmallBackward::WorkspaceBytes(int64_t hidden_size) {
+  if (hidden_size > kMaxNormFeatures) return 0;
+  return LayerNormScratchSize(hidden_size) * static_cast<int64_t>(sizeof(float));
 }
 
-bool SmallBackward::Takes(InputGradientKind kind, const LinearBackwardInputArgs& args) const {
-  const int64_t out_features = args.weight.shape()[0];
-  const int64_t in_features = args.weight.shape()[1];
-  return Is16Bit(args.dout.dtype()) &&
-         IsSmall(args.dout.num_elements() / out_features, out_features, in_features) &&
-         AreVectorAligned(args.dout.data(), args.weight.data(), args.relu_out.data(),
-                          args.dx.data()) &&
-         InputGradientSharedBytes(kind, static_cast<int>(out_features)) <= max_shared_bytes_;
+void SmallBackward::Reserve(int64_t hidden_size) {
+  norm_scratch_ = Buffer();
+  const int64_t size_bytes = WorkspaceBytes(hidden_size);
+  if (size_bytes == 0) return;
+  norm_scratch_ = device_.Allocate(size_bytes, "the partial gradients of layer norms");
 }
 
 bool SmallBackward::TakesInput(const LinearBackwardInputArgs& args) const {
-  return Takes(KindOf(args), args);
+  const int64_t out_features = args.weight.shape()[0];
+  return max_shared_bytes_ > 0 && Is16Bit(args.dout.dtype()) &&
+         IsSmall(args.dout.num_elements() / out_features, out_features, args.weight.shape()[1]) &&
+         AreVectorAligned(args.dout.data(), args.weight.data(), args.relu_out.data(),
+                          args.dx.data());
 }
 
 bool SmallBackward::TakesInput(const LinearBackwardInputArgs& args,
                                const LayerNormBackwardArgs& norm) const {
-  const int64_t hidden_size = args.weight.shape()[1];
-  return !args.relu_out.present() && hidden_size <= kMaxNormFeatures &&
-         Takes(InputGradientKind::kNorm, args) && norm.weight.dtype() == DType::kFloat32 &&
+  return !args.relu_out.present() && args.weight.shape()[1] <= kMaxNormFeatures &&
+         TakesInput(args) && norm.weight.dtype() == DType::kFloat32 &&
          AreVectorAligned(norm.x.data(), norm.weight.data(), norm.residual_gradient.data(),
                           norm.dx.data());
 }
@@ -150,15 +158,8 @@ ChainPlace SmallBackward::NextPlace() {
 }
 
 template <typename T>
-RidingGradients<T> SmallBackward::TakeRidingNorm() {
-  RidingGradients<T> riding;
-  riding.norm = std::exchange(norm_, NormSums());
-  return riding;
-}
-
-template <typename T>
 RidingGradients<T> SmallBackward::TakeRiding() {
-  RidingGradients<T> riding = TakeRidingNorm<T>();
+  RidingGradients<T> riding;
   for (int i = 0; i < num_weights_; ++i) {
     riding.weights[i] = RawWeightGradient<T>(weights_[static_cast<size_t>(i)]);
   }
@@ -166,49 +167,48 @@ RidingGradients<T> SmallBackward::TakeRiding() {
   return riding;
 }
 
+bool SmallBackward::WaitsFor(const Tensor& dout) const {
+  return norm_ && norm_->dx.data() == dout.data() && norm_->dx.dtype() == dout.dtype() &&
+         norm_->dx.num_elements() == dout.num_elements();
+}
+
+template <typename T>
+void SmallBackward::LaunchInput(const LinearBackwardInputArgs& args, RidingGradients<T> riding) {
+  cuda::InputGradient<T> input = RawInputGradient<T>(args);
+  if (norm_) {
+    input.norm = RawNormBackward<T>(*norm_);
+    riding.norm = RawNormSums<T>(*norm_);
+    norm_.reset();
+  }
+  LaunchInputGradient<T>(input, riding, NextPlace());
+}
+
 void SmallBackward::InputGradient(const LinearBackwardInputArgs& args) {
+  if (!WaitsFor(args.dout)) FinishNorm();
   Dispatch16Bit(args.dout.dtype(), [&](auto element) {
     using T = typename decltype(element)::type;
-    LaunchInputGradient<T>(RawInputGradient<T>(KindOf(args), args), TakeRidingNorm<T>(),
-                           NextPlace());
+    LaunchInput<T>(args, {});
   });
 }
 
 void SmallBackward::InputGradient(const LinearBackwardInputArgs& args,
                                   const LayerNormBackwardArgs& norm) {
   SLUICE_CHECK(norm.dout.data() == args.dx.data());
-  SLUICE_CHECK_LE(PartialsBytes({.max_tokens = norm.mean.num_elements(),
-                                 .hidden_size = args.weight.shape()[1]}),
-                  partials_bytes_);  // call Reserve first
-  auto* partials = static_cast<float*>(partials_.data()) +
-                   turn_ * partials_bytes_ / static_cast<int64_t>(sizeof(float));
-  turn_ ^= 1;
+  SLUICE_CHECK(norm.dx.data() != norm.dout.data() &&
+               norm.dx.data() != norm.residual_gradient.data());  // several blocks read them
+  FinishNorm();  // what rides may read what it makes
   Dispatch16Bit(args.dout.dtype(), [&](auto element) {
     using T = typename decltype(element)::type;
-    cuda::InputGradient<T> input = RawInputGradient<T>(InputGradientKind::kNorm, args);
-    input.dx = norm.dx.Data<T>();
-    input.norm = {.x = norm.x.Data<T>(),
-                  .weight = norm.weight.Data<float>(),
-                  .mean = norm.mean.Data<float>(),
-                  .rstd = norm.rstd.Data<float>(),
-                  .residual_gradient =
-                      norm.residual_gradient.present() ? norm.residual_gradient.Data<T>() : nullptr,
-                  .partials = partials};
-    LaunchInputGradient<T>(input, TakeRiding<T>(), NextPlace());
-    dtype_ = args.dout.dtype();
-    norm_ = {.partials = partials,
-             .dweight = norm.dweight.Data<float>(),
-             .dbias = norm.dbias.Data<float>(),
-             .write_mode = norm.write_mode,
-             .num_partials = static_cast<int>(CeilDiv(input.num_tokens, kInputGradientRows)),
-             .hidden_size = input.in_features};
+    LaunchInput<T>(args, TakeRiding<T>());
   });
+  norm_ = norm;
 }
 
 void SmallBackward::AttentionGradient(const CausalAttentionBackwardArgs& args) {
   const AttentionShape shape = ShapeOf(args);
   SLUICE_CHECK_EQ(args.out.shape(), args.dout.shape());
   SLUICE_CHECK_EQ(args.dqkv.shape(), args.qkv.shape().WithRows(args.slice_len()));
+  FinishNorm();
   Dispatch16Bit(args.qkv.dtype(), [&](auto element) {
     using T = typename decltype(element)::type;
     const AttentionBackwardParams params = {.shape = shape,
@@ -227,12 +227,22 @@ void SmallBackward::WeightGradient(const LinearBackwardWeightArgs& args) {
   weights_[static_cast<size_t>(num_weights_++)] = args;
 }
 
+void SmallBackward::FinishNorm() {
+  if (!norm_) return;
+  SLUICE_CHECK(norm_scratch_.data() != nullptr);  // call Reserve first
+  LayerNormBackward(*norm_, static_cast<float*>(norm_scratch_.data()), stream_.handle());
+  norm_.reset();
+}
+
 void SmallBackward::FinishWeights() {
-  if (num_weights_ > 0) EnqueueRiding();
+  if (num_weights_ == 0) return;
+  FinishNorm();  // what rides may read what it makes
+  EnqueueRiding();
 }
 
 void SmallBackward::Finish() {
-  if (num_weights_ > 0 || norm_.hidden_size > 0) EnqueueRiding();
+  FinishNorm();
+  FinishWeights();
   next_start_ = LaunchStart::kAfterPrevious;
 }
 

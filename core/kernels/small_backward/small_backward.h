@@ -8,8 +8,8 @@
 //   small.Finish();
 //
 // Gradients of parameters ride: they are remembered and made beside a later gradient, in extra
-// blocks of its kernel.  A layer norm's are sums over tiles of rows, made by the kernel after that
-// of the norm.  Nothing rides past Finish.
+// blocks of its kernel.  The backward of a layer norm waits for the linear layer whose dout it
+// makes, and becomes a part of its kernel.  Nothing rides or waits past Finish.
 //
 // The kernels from one Finish to the next are a chain (riding_gradients.h): what the forward has
 // left for them, and the weights, must have been enqueued before the first of them.
@@ -17,6 +17,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "core/device/cuda/cuda_device.h"
 #include "core/kernels/causal_attention/causal_attention.h"
@@ -31,13 +32,9 @@ class SmallBackward {
   // Both must outlive this.
   SmallBackward(CudaDevice& device, CudaStream& stream);
 
-  // The partial gradients of layer norms for this many tokens.
-  struct Limits {
-    int64_t max_tokens = 0;
-    int64_t hidden_size = 0;
-  };
-  static int64_t WorkspaceBytes(const Limits& limits);
-  void Reserve(const Limits& limits);
+  // For layer norms that nobody takes along.
+  static int64_t WorkspaceBytes(int64_t hidden_size);
+  void Reserve(int64_t hidden_size);
 
   // Whether these calls are small enough to gain, and the GPU and the shapes allow them.
   bool TakesInput(const LinearBackwardInputArgs& args) const;
@@ -46,10 +43,11 @@ class SmallBackward {
   bool TakesWeight(const LinearBackwardWeightArgs& args) const;
   bool TakesAttention(const CausalAttentionBackwardArgs& args) const;
 
-  // Enqueues the gradient of the input.  Its kernel is the shortest of all: of what rides, the sums
-  // of a layer norm alone come along.
+  // Enqueues the gradient of the input, and of the layer norm that waits to make args.dout.  Its
+  // kernel is short: of what rides, the sums of that norm alone come along.
   void InputGradient(const LinearBackwardInputArgs& args);
-  // The same and the backward of the layer norm.  args.dx is not written.
+  // The same with what rides, and then remembers `norm`: nobody may read norm.dx or write its
+  // operands before the next InputGradient or FinishNorm.
   void InputGradient(const LinearBackwardInputArgs& args, const LayerNormBackwardArgs& norm);
 
   // Enqueues the backward of attention, with what rides.
@@ -58,30 +56,30 @@ class SmallBackward {
   // Remembers the gradients: the operands must not be written before FinishWeights.
   void WeightGradient(const LinearBackwardWeightArgs& args);
 
-  // Enqueues what still rides: gradients of linear layers, or those of layer norms as well.
+  // Enqueue what still waits or rides: the backward of a layer norm, gradients of linear layers, or
+  // all.
+  void FinishNorm();
   void FinishWeights();
   void Finish();
 
  private:
-  bool Takes(InputGradientKind kind, const LinearBackwardInputArgs& args) const;
+  bool WaitsFor(const Tensor& dout) const;
   void EnqueueRiding();
   ChainPlace NextPlace();
   template <typename T>
-  RidingGradients<T> TakeRiding();
+  void LaunchInput(const LinearBackwardInputArgs& args, RidingGradients<T> riding);
   template <typename T>
-  RidingGradients<T> TakeRidingNorm();
+  RidingGradients<T> TakeRiding();
 
   CudaDevice& device_;
   CudaStream& stream_;
   int max_shared_bytes_ = 0;  // of a block; 0 where the kernels do not run
   std::array<LinearBackwardWeightArgs, kMaxRidingWeights> weights_;
   int num_weights_ = 0;
-  NormSums norm_;  // hidden_size 0: none
+  std::optional<LayerNormBackwardArgs> norm_;  // that waits
   LaunchStart next_start_ = LaunchStart::kAfterPrevious;
   DType dtype_ = DType::kBFloat16;  // of what rides
-  Buffer partials_;                 // of two norms in turn: one may still ride
-  int64_t partials_bytes_ = 0;
-  int turn_ = 0;
+  Buffer norm_scratch_;
 };
 
 }  // namespace sluice::cuda
