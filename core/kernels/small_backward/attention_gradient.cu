@@ -19,11 +19,13 @@ __host__ __device__ inline int NumPositionTiles(int slice_len) {
   return (slice_len + kTileRows - 1) / kTileRows;
 }
 
-// Whose gradient a block makes: "own" are its 16 positions, "other" those that they meet.
-enum class Gradient : uint8_t { kQuery, kKeyValue };
+// Which gradient a block makes: "own" are its 16 positions, "other" those that they meet.
+enum class Gradient : uint8_t { kQuery, kKey, kValue };
+inline constexpr int kNumGradients = 3;
 
-// Shared memory of a block.  The first two tiles hold own rows: q and dout for kQuery, k and v for
-// kKeyValue; the next two those of the others: k and v, or q and dout.
+// Shared memory of a block.  The first two tiles hold own rows: q and dout for kQuery, else k and
+// v; the next two those of the others: k and v, or q and dout.  For kValue v and out are not
+// needed.
 template <typename T>
 struct AttentionGradientMemory {
   T* own[2];     // [16, head_dim] each
@@ -76,25 +78,18 @@ class AttentionGradientTile {
     WaitForPreviousKernels();
     LoadGradientRows();
     __syncthreads();
-    uint32_t p[kMaxChunksOfWarp][4];
-    uint32_t ds[kMaxChunksOfWarp][4];
+    uint32_t left[kMaxChunksOfWarp][4];
 #pragma unroll
     for (int i = 0; i < kMaxChunksOfWarp; ++i) {
       const int chunk = WarpIndex() + i * kTileWarps;
-      if (chunk < num_chunks_) MakeScores(chunk, p[i], ds[i]);
+      if (chunk < num_chunks_) MakeScores(chunk, left[i]);
     }
-    const float scale = rsqrtf(static_cast<float>(shape_.head_dim));
-    if constexpr (kIsQuery) {
-      StoreProduct(ds, memory_.other[0], {.role = 0, .scale = scale});
-    } else {
-      StoreProduct(p, memory_.other[1], {.role = 2, .scale = 1});
-      __syncthreads();
-      StoreProduct(ds, memory_.other[0], {.role = 1, .scale = scale});
-    }
+    StoreProduct(left);
   }
 
  private:
   static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
+  static constexpr bool kIsValue = kGradient == Gradient::kValue;
 
   // Chunk c of the others begins at this position, and at this row of their tiles.
   __device__ int ChunkBegin(int chunk) const { return (first_chunk_ + chunk) * kTileRows; }
@@ -120,9 +115,10 @@ class AttentionGradientTile {
       CopyRole(memory_.other[0], 1, first_other, num_others);
       CopyRole(memory_.other[1], 2, first_other, num_others);
     } else {
-      CopyRole(memory_.own[1], 2, first_, kTileRows);
+      if constexpr (!kIsValue) CopyRole(memory_.own[1], 2, first_, kTileRows);
       CopyRole(memory_.other[0], 0, first_other, num_others);
     }
+    if constexpr (kIsValue) return;
     const int64_t row_stride = int64_t{shape_.num_pairs} * shape_.head_dim;
     const T* out = static_cast<const T*>(p_.out) + first_query() * row_stride +
                    int64_t{pair_} * shape_.head_dim;
@@ -182,9 +178,12 @@ class AttentionGradientTile {
   template <int kLanes>
   __device__ void StoreGradientRow(const uint4& dout, int row, int column) const {
     T* dout_tile = kIsQuery ? memory_.own[1] : memory_.other[1];
-    float delta = 0;
     if (column < shape_.head_dim) {
       *reinterpret_cast<uint4*>(dout_tile + row * stride_ + column) = dout;
+    }
+    if constexpr (kIsValue) return;
+    float delta = 0;
+    if (column < shape_.head_dim) {
       delta = Dot(dout, *reinterpret_cast<const uint4*>(memory_.out + row * stride_ + column));
     }
     delta = GroupSum<kLanes>(delta);
@@ -213,14 +212,14 @@ class AttentionGradientTile {
     }
   }
 
-  // p = softmax and ds = p * (dp - delta) of the own positions with those of a chunk, as the left
-  // operands of products over the chunk.
-  __device__ void MakeScores(int chunk, uint32_t (&p)[4], uint32_t (&ds)[4]) const {
+  // p = softmax for kValue, else ds = p * (dp - delta), of the own positions with those of a chunk,
+  // as the left operand of a product over the chunk.
+  __device__ void MakeScores(int chunk, uint32_t (&left)[4]) const {
     const int offset = chunk * kTileRows * stride_;
     float scores[2][4] = {};
     float dscores[2][4] = {};
     MultiplyChunk(scores, memory_.own[0], memory_.other[0] + offset);
-    MultiplyChunk(dscores, memory_.own[1], memory_.other[1] + offset);
+    if constexpr (!kIsValue) MultiplyChunk(dscores, memory_.own[1], memory_.other[1] + offset);
     const float scale2 = rsqrtf(static_cast<float>(shape_.head_dim)) * kLog2e;
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
@@ -236,28 +235,20 @@ class AttentionGradientTile {
         const float probability =
             visible ? Exp2(fmaf(scores[n][i], scale2, -memory_.lse2[statistics])) : 0.0f;
         scores[n][i] = probability;
-        dscores[n][i] = probability * (dscores[n][i] - memory_.delta[statistics]);
+        if constexpr (!kIsValue) {
+          scores[n][i] *= dscores[n][i] - memory_.delta[statistics];
+        }
       }
     }
-    p[0] = Pack<T>(scores[0][0], scores[0][1]);
-    p[1] = Pack<T>(scores[0][2], scores[0][3]);
-    p[2] = Pack<T>(scores[1][0], scores[1][1]);
-    p[3] = Pack<T>(scores[1][2], scores[1][3]);
-    ds[0] = Pack<T>(dscores[0][0], dscores[0][1]);
-    ds[1] = Pack<T>(dscores[0][2], dscores[0][3]);
-    ds[2] = Pack<T>(dscores[1][0], dscores[1][1]);
-    ds[3] = Pack<T>(dscores[1][2], dscores[1][3]);
+    left[0] = Pack<T>(scores[0][0], scores[0][1]);
+    left[1] = Pack<T>(scores[0][2], scores[0][3]);
+    left[2] = Pack<T>(scores[1][0], scores[1][1]);
+    left[3] = Pack<T>(scores[1][2], scores[1][3]);
   }
 
-  // Where a product goes: q, k or v by role, times scale.
-  struct Destination {
-    int role;
-    float scale;
-  };
-
   // dqkv of the own positions: left[16, others] rows[others, head_dim].
-  __device__ void StoreProduct(const uint32_t (&left)[kMaxChunksOfWarp][4], const T* rows,
-                               const Destination& to) const {
+  __device__ void StoreProduct(const uint32_t (&left)[kMaxChunksOfWarp][4]) const {
+    const T* rows = memory_.other[kIsValue ? 1 : 0];
     PartialSums sums(memory_.sums, shape_.head_dim);
     for (int column = 0; column < shape_.head_dim; column += 16) {
       float product[2][4] = {};
@@ -275,14 +266,16 @@ class AttentionGradientTile {
     }
     __syncthreads();
     constexpr int kThreadsPerRow = kTileThreads / kTileRows;
+    constexpr int kRole = static_cast<int>(kGradient);  // q, k, v
     const int row = static_cast<int>(threadIdx.x) / kThreadsPerRow;
     if (first_ + row >= shape_.slice_len) return;
+    const float scale = kIsValue ? 1.0f : rsqrtf(static_cast<float>(shape_.head_dim));
     T* dqkv = static_cast<T*>(p_.dqkv) +
-              ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + to.role) * shape_.head_dim;
+              ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + kRole) * shape_.head_dim;
     for (int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * 2; column < shape_.head_dim;
          column += 2 * kThreadsPerRow) {
       const float2 sum = sums.Sum(row, column, min(num_chunks_, kTileWarps));
-      *reinterpret_cast<uint32_t*>(dqkv + column) = Pack<T>(sum.x * to.scale, sum.y * to.scale);
+      *reinterpret_cast<uint32_t*>(dqkv + column) = Pack<T>(sum.x * scale, sum.y * scale);
     }
   }
 
@@ -296,13 +289,13 @@ class AttentionGradientTile {
   AttentionGradientMemory<T> memory_;
 };
 
-// dq, and dk and dv, of all positions and pairs.
+// dq, dk and dv of all positions and pairs.
 __host__ __device__ inline int NumAttentionTiles(const AttentionShape& shape) {
-  return 2 * NumPositionTiles(shape.slice_len) * shape.num_pairs;
+  return kNumGradients * NumPositionTiles(shape.slice_len) * shape.num_pairs;
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 3)
     AttentionGradientKernel(const __grid_constant__ AttentionBackwardParams params,
                             const __grid_constant__ RidingGradients<T> riding) {
   AllowNextKernel();
@@ -310,12 +303,15 @@ __global__ void __launch_bounds__(kTileThreads)
   const int block = static_cast<int>(blockIdx.x);
   const int num_tiles = NumAttentionTiles(params.shape);
   if (block >= num_tiles) return RunRidingBlock(riding, block - num_tiles, memory);
-  const int pair = block / 2 % params.shape.num_pairs;
-  const int tile = block / 2 / params.shape.num_pairs;
-  if (block % 2 == 0) {
-    AttentionGradientTile<T, Gradient::kQuery>(params, tile, pair, memory).Run();
-  } else {
-    AttentionGradientTile<T, Gradient::kKeyValue>(params, tile, pair, memory).Run();
+  const int pair = block / kNumGradients % params.shape.num_pairs;
+  const int tile = block / kNumGradients / params.shape.num_pairs;
+  switch (static_cast<Gradient>(block % kNumGradients)) {
+    case Gradient::kQuery:
+      return AttentionGradientTile<T, Gradient::kQuery>(params, tile, pair, memory).Run();
+    case Gradient::kKey:
+      return AttentionGradientTile<T, Gradient::kKey>(params, tile, pair, memory).Run();
+    case Gradient::kValue:
+      return AttentionGradientTile<T, Gradient::kValue>(params, tile, pair, memory).Run();
   }
 }
 

@@ -1,7 +1,7 @@
 // The backward of attention in one kernel, for short sequences without a prefix: shared memory
 // holds all rows of a head, and head_dim is a multiple of 16 up to 128.
 //
-// A block makes dq of 16 queries, or dk and dv of 16 keys, of one pair: its 8 warps take 16 of the
+// A block makes dq of 16 queries, or dk or dv of 16 keys, of one pair: its 8 warps take 16 of the
 // other positions each, and their partial sums meet in shared memory.  Nothing is prepared by
 // another kernel: a block makes the row sums of dout * out that it needs itself.  Results are the
 // same bits on every run.
@@ -15,7 +15,7 @@
 namespace sluice::cuda {
 
 // Positions, at most.
-inline constexpr int kMaxAttentionGradientLen = 512;
+inline constexpr int kMaxAttentionGradientLen = 256;
 
 // Bytes of shared memory that a block needs.
 int AttentionGradientSharedBytes(const AttentionShape& shape);

@@ -18,7 +18,6 @@ constexpr int kFeatureMultiple = 64;
 // kernels above hidden size 256 and 128 tokens.
 constexpr int64_t kMaxTokens = 512;
 constexpr int64_t kMaxFeatures = kMaxGradientFeatures;
-constexpr int64_t kMaxAttentionLen = 256;
 
 // The kernels are for one compute capability.
 constexpr int kMajor = 9;
@@ -146,7 +145,7 @@ bool SmallBackward::TakesAttention(const CausalAttentionBackwardArgs& args) cons
   const int64_t head_dim = args.out.shape()[3];
   return Is16Bit(args.qkv.dtype()) && args.prefix_len == 0 &&
          args.write_mode == WriteMode::kOverwrite && slice_len > 0 &&
-         slice_len <= kMaxAttentionLen && slice_len * args.out.shape()[1] <= kMaxTokens &&
+         slice_len <= kMaxAttentionGradientLen && slice_len * args.out.shape()[1] <= kMaxTokens &&
          head_dim % 16 == 0 && head_dim <= 128 &&
          AreVectorAligned(args.qkv.data(), args.out.data(), args.dout.data(), args.dqkv.data()) &&
          AttentionGradientSharedBytes(ShapeOf(args)) <= max_shared_bytes_;
