@@ -174,7 +174,7 @@ void CudaKernels::LinearBackwardInput(const LinearBackwardInputArgs& args) {
   if (UsesSmallBackward() && small_backward_.TakesInput(args)) {
     return small_backward_.InputGradient(args);
   }
-  small_backward_.FinishNorm();
+  small_backward_.FinishEarlier();
   cuda::LinearBackwardInput(args, linear_context());
 }
 
@@ -190,7 +190,7 @@ void CudaKernels::LinearBackwardWeight(const LinearBackwardWeightArgs& args) {
   if (overlap_ == Overlap::kOff) return cuda::LinearBackwardWeight(args, linear_context());
   if (small_backward_.TakesWeight(args)) return small_backward_.WeightGradient(args);
   SLUICE_CHECK(weight_scratch_ != nullptr);  // call Reserve first
-  small_backward_.FinishNorm();
+  small_backward_.FinishEarlier();
   cuda::LinearBackwardWeight(
       args, {.matmul = matmul_, .stream = ForkWeightStream(), .scratch = weight_scratch_});
 }
@@ -203,7 +203,7 @@ void CudaKernels::LinearBackwardThroughRelu(const LinearBackwardInputArgs& behin
   }
   auto* scratch = static_cast<float*>(relu_scratch_.data());
   SLUICE_CHECK(scratch != nullptr);  // call Reserve first
-  small_backward_.FinishNorm();
+  small_backward_.FinishEarlier();
   const cuda::ColumnPartials partials =
       cuda::LinearBackwardInputAndSums(behind, scratch, linear_context());
   cuda::SumPartials(partials, {.first = in_front.dbias, .second = {}}, in_front.write_mode,
@@ -229,7 +229,7 @@ void CudaKernels::EndWeightOverlap() {
   SLUICE_CHECK(overlap_ != Overlap::kOff);
   if (overlap_ == Overlap::kOnAndForked) stream_.WaitFor(*weight_stream_);
   overlap_ = Overlap::kOff;
-  small_backward_.FinishWeights();
+  small_backward_.EndLayer();
 }
 
 void CudaKernels::FinishGradients() {
@@ -245,7 +245,7 @@ void CudaKernels::LayerNormBackward(const LayerNormBackwardArgs& args) {
   if (overlap_ == Overlap::kOff) {
     return cuda::LayerNormBackward(args, static_cast<float*>(scratch()), stream_.handle());
   }
-  small_backward_.FinishNorm();
+  small_backward_.FinishEarlier();
   SLUICE_CHECK_LT(num_overlapped_norms_, 2);
   auto* partials = static_cast<float*>(norm_scratch_[num_overlapped_norms_++].data());
   SLUICE_CHECK(partials != nullptr);  // call Reserve first
@@ -266,7 +266,7 @@ void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& arg
   if (UsesSmallBackward() && !attention_ && small_backward_.TakesAttention(args)) {
     return small_backward_.AttentionGradient(args);
   }
-  small_backward_.FinishNorm();
+  small_backward_.FinishEarlier();
   cuda::CausalAttentionBackward(args, AttentionFor(args.qkv.shape()[4]), scratch(),
                                 stream_.handle());
 }

@@ -91,10 +91,10 @@ class Kernels {
   }
 
   // Between the two calls gradients of parameters may be made beside the operations that are called
-  // after theirs.  Until the second call nobody may write the operands of LinearBackwardWeight; and
-  // there are at most two layer norms.  Gradients of parameters may be used after a
-  // FinishGradients that follows the second call; until it, further pairs of calls may follow, but
-  // no forward whose results they read.
+  // after theirs.  Until the second call nobody may write the operands of LinearBackwardWeight, and
+  // until a FinishGradients only operations that are called here; and there are at most two layer
+  // norms.  Gradients of parameters may be used after a FinishGradients that follows the second
+  // call; until it, further pairs of calls may follow, but no forward whose results they read.
   virtual void BeginWeightOverlap() = 0;
   virtual void EndWeightOverlap() = 0;
   virtual void FinishGradients() {}

@@ -157,12 +157,15 @@ ChainPlace SmallBackward::NextPlace() {
 }
 
 template <typename T>
-RidingGradients<T> SmallBackward::TakeRiding() {
+RidingGradients<T> SmallBackward::TakeWeights(int count) {
   RidingGradients<T> riding;
-  for (int i = 0; i < num_weights_; ++i) {
+  for (int i = 0; i < count; ++i) {
     riding.weights[i] = RawWeightGradient<T>(weights_[static_cast<size_t>(i)]);
   }
-  riding.num_weights = std::exchange(num_weights_, 0);
+  riding.num_weights = count;
+  std::move(weights_.begin() + count, weights_.begin() + num_weights_, weights_.begin());
+  num_weights_ -= count;
+  num_earlier_weights_ = std::max(num_earlier_weights_ - count, 0);
   return riding;
 }
 
@@ -198,7 +201,7 @@ void SmallBackward::InputGradient(const LinearBackwardInputArgs& args,
   FinishNorm();  // what rides may read what it makes
   Dispatch16Bit(args.dout.dtype(), [&](auto element) {
     using T = typename decltype(element)::type;
-    LaunchInput<T>(args, TakeRiding<T>());
+    LaunchInput<T>(args, TakeWeights<T>(num_earlier_weights_));
   });
   norm_ = norm;
 }
@@ -207,7 +210,7 @@ void SmallBackward::AttentionGradient(const CausalAttentionBackwardArgs& args) {
   const AttentionShape shape = ShapeOf(args);
   SLUICE_CHECK_EQ(args.out.shape(), args.dout.shape());
   SLUICE_CHECK_EQ(args.dqkv.shape(), args.qkv.shape().WithRows(args.slice_len()));
-  FinishNorm();
+  FinishEarlier();
   Dispatch16Bit(args.qkv.dtype(), [&](auto element) {
     using T = typename decltype(element)::type;
     const AttentionBackwardParams params = {.shape = shape,
@@ -216,12 +219,12 @@ void SmallBackward::AttentionGradient(const CausalAttentionBackwardArgs& args) {
                                             .lse = args.lse.Data<float>(),
                                             .dout = args.dout.Data<T>(),
                                             .dqkv = args.dqkv.Data<T>()};
-    LaunchAttentionGradient<T>(params, TakeRiding<T>(), NextPlace());
+    LaunchAttentionGradient<T>(params, TakeWeights<T>(num_weights_), NextPlace());
   });
 }
 
 void SmallBackward::WeightGradient(const LinearBackwardWeightArgs& args) {
-  if (num_weights_ == static_cast<int>(weights_.size())) FinishWeights();
+  if (num_weights_ == static_cast<int>(weights_.size())) FinishWeights(num_weights_);
   dtype_ = args.dout.dtype();
   weights_[static_cast<size_t>(num_weights_++)] = args;
 }
@@ -233,23 +236,26 @@ void SmallBackward::FinishNorm() {
   norm_.reset();
 }
 
-void SmallBackward::FinishWeights() {
-  if (num_weights_ == 0) return;
+void SmallBackward::FinishWeights(int count) {
+  if (count == 0) return;
   FinishNorm();  // what rides may read what it makes
-  EnqueueRiding();
+  Dispatch16Bit(dtype_, [&](auto element) {
+    using T = typename decltype(element)::type;
+    LaunchRidingGradients<T>(TakeWeights<T>(count), NextPlace());
+  });
+}
+
+void SmallBackward::EndLayer() { num_earlier_weights_ = num_weights_; }
+
+void SmallBackward::FinishEarlier() {
+  FinishNorm();
+  FinishWeights(num_earlier_weights_);
 }
 
 void SmallBackward::Finish() {
   FinishNorm();
-  FinishWeights();
+  FinishWeights(num_weights_);
   next_start_ = LaunchStart::kAfterPrevious;
-}
-
-void SmallBackward::EnqueueRiding() {
-  Dispatch16Bit(dtype_, [&](auto element) {
-    using T = typename decltype(element)::type;
-    LaunchRidingGradients<T>(TakeRiding<T>(), NextPlace());
-  });
 }
 
 }  // namespace sluice::cuda

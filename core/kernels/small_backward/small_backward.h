@@ -46,36 +46,42 @@ class SmallBackward {
   // Enqueues the gradient of the input, and of the layer norm that waits to make args.dout.  Its
   // kernel is short: of what rides, the sums of that norm alone come along.
   void InputGradient(const LinearBackwardInputArgs& args);
-  // The same with what rides, and then remembers `norm`: nobody may read norm.dx or write its
-  // operands before the next InputGradient or FinishNorm.
+  // The same with gradients from before EndLayer, and then remembers `norm`: nobody may read
+  // norm.dx or write its operands before the next InputGradient or FinishEarlier.
   void InputGradient(const LinearBackwardInputArgs& args, const LayerNormBackwardArgs& norm);
 
   // Enqueues the backward of attention, with what rides.
   void AttentionGradient(const CausalAttentionBackwardArgs& args);
 
-  // Remembers the gradients: the operands must not be written before FinishWeights.
+  // Remembers the gradients.
   void WeightGradient(const LinearBackwardWeightArgs& args);
 
-  // Enqueue what still waits or rides: the backward of a layer norm, gradients of linear layers, or
-  // all.
-  void FinishNorm();
-  void FinishWeights();
+  // Gradients remembered so far ride on the next kernel that has time for them: attention takes
+  // those of its own layer, an InputGradient with a norm those of the layer before.  Their operands
+  // must not be written before the next attention.
+  void EndLayer();
+
+  // Enqueue what waits: the backward of a layer norm and gradients from before EndLayer, before
+  // anybody else's kernel that may read or write their tensors; or all.
+  void FinishEarlier();
   void Finish();
 
  private:
   bool WaitsFor(const Tensor& dout) const;
-  void EnqueueRiding();
+  void FinishNorm();
+  void FinishWeights(int count);
   ChainPlace NextPlace();
   template <typename T>
   void LaunchInput(const LinearBackwardInputArgs& args, RidingGradients<T> riding);
   template <typename T>
-  RidingGradients<T> TakeRiding();
+  RidingGradients<T> TakeWeights(int count);  // the first
 
   CudaDevice& device_;
   CudaStream& stream_;
   int max_shared_bytes_ = 0;  // of a block; 0 where the kernels do not run
   std::array<LinearBackwardWeightArgs, kMaxRidingWeights> weights_;
   int num_weights_ = 0;
+  int num_earlier_weights_ = 0;                // the first of them: from before EndLayer
   std::optional<LayerNormBackwardArgs> norm_;  // that waits
   LaunchStart next_start_ = LaunchStart::kAfterPrevious;
   DType dtype_ = DType::kBFloat16;  // of what rides

@@ -167,9 +167,9 @@ TEST_P(SmallBackwardTest, WeightRidesOrIsFinished) {
       ASSERT_TRUE(small_->TakesWeight(args));
       small_->WeightGradient(args);
       if (accumulates && in_features <= kMaxNormFeatures) {
+        small_->EndLayer();
         small_->InputGradient(InputArgs(), ride);
       }
-      small_->FinishWeights();
       small_->Finish();
       Expected weight, bias;
       const auto add = [&](Expected& expected, double sum, double magnitude, double old) {
