@@ -55,14 +55,15 @@ struct AttentionGradientMemory {
   }
 };
 
-template <typename T, Gradient kGradient>
+// kHeadDim is head_dim, or 0 where that is known at run time only: the code is then several times
+// as long.
+template <typename T, Gradient kGradient, int kHeadDim>
 class AttentionGradientTile {
  public:
   __device__ AttentionGradientTile(const AttentionBackwardParams& params, int tile, int pair,
                                    unsigned char* memory)
       : p_(params),
         shape_(params.shape),
-        stride_(TileStride(params.shape.head_dim)),
         first_(tile * kTileRows),
         pair_(pair),
         first_chunk_(kIsQuery ? 0 : tile),
@@ -89,6 +90,8 @@ class AttentionGradientTile {
 
  private:
   static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
+  __device__ int head_dim() const { return kHeadDim > 0 ? kHeadDim : shape_.head_dim; }
+  __device__ int stride() const { return TileStride(head_dim()); }
   static constexpr bool kIsValue = kGradient == Gradient::kValue;
 
   // Chunk c of the others begins at this position, and at this row of their tiles.
@@ -96,10 +99,10 @@ class AttentionGradientTile {
 
   // Rows of q, k or v (role 0, 1, 2) of the pair.
   __device__ void CopyRole(T* to, int role, int begin, int num_rows) const {
-    const int64_t row_stride = int64_t{3} * shape_.num_pairs * shape_.head_dim;
+    const int64_t row_stride = int64_t{3} * shape_.num_pairs * head_dim();
     const T* from = static_cast<const T*>(p_.qkv) + begin * row_stride +
-                    (int64_t{3} * pair_ + role) * shape_.head_dim;
-    CopyTileAsync<8>(to, stride_, {num_rows, shape_.head_dim},
+                    (int64_t{3} * pair_ + role) * head_dim();
+    CopyTileAsync<8>(to, stride(), {num_rows, head_dim()},
                      TileSource<T>{from, row_stride, shape_.slice_len - begin}, WholeBlock());
   }
 
@@ -119,10 +122,10 @@ class AttentionGradientTile {
       CopyRole(memory_.other[0], 0, first_other, num_others);
     }
     if constexpr (kIsValue) return;
-    const int64_t row_stride = int64_t{shape_.num_pairs} * shape_.head_dim;
-    const T* out = static_cast<const T*>(p_.out) + first_query() * row_stride +
-                   int64_t{pair_} * shape_.head_dim;
-    CopyTileAsync<8>(memory_.out, stride_, {num_queries(), shape_.head_dim},
+    const int64_t row_stride = int64_t{shape_.num_pairs} * head_dim();
+    const T* out =
+        static_cast<const T*>(p_.out) + first_query() * row_stride + int64_t{pair_} * head_dim();
+    CopyTileAsync<8>(memory_.out, stride(), {num_queries(), head_dim()},
                      TileSource<T>{out, row_stride, shape_.slice_len - first_query()},
                      WholeBlock());
   }
@@ -139,7 +142,7 @@ class AttentionGradientTile {
 
   // dout at the queries, and its product with out.
   __device__ void LoadGradientRows() const {
-    if (shape_.head_dim <= 64) {
+    if (head_dim() <= 64) {
       LoadGradientRowsBy<8>();
     } else {
       LoadGradientRowsBy<16>();
@@ -169,22 +172,22 @@ class AttentionGradientTile {
 
   __device__ uint4 LoadGradientRow(int row, int column) const {
     const int query = first_query() + row;
-    if (query >= shape_.slice_len || column >= shape_.head_dim) return {0, 0, 0, 0};
+    if (query >= shape_.slice_len || column >= head_dim()) return {0, 0, 0, 0};
     const int64_t at = int64_t{query} * shape_.num_pairs + pair_;
-    return *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.dout) + at * shape_.head_dim +
+    return *reinterpret_cast<const uint4*>(static_cast<const T*>(p_.dout) + at * head_dim() +
                                            column);
   }
 
   template <int kLanes>
   __device__ void StoreGradientRow(const uint4& dout, int row, int column) const {
     T* dout_tile = kIsQuery ? memory_.own[1] : memory_.other[1];
-    if (column < shape_.head_dim) {
-      *reinterpret_cast<uint4*>(dout_tile + row * stride_ + column) = dout;
+    if (column < head_dim()) {
+      *reinterpret_cast<uint4*>(dout_tile + row * stride() + column) = dout;
     }
     if constexpr (kIsValue) return;
     float delta = 0;
-    if (column < shape_.head_dim) {
-      delta = Dot(dout, *reinterpret_cast<const uint4*>(memory_.out + row * stride_ + column));
+    if (column < head_dim()) {
+      delta = Dot(dout, *reinterpret_cast<const uint4*>(memory_.out + row * stride() + column));
     }
     delta = GroupSum<kLanes>(delta);
     if (column == 0) memory_.delta[row] = delta;
@@ -202,11 +205,11 @@ class AttentionGradientTile {
   // product[16 own, 16 of the chunk] = own (rows of the chunk)^T
   __device__ void MultiplyChunk(float (&product)[2][4], const T* own, const T* rows) const {
 #pragma unroll 4
-    for (int k = 0; k < shape_.head_dim; k += 16) {
+    for (int k = 0; k < head_dim(); k += 16) {
       uint32_t left[4];
       uint32_t right[4];
-      LoadLeft(left, own + k, stride_);
-      LoadRightTransposed(right, rows + k, stride_);
+      LoadLeft(left, own + k, stride());
+      LoadRightTransposed(right, rows + k, stride());
       MultiplyAccumulate<T>(product[0], left, right[0], right[1]);
       MultiplyAccumulate<T>(product[1], left, right[2], right[3]);
     }
@@ -215,12 +218,12 @@ class AttentionGradientTile {
   // p = softmax for kValue, else ds = p * (dp - delta), of the own positions with those of a chunk,
   // as the left operand of a product over the chunk.
   __device__ void MakeScores(int chunk, uint32_t (&left)[4]) const {
-    const int offset = chunk * kTileRows * stride_;
+    const int offset = chunk * kTileRows * stride();
     float scores[2][4] = {};
     float dscores[2][4] = {};
     MultiplyChunk(scores, memory_.own[0], memory_.other[0] + offset);
     if constexpr (!kIsValue) MultiplyChunk(dscores, memory_.own[1], memory_.other[1] + offset);
-    const float scale2 = rsqrtf(static_cast<float>(shape_.head_dim)) * kLog2e;
+    const float scale2 = rsqrtf(static_cast<float>(head_dim())) * kLog2e;
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
 #pragma unroll
@@ -249,15 +252,15 @@ class AttentionGradientTile {
   // dqkv of the own positions: left[16, others] rows[others, head_dim].
   __device__ void StoreProduct(const uint32_t (&left)[kMaxChunksOfWarp][4]) const {
     const T* rows = memory_.other[kIsValue ? 1 : 0];
-    PartialSums sums(memory_.sums, shape_.head_dim);
-    for (int column = 0; column < shape_.head_dim; column += 16) {
+    PartialSums sums(memory_.sums, head_dim());
+    for (int column = 0; column < head_dim(); column += 16) {
       float product[2][4] = {};
 #pragma unroll
       for (int i = 0; i < kMaxChunksOfWarp; ++i) {
         const int chunk = WarpIndex() + i * kTileWarps;
         if (chunk >= num_chunks_) break;
         uint32_t right[4];
-        LoadRight(right, rows + chunk * kTileRows * stride_ + column, stride_);
+        LoadRight(right, rows + chunk * kTileRows * stride() + column, stride());
         MultiplyAccumulate<T>(product[0], left[i], right[0], right[1]);
         MultiplyAccumulate<T>(product[1], left[i], right[2], right[3]);
       }
@@ -269,10 +272,10 @@ class AttentionGradientTile {
     constexpr int kRole = static_cast<int>(kGradient);  // q, k, v
     const int row = static_cast<int>(threadIdx.x) / kThreadsPerRow;
     if (first_ + row >= shape_.slice_len) return;
-    const float scale = kIsValue ? 1.0f : rsqrtf(static_cast<float>(shape_.head_dim));
+    const float scale = kIsValue ? 1.0f : rsqrtf(static_cast<float>(head_dim()));
     T* dqkv = static_cast<T*>(p_.dqkv) +
-              ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + kRole) * shape_.head_dim;
-    for (int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * 2; column < shape_.head_dim;
+              ((int64_t{first_ + row} * shape_.num_pairs + pair_) * 3 + kRole) * head_dim();
+    for (int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * 2; column < head_dim();
          column += 2 * kThreadsPerRow) {
       const float2 sum = sums.Sum(row, column, min(num_chunks_, kTileWarps));
       *reinterpret_cast<uint32_t*>(dqkv + column) = Pack<T>(sum.x * scale, sum.y * scale);
@@ -281,7 +284,6 @@ class AttentionGradientTile {
 
   const AttentionBackwardParams& p_;
   const AttentionShape& shape_;
-  int stride_;
   int first_;
   int pair_;
   int first_chunk_;
@@ -294,7 +296,7 @@ __host__ __device__ inline int NumAttentionTiles(const AttentionShape& shape) {
   return kNumGradients * NumPositionTiles(shape.slice_len) * shape.num_pairs;
 }
 
-template <typename T>
+template <typename T, int kHeadDim>
 __global__ void __launch_bounds__(kTileThreads, 3)
     AttentionGradientKernel(const __grid_constant__ AttentionBackwardParams params,
                             const __grid_constant__ RidingGradients<T> riding) {
@@ -307,11 +309,11 @@ __global__ void __launch_bounds__(kTileThreads, 3)
   const int tile = block / kNumGradients / params.shape.num_pairs;
   switch (static_cast<Gradient>(block % kNumGradients)) {
     case Gradient::kQuery:
-      return AttentionGradientTile<T, Gradient::kQuery>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kQuery, kHeadDim>(params, tile, pair, memory).Run();
     case Gradient::kKey:
-      return AttentionGradientTile<T, Gradient::kKey>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kKey, kHeadDim>(params, tile, pair, memory).Run();
     case Gradient::kValue:
-      return AttentionGradientTile<T, Gradient::kValue>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kValue, kHeadDim>(params, tile, pair, memory).Run();
   }
 }
 
@@ -320,7 +322,8 @@ void LaunchAttentionGradient(const AttentionBackwardParams& params,
                              const RidingGradients<T>& riding, const ChainPlace& place) {
   SLUICE_CHECK_LE(params.shape.slice_len, kMaxAttentionGradientLen);
   SLUICE_CHECK(params.shape.prefix_len == 0 && params.write_mode == WriteMode::kOverwrite);
-  const auto kernel = &AttentionGradientKernel<T>;
+  const auto kernel = params.shape.head_dim == 64 ? &AttentionGradientKernel<T, 64>
+                                                  : &AttentionGradientKernel<T, 0>;
   const int shared_bytes =
       std::max(AttentionGradientMemory<T>::SizeBytes(params.shape), RidingSharedBytes(riding));
   AllowSharedBytes(kernel, shared_bytes);
