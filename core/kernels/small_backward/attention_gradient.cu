@@ -70,12 +70,18 @@ class AttentionGradientTile {
         num_chunks_(kIsQuery ? tile + 1 : NumPositionTiles(params.shape.slice_len) - tile),
         memory_(params.shape, memory) {}
 
-  // Loads what the forward has written before the wait.
+  // Before the wait: what needs only what the forward has written, up to the softmax.
   __device__ void Run() {
     LoadAsync();
     LoadStatistics();
     WaitForAllCopies();
     __syncthreads();
+    float probabilities[kMaxChunksOfWarp][2][4];
+#pragma unroll
+    for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+      const int chunk = WarpIndex() + i * kTileWarps;
+      if (chunk < num_chunks_) MakeProbabilities(chunk, probabilities[i]);
+    }
     WaitForPreviousKernels();
     LoadGradientRows();
     __syncthreads();
@@ -83,7 +89,7 @@ class AttentionGradientTile {
 #pragma unroll
     for (int i = 0; i < kMaxChunksOfWarp; ++i) {
       const int chunk = WarpIndex() + i * kTileWarps;
-      if (chunk < num_chunks_) MakeScores(chunk, left[i]);
+      if (chunk < num_chunks_) MakeLeft(chunk, probabilities[i], left[i]);
     }
     StoreProduct(left);
   }
@@ -215,38 +221,51 @@ class AttentionGradientTile {
     }
   }
 
-  // p = softmax for kValue, else ds = p * (dp - delta), of the own positions with those of a chunk,
-  // as the left operand of a product over the chunk.
-  __device__ void MakeScores(int chunk, uint32_t (&left)[4]) const {
-    const int offset = chunk * kTileRows * stride();
+  // At element i of tile n of a lane's scores: its own row and that of the chunk.
+  __device__ static int Own(int i) { return LaneIndex() / 4 + i / 2 * 8; }
+  __device__ static int Other(int n, int i) { return n * 8 + LaneIndex() % 4 * 2 + i % 2; }
+  // Where the statistics of their query are.
+  __device__ static int Statistics(int chunk, int n, int i) {
+    return kIsQuery ? Own(i) : chunk * kTileRows + Other(n, i);
+  }
+
+  // The softmax of the own positions with those of a chunk.
+  __device__ void MakeProbabilities(int chunk, float (&p)[2][4]) const {
     float scores[2][4] = {};
-    float dscores[2][4] = {};
-    MultiplyChunk(scores, memory_.own[0], memory_.other[0] + offset);
-    if constexpr (!kIsValue) MultiplyChunk(dscores, memory_.own[1], memory_.other[1] + offset);
+    MultiplyChunk(scores, memory_.own[0], memory_.other[0] + chunk * kTileRows * stride());
     const float scale2 = rsqrtf(static_cast<float>(head_dim())) * kLog2e;
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int own = LaneIndex() / 4 + i / 2 * 8;
-        const int other = n * 8 + LaneIndex() % 4 * 2 + i % 2;
-        const int own_position = first_ + own;
-        const int other_position = ChunkBegin(chunk) + other;
-        const int statistics = kIsQuery ? own : chunk * kTileRows + other;
+        const int own_position = first_ + Own(i);
+        const int other_position = ChunkBegin(chunk) + Other(n, i);
         const bool visible =
             kIsQuery ? other_position <= own_position : own_position <= other_position;
-        const float probability =
-            visible ? Exp2(fmaf(scores[n][i], scale2, -memory_.lse2[statistics])) : 0.0f;
-        scores[n][i] = probability;
-        if constexpr (!kIsValue) {
-          scores[n][i] *= dscores[n][i] - memory_.delta[statistics];
-        }
+        const float lse2 = memory_.lse2[Statistics(chunk, n, i)];
+        p[n][i] = visible ? Exp2(fmaf(scores[n][i], scale2, -lse2)) : 0.0f;
       }
     }
-    left[0] = Pack<T>(scores[0][0], scores[0][1]);
-    left[1] = Pack<T>(scores[0][2], scores[0][3]);
-    left[2] = Pack<T>(scores[1][0], scores[1][1]);
-    left[3] = Pack<T>(scores[1][2], scores[1][3]);
+  }
+
+  // The left operand of the product over a chunk: p for kValue, else ds = p * (dp - delta).
+  __device__ void MakeLeft(int chunk, const float (&p)[2][4], uint32_t (&left)[4]) const {
+    float factor[2][4] = {};
+    if constexpr (!kIsValue) {
+      MultiplyChunk(factor, memory_.own[1], memory_.other[1] + chunk * kTileRows * stride());
+    }
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        factor[n][i] =
+            kIsValue ? p[n][i] : p[n][i] * (factor[n][i] - memory_.delta[Statistics(chunk, n, i)]);
+      }
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        left[2 * n + half] = Pack<T>(factor[n][2 * half], factor[n][2 * half + 1]);
+      }
+    }
   }
 
   // dqkv of the own positions: left[16, others] rows[others, head_dim].
