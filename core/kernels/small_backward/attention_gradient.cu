@@ -12,8 +12,18 @@
 
 namespace sluice::cuda {
 
-// 16-position chunks that a warp takes at most.
-inline constexpr int kMaxChunksOfWarp = kMaxAttentionGradientLen / kTileRows / kTileWarps;
+// Positions of which a warp takes one chunk of 16.
+inline constexpr int kPositionsOfChunks = kTileRows * kTileWarps;
+
+// What a kernel is compiled for: head_dim, or 0 where that is known at run time only, and the
+// chunks of 16 positions that a warp takes at most.
+template <int kHeadDimValue, int kMaxChunksValue>
+struct AttentionSizes {
+  static constexpr int kHeadDim = kHeadDimValue;
+  static constexpr int kMaxChunks = kMaxChunksValue;
+};
+using ShortSizes = AttentionSizes<64, 1>;  // several times shorter code
+using AnySizes = AttentionSizes<0, kMaxAttentionGradientLen / kPositionsOfChunks>;
 
 __host__ __device__ inline int NumPositionTiles(int slice_len) {
   return (slice_len + kTileRows - 1) / kTileRows;
@@ -55,9 +65,7 @@ struct AttentionGradientMemory {
   }
 };
 
-// kHeadDim is head_dim, or 0 where that is known at run time only: the code is then several times
-// as long.
-template <typename T, Gradient kGradient, int kHeadDim>
+template <typename T, Gradient kGradient, typename Sizes>
 class AttentionGradientTile {
  public:
   __device__ AttentionGradientTile(const AttentionBackwardParams& params, int tile, int pair,
@@ -76,18 +84,18 @@ class AttentionGradientTile {
     LoadStatistics();
     WaitForAllCopies();
     __syncthreads();
-    float probabilities[kMaxChunksOfWarp][2][4];
+    float probabilities[Sizes::kMaxChunks][2][4];
 #pragma unroll
-    for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+    for (int i = 0; i < Sizes::kMaxChunks; ++i) {
       const int chunk = WarpIndex() + i * kTileWarps;
       if (chunk < num_chunks_) MakeProbabilities(chunk, probabilities[i]);
     }
     WaitForPreviousKernels();
     LoadGradientRows();
     __syncthreads();
-    uint32_t left[kMaxChunksOfWarp][4];
+    uint32_t left[Sizes::kMaxChunks][4];
 #pragma unroll
-    for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+    for (int i = 0; i < Sizes::kMaxChunks; ++i) {
       const int chunk = WarpIndex() + i * kTileWarps;
       if (chunk < num_chunks_) MakeLeft(chunk, probabilities[i], left[i]);
     }
@@ -96,7 +104,9 @@ class AttentionGradientTile {
 
  private:
   static constexpr bool kIsQuery = kGradient == Gradient::kQuery;
-  __device__ int head_dim() const { return kHeadDim > 0 ? kHeadDim : shape_.head_dim; }
+  __device__ int head_dim() const {
+    return Sizes::kHeadDim > 0 ? Sizes::kHeadDim : shape_.head_dim;
+  }
   __device__ int stride() const { return TileStride(head_dim()); }
   static constexpr bool kIsValue = kGradient == Gradient::kValue;
 
@@ -269,13 +279,13 @@ class AttentionGradientTile {
   }
 
   // dqkv of the own positions: left[16, others] rows[others, head_dim].
-  __device__ void StoreProduct(const uint32_t (&left)[kMaxChunksOfWarp][4]) const {
+  __device__ void StoreProduct(const uint32_t (&left)[Sizes::kMaxChunks][4]) const {
     const T* rows = memory_.other[kIsValue ? 1 : 0];
     PartialSums sums(memory_.sums, head_dim());
     for (int column = 0; column < head_dim(); column += 16) {
       float product[2][4] = {};
 #pragma unroll
-      for (int i = 0; i < kMaxChunksOfWarp; ++i) {
+      for (int i = 0; i < Sizes::kMaxChunks; ++i) {
         const int chunk = WarpIndex() + i * kTileWarps;
         if (chunk >= num_chunks_) break;
         uint32_t right[4];
@@ -315,7 +325,7 @@ __host__ __device__ inline int NumAttentionTiles(const AttentionShape& shape) {
   return kNumGradients * NumPositionTiles(shape.slice_len) * shape.num_pairs;
 }
 
-template <typename T, int kHeadDim>
+template <typename T, typename Sizes>
 __global__ void __launch_bounds__(kTileThreads, 3)
     AttentionGradientKernel(const __grid_constant__ AttentionBackwardParams params,
                             const __grid_constant__ RidingGradients<T> riding) {
@@ -328,11 +338,11 @@ __global__ void __launch_bounds__(kTileThreads, 3)
   const int tile = block / kNumGradients / params.shape.num_pairs;
   switch (static_cast<Gradient>(block % kNumGradients)) {
     case Gradient::kQuery:
-      return AttentionGradientTile<T, Gradient::kQuery, kHeadDim>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kQuery, Sizes>(params, tile, pair, memory).Run();
     case Gradient::kKey:
-      return AttentionGradientTile<T, Gradient::kKey, kHeadDim>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kKey, Sizes>(params, tile, pair, memory).Run();
     case Gradient::kValue:
-      return AttentionGradientTile<T, Gradient::kValue, kHeadDim>(params, tile, pair, memory).Run();
+      return AttentionGradientTile<T, Gradient::kValue, Sizes>(params, tile, pair, memory).Run();
   }
 }
 
@@ -341,8 +351,10 @@ void LaunchAttentionGradient(const AttentionBackwardParams& params,
                              const RidingGradients<T>& riding, const ChainPlace& place) {
   SLUICE_CHECK_LE(params.shape.slice_len, kMaxAttentionGradientLen);
   SLUICE_CHECK(params.shape.prefix_len == 0 && params.write_mode == WriteMode::kOverwrite);
-  const auto kernel = params.shape.head_dim == 64 ? &AttentionGradientKernel<T, 64>
-                                                  : &AttentionGradientKernel<T, 0>;
+  const bool is_short = params.shape.head_dim == ShortSizes::kHeadDim &&
+                        params.shape.slice_len <= ShortSizes::kMaxChunks * kPositionsOfChunks;
+  const auto kernel =
+      is_short ? &AttentionGradientKernel<T, ShortSizes> : &AttentionGradientKernel<T, AnySizes>;
   const int shared_bytes =
       std::max(AttentionGradientMemory<T>::SizeBytes(params.shape), RidingSharedBytes(riding));
   AllowSharedBytes(kernel, shared_bytes);
