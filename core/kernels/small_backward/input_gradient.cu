@@ -160,20 +160,33 @@ void LaunchInputGradientKernel(const InputGradient<T>& input, const RidingGradie
   SLUICE_CUDA_CHECK_LAUNCH("InputGradient");
 }
 
+template <typename T, typename Split>
+void LaunchSplit(const InputGradient<T>& input, const RidingGradients<T>& riding,
+                 const ChainPlace& place) {
+  if (input.norm.dout == nullptr) {
+    return LaunchInputGradientKernel<T, Split, GradientPrologue::kNone>(input, riding, place);
+  }
+  if constexpr (Split::kChunks <= 2) {
+    LaunchInputGradientKernel<T, Split, GradientPrologue::kNorm>(input, riding, place);
+  } else {
+    SLUICE_CHECK(false);  // kMaxNormFeatures
+  }
+}
+
+// A kernel for more chunks than there are would hold their registers all the same, and keep the
+// next kernel's blocks from starting beside it.
 template <typename T, int kInputParts, int kOutputTiles>
 void LaunchGradientTile(const InputGradient<T>& input, const RidingGradients<T>& riding,
                         const ChainPlace& place) {
   const int64_t chunks = CeilDiv(input.out_features, kInputParts * kChunkSize);
-  if (chunks <= 2) {
-    using Split = WarpSplit<kInputParts, kOutputTiles, 2>;
-    if (input.norm.dout != nullptr) {
-      return LaunchInputGradientKernel<T, Split, GradientPrologue::kNorm>(input, riding, place);
-    }
-    return LaunchInputGradientKernel<T, Split, GradientPrologue::kNone>(input, riding, place);
+  if (chunks <= 1) {
+    return LaunchSplit<T, WarpSplit<kInputParts, kOutputTiles, 1>>(input, riding, place);
   }
-  using Split = WarpSplit<kInputParts, kOutputTiles, 4>;
-  SLUICE_CHECK(chunks <= 4 && input.norm.dout == nullptr);
-  LaunchInputGradientKernel<T, Split, GradientPrologue::kNone>(input, riding, place);
+  if (chunks <= 2) {
+    return LaunchSplit<T, WarpSplit<kInputParts, kOutputTiles, 2>>(input, riding, place);
+  }
+  SLUICE_CHECK_LE(chunks, 4);  // kMaxGradientFeatures
+  LaunchSplit<T, WarpSplit<kInputParts, kOutputTiles, 4>>(input, riding, place);
 }
 
 // The widest tile that still gives every multiprocessor a block or so.
