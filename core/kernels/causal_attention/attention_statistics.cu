@@ -8,7 +8,7 @@ namespace sluice::cuda {
 namespace {
 
 constexpr int kWarpsPerBlock = 8;
-constexpr int kQueriesPerWarp = 32;
+constexpr int kQueriesPerWarp = 8;
 
 // Sum of x * y over the 8 elements at `index`.
 template <typename T>
@@ -27,7 +27,7 @@ __device__ float DotOfChunk(const T* x, const T* y, int64_t index) {
   return sum;
 }
 
-// A warp makes the statistics of 32 queries of one pair, two rows at a time (16 lanes hold up to
+// A warp makes the statistics of 8 queries of one pair, two rows at a time (16 lanes hold up to
 // 128 elements), and writes them side by side.
 template <typename T>
 __global__ void __launch_bounds__(32 * kWarpsPerBlock)
@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(32 * kWarpsPerBlock)
     const float of_lane = __shfl_sync(0xffffffffu, sum, lane % 2 * 16);
     if (lane / 2 == step) delta = of_lane;
   }
+  if (lane >= kQueriesPerWarp) return;
   const int64_t query = first_query + lane;
   const int64_t at = int64_t{pair} * params.padded_slice_len + query;
   params.delta[at] = delta;

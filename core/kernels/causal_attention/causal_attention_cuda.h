@@ -10,10 +10,9 @@
 //   cudnn   cuDNN's, for comparison (cudnn_attention.h): bf16 and fp16, head_dim any multiple of 8
 //           up to 128; its backward may differ in its last bits from run to run
 // Every element of our own is summed in a fixed order: results are the same bits on every run.  In
-// 16 bits the backward is two kernels, one that owns tiles of queries (dq) and one that owns tiles
-// of keys (dk, dv): 7 matrix products, each element summed by one thread block.  In float32 it is
-// one kernel with the 5 products needed, whose blocks own tiles of keys and take turns to add to
-// dq.
+// 16 bits the backward is blocks that own tiles of queries (dq) and blocks that own tiles of keys
+// (dk, dv): 7 matrix products, each element summed by one thread block.  In float32 it does the 5
+// products needed, and blocks own tiles of keys and take turns to add to dq.
 //
 // Nothing is allocated or synchronised by a call, so calls may be captured in a CUDA graph; with
 // cudnn all but the first call of a shape.

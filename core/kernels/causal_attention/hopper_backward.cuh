@@ -1,6 +1,7 @@
 // The backward of hopper_attention.h; included by one .cu file per element type.
 //
-// Two kernels, each with one producer warp and two consumer warpgroups of 64 rows:
+// One launch of two kinds of block, each with one producer warp and two consumer warpgroups of 64
+// rows:
 //
 //   dq      a block owns 128 queries and passes over tiles of 128 keys:
 //             s = q k^T, dp = dout v^T, ds = p (dp - delta), dq += ds k
@@ -34,6 +35,10 @@ struct HopperBackwardConfig {
   // Named barrier kOwn + c is consumer c's own.
   static constexpr int kOwn = 1;
 };
+
+__host__ __device__ inline int NumOwnedTiles(int num_rows) {
+  return (num_rows + HopperBackwardConfig::kOwnedRows - 1) / HopperBackwardConfig::kOwnedRows;
+}
 
 struct HopperBackwardMaps {
   CUtensorMap qkv;
@@ -161,22 +166,19 @@ __device__ __forceinline__ void BackwardQueryConsumer(HopperBackwardQueryMemory<
                    row_stride, shape.slice_len - first_query});
 }
 
+// `rank` counts the tiles of queries from the last, which has the most keys.
 template <typename T, int D>
-__global__ void __launch_bounds__(HopperBackwardConfig::kThreads, 1)
-    HopperBackwardQueryKernel(const __grid_constant__ HopperBackwardMaps maps,
-                              const AttentionBackwardParams params) {
+__device__ __forceinline__ void RunBackwardQueryBlock(HopperBackwardQueryMemory<D>& shared,
+                                                      const HopperBackwardMaps& maps,
+                                                      const AttentionBackwardParams& params,
+                                                      int rank, int pair) {
   using Memory = HopperBackwardQueryMemory<D>;
   using Config = HopperBackwardConfig;
-  extern __shared__ __align__(1024) unsigned char memory[];
-  auto& shared = *reinterpret_cast<Memory*>(memory);
   const AttentionShape& shape = params.shape;
-  // The last tiles have the most keys: they start first.
-  const int index = static_cast<int>(gridDim.x - 1 - blockIdx.x);
-  const int first_query = index / shape.num_pairs * Config::kOwnedRows;
+  const int first_query = (NumOwnedTiles(shape.slice_len) - 1 - rank) * Config::kOwnedRows;
   const int last_key =
       shape.prefix_len + min(first_query + Config::kOwnedRows, shape.slice_len) - 1;
-  const BackwardQueryTile tile = {first_query, index % shape.num_pairs,
-                                  last_key / Memory::kKeyTile + 1};
+  const BackwardQueryTile tile = {first_query, pair, last_key / Memory::kKeyTile + 1};
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroupThreads;
   if (threadIdx.x == 0) {
     InitBarrier(&shared.owned_full, 1);
@@ -368,20 +370,16 @@ __device__ __forceinline__ void BackwardKeyValueConsumer(HopperBackwardKeyValueM
 }
 
 template <typename T, int D>
-__global__ void __launch_bounds__(HopperBackwardConfig::kThreads, 1)
-    HopperBackwardKeyValueKernel(const __grid_constant__ HopperBackwardMaps maps,
-                                 const AttentionBackwardParams params) {
+__device__ __forceinline__ void RunBackwardKeyValueBlock(HopperBackwardKeyValueMemory<D>& shared,
+                                                         const HopperBackwardMaps& maps,
+                                                         const AttentionBackwardParams& params,
+                                                         int key_tile, int pair) {
   using Memory = HopperBackwardKeyValueMemory<D>;
   using Config = HopperBackwardConfig;
-  extern __shared__ __align__(1024) unsigned char memory[];
-  auto& shared = *reinterpret_cast<Memory*>(memory);
-  const AttentionShape& shape = params.shape;
-  // The first keys are seen by the most queries: they start first.
-  const int index = static_cast<int>(blockIdx.x);
-  const int first_key = index / shape.num_pairs * Config::kOwnedRows;
+  const int first_key = key_tile * Config::kOwnedRows;
   const BackwardKeyValueTile tile = {
-      first_key, index % shape.num_pairs,
-      max(0, first_key - shape.prefix_len) / Memory::kQueryTile * Memory::kQueryTile};
+      first_key, pair,
+      max(0, first_key - params.shape.prefix_len) / Memory::kQueryTile * Memory::kQueryTile};
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroupThreads;
   if (threadIdx.x == 0) {
     InitBarrier(&shared.owned_full, 1);
@@ -401,35 +399,53 @@ __global__ void __launch_bounds__(HopperBackwardConfig::kThreads, 1)
   }
 }
 
-template <typename Memory>
-void LaunchBackwardKernel(void (*kernel)(HopperBackwardMaps, AttentionBackwardParams),
-                          const HopperBackwardMaps& maps, const AttentionBackwardParams& params,
-                          int num_owned, cudaStream_t stream) {
-  using Config = HopperBackwardConfig;
-  constexpr int kSharedBytes = sizeof(Memory);
-  AllowSharedBytes(kernel, kSharedBytes);
-  const int num_tiles = (num_owned + Config::kOwnedRows - 1) / Config::kOwnedRows;
-  kernel<<<num_tiles * params.shape.num_pairs, Config::kThreads, kSharedBytes, stream>>>(maps,
-                                                                                         params);
-  SLUICE_CUDA_CHECK_LAUNCH("HopperAttentionBackward");
+template <int D>
+union HopperBackwardMemory {
+  HopperBackwardQueryMemory<D> query;
+  HopperBackwardKeyValueMemory<D> key_value;
+};
+
+// First the blocks that own queries, the last queries first, which see the most keys; then those
+// that own keys, the first keys first, which the most queries see.  So the longest of each kind
+// start first, and blocks of one pair that run at the same time are of one kind and pass over the
+// same tiles within few steps of each other: these come from the L2 cache.
+template <typename T, int D>
+__global__ void __launch_bounds__(HopperBackwardConfig::kThreads, 1)
+    HopperBackwardKernel(const __grid_constant__ HopperBackwardMaps maps,
+                         const AttentionBackwardParams params) {
+  extern __shared__ __align__(1024) unsigned char memory[];
+  auto& shared = *reinterpret_cast<HopperBackwardMemory<D>*>(memory);
+  const AttentionShape& shape = params.shape;
+  const int position = static_cast<int>(blockIdx.x) / shape.num_pairs;
+  const int pair = static_cast<int>(blockIdx.x) % shape.num_pairs;
+  const int num_query_tiles = NumOwnedTiles(shape.slice_len);
+  if (position < num_query_tiles) {
+    RunBackwardQueryBlock<T, D>(shared.query, maps, params, position, pair);
+  } else {
+    RunBackwardKeyValueBlock<T, D>(shared.key_value, maps, params, position - num_query_tiles,
+                                   pair);
+  }
 }
 
 template <typename T, int D>
-void LaunchHopperBackwardKernels(const AttentionBackwardParams& params, cudaStream_t stream) {
+void LaunchHopperBackwardKernel(const AttentionBackwardParams& params, cudaStream_t stream) {
   const AttentionShape& shape = params.shape;
   const HopperBackwardMaps maps = {
       MakeTensorMap({params.qkv, DTypeOf<T>::value, shape.num_keys, shape.num_pairs, 3, D}),
       MakeTensorMap({params.dout, DTypeOf<T>::value, shape.slice_len, shape.num_pairs, 1, D})};
-  LaunchBackwardKernel<HopperBackwardQueryMemory<D>>(&HopperBackwardQueryKernel<T, D>, maps, params,
-                                                     shape.slice_len, stream);
-  LaunchBackwardKernel<HopperBackwardKeyValueMemory<D>>(&HopperBackwardKeyValueKernel<T, D>, maps,
-                                                        params, shape.num_keys, stream);
+  const auto kernel = &HopperBackwardKernel<T, D>;
+  constexpr int kSharedBytes = sizeof(HopperBackwardMemory<D>);
+  AllowSharedBytes(kernel, kSharedBytes);
+  const int num_tiles = NumOwnedTiles(shape.slice_len) + NumOwnedTiles(shape.num_keys);
+  kernel<<<num_tiles * shape.num_pairs, HopperBackwardConfig::kThreads, kSharedBytes, stream>>>(
+      maps, params);
+  SLUICE_CUDA_CHECK_LAUNCH("HopperAttentionBackward");
 }
 
 template <typename T>
 void LaunchHopperBackward(const AttentionBackwardParams& params, cudaStream_t stream) {
   WithHopperHeadDim(params.shape.head_dim, [&](auto head_dim) {
-    LaunchHopperBackwardKernels<T, decltype(head_dim)::value>(params, stream);
+    LaunchHopperBackwardKernel<T, decltype(head_dim)::value>(params, stream);
   });
 }
 
