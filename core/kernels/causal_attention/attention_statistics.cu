@@ -2,7 +2,9 @@
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/attention_statistics.h"
 #include "core/kernels/causal_attention/block_turns.cuh"
+#include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/device_math.cuh"
+#include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {
 namespace {
@@ -32,6 +34,8 @@ __device__ float DotOfChunk(const T* x, const T* y, int64_t index) {
 template <typename T>
 __global__ void __launch_bounds__(32 * kWarpsPerBlock)
     StatisticsKernel(const AttentionBackwardParams params) {
+  AllowNextKernel();
+  WaitForPreviousKernels();
   const AttentionShape& shape = params.shape;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t task = int64_t{blockIdx.x} * kWarpsPerBlock + static_cast<int>(threadIdx.x) / 32;
@@ -73,8 +77,9 @@ void LaunchAttentionStatistics(const AttentionBackwardParams& params, cudaStream
   const int64_t num_tasks =
       int64_t{params.padded_slice_len} / kQueriesPerWarp * params.shape.num_pairs;
   const int64_t num_blocks = CeilDiv(num_tasks, kWarpsPerBlock);
-  StatisticsKernel<T>
-      <<<static_cast<unsigned>(num_blocks), 32 * kWarpsPerBlock, 0, stream>>>(params);
+  LaunchOverlapped(&StatisticsKernel<T>,
+                   {.grid = static_cast<unsigned>(num_blocks), .block = 32 * kWarpsPerBlock},
+                   stream, params);
   SLUICE_CUDA_CHECK_LAUNCH("AttentionStatistics");
 }
 

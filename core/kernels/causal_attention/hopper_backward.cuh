@@ -18,6 +18,7 @@
 #include "core/kernels/causal_attention/hopper_head_dims.h"
 #include "core/kernels/causal_attention/hopper_tensor_map.h"
 #include "core/kernels/causal_attention/hopper_tiles.cuh"
+#include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
 
@@ -191,6 +192,7 @@ __device__ __forceinline__ void RunBackwardQueryBlock(HopperBackwardQueryMemory<
     FenceBarrierInit();
   }
   __syncthreads();
+  WaitForPreviousKernels();
   if (warpgroup == 0) {
     DecreaseRegisters<Config::kProducerRegisters>();
     if (threadIdx.x == 0) BackwardQueryProducer<D>(shared, maps, shape, tile);
@@ -390,6 +392,7 @@ __device__ __forceinline__ void RunBackwardKeyValueBlock(HopperBackwardKeyValueM
     FenceBarrierInit();
   }
   __syncthreads();
+  WaitForPreviousKernels();
   if (warpgroup == 0) {
     DecreaseRegisters<Config::kProducerRegisters>();
     if (threadIdx.x == 0) BackwardKeyValueProducer<D>(shared, maps, params, tile);
@@ -413,6 +416,7 @@ template <typename T, int D>
 __global__ void __launch_bounds__(HopperBackwardConfig::kThreads, 1)
     HopperBackwardKernel(const __grid_constant__ HopperBackwardMaps maps,
                          const AttentionBackwardParams params) {
+  AllowNextKernel();
   extern __shared__ __align__(1024) unsigned char memory[];
   auto& shared = *reinterpret_cast<HopperBackwardMemory<D>*>(memory);
   const AttentionShape& shape = params.shape;
@@ -437,8 +441,11 @@ void LaunchHopperBackwardKernel(const AttentionBackwardParams& params, cudaStrea
   constexpr int kSharedBytes = sizeof(HopperBackwardMemory<D>);
   AllowSharedBytes(kernel, kSharedBytes);
   const int num_tiles = NumOwnedTiles(shape.slice_len) + NumOwnedTiles(shape.num_keys);
-  kernel<<<num_tiles * shape.num_pairs, HopperBackwardConfig::kThreads, kSharedBytes, stream>>>(
-      maps, params);
+  LaunchOverlapped(kernel,
+                   {.grid = static_cast<unsigned>(num_tiles * shape.num_pairs),
+                    .block = HopperBackwardConfig::kThreads,
+                    .shared_bytes = kSharedBytes},
+                   stream, maps, params);
   SLUICE_CUDA_CHECK_LAUNCH("HopperAttentionBackward");
 }
 
