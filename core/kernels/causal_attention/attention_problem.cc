@@ -135,6 +135,7 @@ void GuardedTensor::Poison() {
   SLUICE_CUDA_CHECK(cudaMemset(tensor_.data(), 0xff, num_bytes));
   SLUICE_CUDA_CHECK(cudaMemset(static_cast<char*>(tensor_.data()) + num_bytes, kGuardPattern,
                                static_cast<size_t>(kGuardBytes)));
+  SLUICE_CUDA_CHECK(cudaDeviceSynchronize());  // other streams do not wait for what fills memory
 }
 
 bool GuardedTensor::guard_is_intact() const {
