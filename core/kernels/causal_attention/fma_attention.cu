@@ -5,7 +5,6 @@
 #include "core/kernels/causal_attention/fma_attention.h"
 #include "core/kernels/causal_attention/fma_tiles.cuh"
 #include "core/kernels/cuda/launch.h"
-#include "core/kernels/cuda/named_barriers.cuh"
 
 namespace sluice::cuda {
 namespace {
@@ -341,8 +340,8 @@ __global__ void __launch_bounds__(kBackwardThreads, 1)
     if (group == 1) {
       ScoreGradients(scores, statistics, shared.p);
       StoreScores(shared.ds, scores);
-      WaitAtNamedBarrier(1, kFmaGroupThreads);
     }
+    __syncthreads();
     MultiplyTN<D>(gradient, group == 0 ? shared.p : shared.ds, group == 0 ? shared.dout : shared.q);
     __syncthreads();
     if (query_tile > begin_tile) load_queries(first_query - kAttentionTile);

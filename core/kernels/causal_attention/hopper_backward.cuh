@@ -165,7 +165,7 @@ __device__ __forceinline__ void BackwardQueryConsumer(
   WaitAtNamedBarrier(Config::kOwn + consumer, kWarpgroupThreads);
   const int64_t row_stride = int64_t{3} * shape.num_pairs * D;
   const float row_scale[2] = {scale, scale};
-  StoreRows<T, D>(dq, row_scale, shared.q[consumer], Config::kOwn + consumer,
+  StoreRows<T, D>(dq, row_scale, shared.q[consumer],
                   {static_cast<T*>(params.dqkv) + first_query * row_stride + 3 * tile.pair * D,
                    row_stride, shape.slice_len - first_query});
 }
@@ -363,6 +363,7 @@ __device__ __forceinline__ void BackwardKeyValueConsumer(
     MultiplyNN<T, D, kQueryTile>(dk, packed_ds, DescribeTile(shared.q[s], kBlockBytes));
     CommitProducts();
     WaitForProducts<0>();
+    __syncwarp();  // all lanes have read lse2 and delta
     if (threadIdx.x % 32 == 0) Arrive(&shared.empty[s]);
     at.Advance();
   }

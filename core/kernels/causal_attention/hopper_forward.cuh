@@ -37,9 +37,8 @@ struct HopperForwardConfig {
   static constexpr int kQueryTile = kConsumers * 64;
   static constexpr int kKeyTile = 128;
   static constexpr int kStages = 2;
-  // Named barriers: kTurn + c lets consumer c multiply, kOwn + c is consumer c's own.
+  // Named barrier kTurn + c lets consumer c multiply.
   static constexpr int kTurn = 1;
-  static constexpr int kOwn = kTurn + kConsumers;
 };
 
 template <int D, int kConsumers>
@@ -273,7 +272,7 @@ struct HopperForwardConsumer {
       }
     }
     const int64_t row_stride = int64_t{shape.num_pairs} * D;
-    StoreRows<T, D>(output, row_scale, shared.out[consumer], Config::kOwn + consumer,
+    StoreRows<T, D>(output, row_scale, shared.out[consumer],
                     {static_cast<T*>(params.out) + first_query * row_stride + tile.pair * D,
                      row_stride, shape.slice_len - first_query});
   }

@@ -53,10 +53,10 @@ __device__ __forceinline__ void MaskEarlierQueries(float (&scores)[kCount], int 
 }
 
 // Writes x * row_scale.  `staging` is kTileBytes<D, 64> of shared memory of this warpgroup alone,
-// `barrier` a named barrier of its own.
+// of which each warp uses its own 16 rows.
 template <typename T, int D>
 __device__ __forceinline__ void StoreRows(const float (&x)[D / 2], const float (&row_scale)[2],
-                                          unsigned char* staging, int barrier,
+                                          unsigned char* staging,
                                           const RowDestination<T>& destination) {
   constexpr int kChunks = D / 8;
   const auto chunk_at = [&](int row, int chunk) {
@@ -71,18 +71,18 @@ __device__ __forceinline__ void StoreRows(const float (&x)[D / 2], const float (
           Pack<T>(x[4 * j + 2 * h] * row_scale[h], x[4 * j + 2 * h + 1] * row_scale[h]);
     }
   }
-  WaitAtNamedBarrier(barrier, kWarpgroupThreads);
+  __syncwarp();
+  const int first_row = AccumulatorRow() - lane / 4;
 #pragma unroll 4
-  for (int i = static_cast<int>(threadIdx.x) % kWarpgroupThreads; i < 64 * kChunks;
-       i += kWarpgroupThreads) {
-    const int row = i / kChunks;
+  for (int i = lane; i < 16 * kChunks; i += 32) {
+    const int row = first_row + i / kChunks;
     const int chunk = i % kChunks;
     if (row < destination.num_rows) {
       *reinterpret_cast<uint4*>(destination.to + row * destination.row_stride + chunk * 8) =
           *reinterpret_cast<const uint4*>(chunk_at(row, chunk));
     }
   }
-  WaitAtNamedBarrier(barrier, kWarpgroupThreads);
+  __syncwarp();
 }
 
 }  // namespace sluice::cuda
