@@ -23,7 +23,13 @@ TEST_PROGRAM = "#!/bin/sh\n# .nv_fatbin\ncat <<'END'\n" + LISTED + "END\n"
 # Writes down its arguments; a program in whose path is `bad` has an error under racecheck.
 SANITIZER = """#!/bin/sh
 echo "$@" >> "$CALLS"
+race() { echo "========= Error: Race reported between Read access at $1+0xa50"; }
+summary() { echo "========= RACECHECK SUMMARY: $1 hazards displayed ($1 errors, 0 warnings)"; exit 86; }
 case "$*" in
+  *racecheck*library_failing*) race nvjet_sm90; echo "[  FAILED  ] Plain.Works"; summary 1;;
+  *racecheck*library_and_own*) race nvjet_sm90; race "void sluice::cuda::Sum(int)"; summary 2;;
+  *racecheck*library_hidden*) race nvjet_sm90; summary 2;;
+  *racecheck*library*) race nvjet_sm90; race nvjet_sm90_b; summary 2;;
   *racecheck*bad*) echo "========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)"; exit 86;;
   *skipping_test*) echo "[  SKIPPED ] Plain.Works"; echo "========= ERROR SUMMARY: 0 errors";;
   *) echo "========= ERROR SUMMARY: 0 errors";;
@@ -77,6 +83,14 @@ class SanitizeTest(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("1 hazard displayed (1 error, 0 warnings)", done.stdout)
         self.assertEqual(done.stdout.count("clean"), 1)
+
+    def test_races_of_libraries_do_not_count(self):
+        self.write_programs({"//core/kernels/matmul:library_test": TEST_PROGRAM})
+        done = self.run_script()
+        self.assertEqual(done.returncode, 0, done.stdout)
+        for name in ["library_failing_test", "library_and_own_test", "library_hidden_test"]:
+            self.write_programs({f"//core/kernels/matmul:{name}": TEST_PROGRAM})
+            self.assertEqual(self.run_script().returncode, 1, name)
 
     def test_a_skipped_test_is_not_clean(self):
         self.write_programs({"//core/kernels:skipping": TEST_PROGRAM, "//core/kernels:skipping_test": TEST_PROGRAM})
