@@ -13,6 +13,9 @@ LISTED = """Running main() from gmock_main.cc
 Shapes/NormCudaTest.
   Forward/f32_3_5  # GetParam() = 24-byte object <01-00>
   Forward/f32_3000_5000  # GetParam() = 24-byte object <01-00>
+Shapes/MatmulCudaTest.
+  BackwardInput/f32_1_2
+  BackwardInputMasksAndSums/f32_1_2
 NormCudaDeathTest.
   Dies
 Plain.
@@ -74,7 +77,9 @@ class SanitizeTest(unittest.TestCase):
         self.assertEqual(len(calls), 2)
         for call, tool in zip(calls, ["memcheck", "racecheck"]):
             self.assertIn(f"--tool={tool}", call)
-            self.assertIn("--gtest_filter=Shapes/NormCudaTest.Forward/f32_3_5:Plain.Works", call)
+            self.assertIn("--gtest_filter=Shapes/NormCudaTest.Forward/f32_3_5:", call)
+            self.assertTrue(call.endswith("Shapes/MatmulCudaTest.BackwardInputMasksAndSums/f32_1_2:Plain.Works"), call)
+            self.assertEqual("BackwardInput/f32_1_2" in call, tool == "memcheck")
         self.assertEqual(done.stdout.count("clean"), 2)
 
     def test_reports_what_is_not_clean(self):
@@ -90,7 +95,9 @@ class SanitizeTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         for name in ["library_failing_test", "library_and_own_test", "library_hidden_test"]:
             self.write_programs({f"//core/kernels/matmul:{name}": TEST_PROGRAM})
-            self.assertEqual(self.run_script().returncode, 1, name)
+            done = self.run_script()
+            self.assertEqual(done.returncode, 1, name)
+            self.assertIn("1 races in nvjet_sm90\n", done.stdout)
 
     def test_a_skipped_test_is_not_clean(self):
         self.write_programs({"//core/kernels:skipping": TEST_PROGRAM, "//core/kernels:skipping_test": TEST_PROGRAM})
