@@ -44,8 +44,8 @@ class InputGradientTile {
     NormBackwardPrologue<T, Split> norm;
     if constexpr (kPrologue == GradientPrologue::kNorm) {
       norm.Load(in_.norm, shape_, lane, first_token_, shared_.norm);
+      __syncthreads();  // for its memory
     }
-    if constexpr (kPrologue == GradientPrologue::kNorm) __syncthreads();  // for its memory
     WaitForPreviousKernels();
     TokenFragment<Split> dout;
     const int num_chunks = lane.NumChunks(shape_.num_inputs);

@@ -2,9 +2,9 @@
 // attention_gradient.h), behind the contracts of matmul.h, layer_norm.h and causal_attention.h.
 //
 //   SmallBackward small(device, stream);
-//   small.Reserve(limits);
+//   small.Reserve(hidden_size);
 //   if (small.TakesWeight(args)) small.WeightGradient(args);            // remembered
-//   if (small.TakesInput(args, norm)) small.InputGradient(args, norm);  // makes both
+//   if (small.TakesInput(args, norm)) small.InputGradient(args, norm);  // the norm is remembered
 //   small.Finish();
 //
 // Gradients of parameters ride: they are remembered and made beside a later gradient, in extra
