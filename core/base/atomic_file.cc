@@ -12,18 +12,34 @@
 #include "core/base/error.h"
 
 namespace sluice {
+namespace {
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path) {
-  namespace fs = std::filesystem;
+namespace fs = std::filesystem;
+
+// The file that `path` stands for, so that a symbolic link stays one.
+std::string FollowLinks(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as many as Linux follows
+  std::error_code ignored;
+  fs::path file = path;
+  for (int i = 0; fs::is_symlink(file, ignored); ++i) {
+    if (i == kMostLinks) throw Error(fmt::format("cannot write '{}': its links go round", path));
+    file = file.parent_path() / fs::read_symlink(file);  // an absolute one replaces its folder
+  }
+  return file;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const std::string& path) : path_(FollowLinks(path)) {
   std::error_code ignored;
   if (path.empty()) throw Error("cannot write a file: its path is empty");
-  if (fs::is_directory(path, ignored))
+  if (fs::is_directory(path_, ignored))
     throw Error(fmt::format("cannot write '{}': it is a folder", path));
-  const fs::path parent = fs::absolute(path).parent_path();
+  const fs::path parent = fs::absolute(path_).parent_path();
   if (!fs::is_directory(parent, ignored)) {
     throw Error(fmt::format("cannot write '{}': there is no folder '{}'", path, parent.string()));
   }
-  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
+  if (fs::exists(path_, ignored) && !fs::is_regular_file(path_, ignored)) {
     throw Error(fmt::format("cannot write '{}': it is not a regular file", path));
   }
   // It is given at the end, and must be possible.
@@ -31,7 +47,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   if (lstat(TemporaryName(0).c_str(), &status) != 0 && errno != ENOENT) Fail("create");
   descriptor_ = open(parent.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {
-    temporary_path_ = path + ".tmp.XXXXXX";
+    temporary_path_ = path_ + ".tmp.XXXXXX";
     descriptor_ = mkostemp(temporary_path_.data(), O_CLOEXEC);
   }
   if (descriptor_ < 0) Fail("create");

@@ -11,8 +11,8 @@ namespace sluice {
 
 class AtomicFile {
  public:
-  // Throws Error naming the path and the reason when `path` is a folder, has no parent folder, or
-  // cannot be written. The target is untouched until Commit.
+  // Follows symbolic links.  Throws Error naming the path and the reason when `path` is a folder,
+  // has no parent folder, or cannot be written. The target is untouched until Commit.
   explicit AtomicFile(const std::string& path);
 
   // Removes the temporary file if Commit was not called.

@@ -56,6 +56,20 @@ TEST_F(AtomicFileTest, AbandonedLeavesTheOldFile) {
   EXPECT_EQ(NumEntries(), 1u);
 }
 
+TEST_F(AtomicFileTest, WritesThroughLinks) {
+  fs::create_directories(folder_ / "elsewhere");
+  fs::create_symlink("elsewhere/file", Path("relative"));
+  fs::create_symlink(folder_ / "relative", Path("absolute"));
+  for (const std::string text : {"first", "second"}) {  // the first time there is no file yet
+    WriteFileAtomically(Path("absolute"), text);
+    EXPECT_EQ(Read(Path("elsewhere/file")), text);
+  }
+  EXPECT_TRUE(fs::is_symlink(Path("relative")));
+  EXPECT_TRUE(fs::is_symlink(Path("absolute")));
+  fs::create_symlink("round", Path("round"));
+  EXPECT_THROW(CheckWritable(Path("round")), Error);
+}
+
 TEST_F(AtomicFileTest, KilledLeavesNothing) {
   const int unnamed = open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
   if (unnamed < 0) GTEST_SKIP() << "the file system has no files without a name";
