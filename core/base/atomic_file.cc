@@ -33,13 +33,13 @@ std::string FollowLinks(const std::string& path) {
 AtomicFile::AtomicFile(const std::string& path) : path_(FollowLinks(path)) {
   std::error_code ignored;
   if (path.empty()) throw Error("cannot write a file: its path is empty");
-  if (fs::is_directory(path_, ignored))
+  if (fs::is_directory(path, ignored))
     throw Error(fmt::format("cannot write '{}': it is a folder", path));
   const fs::path parent = fs::absolute(path_).parent_path();
   if (!fs::is_directory(parent, ignored)) {
     throw Error(fmt::format("cannot write '{}': there is no folder '{}'", path, parent.string()));
   }
-  if (fs::exists(path_, ignored) && !fs::is_regular_file(path_, ignored)) {
+  if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
     throw Error(fmt::format("cannot write '{}': it is not a regular file", path));
   }
   // It is given at the end, and must be possible.

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
 
 #include "core/base/error.h"
 
@@ -99,6 +100,20 @@ TEST_F(AtomicFileTest, RefusesBadTargetsByName) {
     EXPECT_NE(std::string(error.what()).find("there is no folder"), std::string::npos);
   }
   EXPECT_EQ(NumEntries(), 0u);
+}
+
+// What a shell's >(command) is: a link to something that is no file.
+TEST_F(AtomicFileTest, RefusesAPipe) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  try {
+    CheckWritable("/dev/fd/" + std::to_string(ends[1]));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("it is not a regular file"), std::string::npos);
+  }
+  close(ends[0]);
+  close(ends[1]);
 }
 
 }  // namespace
