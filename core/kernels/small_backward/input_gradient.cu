@@ -15,15 +15,10 @@
 namespace sluice::cuda {
 
 template <typename T, typename Split>
-struct InputGradientMemory {
-  float partials[Split::kInputParts * kBlockTokens * Split::kPartialStride];
-  typename NormBackwardPrologue<T, Split>::Memory norm;
-};
-
-enum class GradientPrologue : uint8_t { kNone, kNorm };
+using InputGradientMemory = ProductMemory<Split, NormBackwardPrologue<T, Split>>;
 
 // One block's part of dx.
-template <typename T, typename Split, GradientPrologue kPrologue>
+template <typename T, typename Split, Prologue kPrologue>
 class InputGradientTile {
  public:
   __device__ InputGradientTile(const InputGradient<T>& input, int index, unsigned char* memory)
@@ -42,14 +37,14 @@ class InputGradientTile {
     uint32_t relu_out[Pairs::kPairsPerThread];
     LoadReluOut(relu_out);
     NormBackwardPrologue<T, Split> norm;
-    if constexpr (kPrologue == GradientPrologue::kNorm) {
+    if constexpr (kPrologue == Prologue::kNorm) {
       norm.Load(in_.norm, shape_, lane, first_token_, shared_.norm);
       __syncthreads();  // for its memory
     }
     WaitForPreviousKernels();
     TokenFragment<Split> dout;
     const int num_chunks = lane.NumChunks(shape_.num_inputs);
-    if constexpr (kPrologue == GradientPrologue::kNorm) {
+    if constexpr (kPrologue == Prologue::kNorm) {
       dout.Load(in_.norm.dout, shape_, lane, first_token_);
       TokenFragment<Split> around = {};
       if (in_.norm.residual_gradient != nullptr) {
@@ -130,7 +125,7 @@ __host__ __device__ inline int NumInputGradientTiles(const InputGradient<T>& inp
          (input.in_features / Split::kColumns);
 }
 
-template <typename T, typename Split, GradientPrologue kPrologue>
+template <typename T, typename Split, Prologue kPrologue>
 __global__ void __launch_bounds__(kBlockThreads, Split::kChunks <= 2 ? 2 : 1)
     InputGradientKernel(const __grid_constant__ InputGradient<T> input,
                         const __grid_constant__ RidingGradients<T> riding) {
@@ -145,7 +140,7 @@ __global__ void __launch_bounds__(kBlockThreads, Split::kChunks <= 2 ? 2 : 1)
   }
 }
 
-template <typename T, typename Split, GradientPrologue kPrologue>
+template <typename T, typename Split, Prologue kPrologue>
 void LaunchInputGradientKernel(const InputGradient<T>& input, const RidingGradients<T>& riding,
                                const ChainPlace& place) {
   const int shared_bytes =
@@ -164,10 +159,10 @@ template <typename T, typename Split>
 void LaunchSplit(const InputGradient<T>& input, const RidingGradients<T>& riding,
                  const ChainPlace& place) {
   if (input.norm.dout == nullptr) {
-    return LaunchInputGradientKernel<T, Split, GradientPrologue::kNone>(input, riding, place);
+    return LaunchInputGradientKernel<T, Split, Prologue::kNone>(input, riding, place);
   }
   if constexpr (Split::kChunks <= 2) {
-    LaunchInputGradientKernel<T, Split, GradientPrologue::kNorm>(input, riding, place);
+    LaunchInputGradientKernel<T, Split, Prologue::kNorm>(input, riding, place);
   } else {
     SLUICE_CHECK(false);  // kMaxNormFeatures
   }

@@ -4,16 +4,20 @@
 #include "core/kernels/cuda/dependent_launch.cuh"
 #include "core/kernels/cuda/tile_product.cuh"
 #include "core/kernels/small_backward/riding_gradients.h"
+#include "core/kernels/small_linear/small_product.cuh"
 
 namespace sluice::cuda {
+
+__device__ inline void StoreSum(float* to, float sum, WriteMode write_mode) {
+  *to = write_mode == WriteMode::kAccumulate ? *to + sum : sum;
+}
 
 // A gradient in memory, of float or of T.
 template <typename T>
 __device__ inline void StoreGradient(const ParameterGradient& gradient, int64_t index,
                                      float value) {
   if (gradient.type == GradientType::kFloat32) {
-    float* to = static_cast<float*>(gradient.data) + index;
-    *to = gradient.write_mode == WriteMode::kAccumulate ? *to + value : value;
+    StoreSum(static_cast<float*>(gradient.data) + index, value, gradient.write_mode);
   } else {
     T* to = static_cast<T*>(gradient.data) + index;
     *to =
@@ -182,8 +186,8 @@ class NormSumsTile {
 #pragma unroll 8
     for (int token = group; token < sums.num_tokens; token += kGroups) {
       const int at = token * sums.hidden_size + first_column + column;
-      const float2 dout = LoadPairOf(sums.dout + at);
-      const float2 x = LoadPairOf(sums.x + at);
+      const float2 dout = LoadPair<T>(sums.dout, at);
+      const float2 x = LoadPair<T>(sums.x, at);
       const float mean = sums.mean[token];
       const float rstd = sums.rstd[token];
       dweight.x = fmaf(dout.x, (x.x - mean) * rstd, dweight.x);
@@ -193,15 +197,6 @@ class NormSumsTile {
     }
     parts[group][column] = {dweight.x, dbias.x};
     parts[group][column + 1] = {dweight.y, dbias.y};
-  }
-
-  __device__ static float2 LoadPairOf(const T* from) {
-    const uint32_t pair = *reinterpret_cast<const uint32_t*>(from);
-    const T* elements = reinterpret_cast<const T*>(&pair);
-    return {ToFloat(elements[0]), ToFloat(elements[1])};
-  }
-  __device__ static void StoreSum(float* to, float sum, WriteMode write_mode) {
-    *to = write_mode == WriteMode::kAccumulate ? *to + sum : sum;
   }
 };
 

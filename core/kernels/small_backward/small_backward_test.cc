@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -308,12 +307,10 @@ TEST_P(SmallBackwardTest, InputBehindALayerNorm) {
     norm.write_mode = accumulates ? WriteMode::kAccumulate : WriteMode::kOverwrite;
     ASSERT_TRUE(small_->TakesInput(InputArgs(), norm));
     small_->InputGradient(InputArgs(), norm);
-    const DeviceTensor next_weight =
-        Random(dtype, {in_features, std::max<int64_t>(next_features, 64)}, "next");
-    const DeviceTensor relu_out =
-        Random(dtype, {num_tokens, std::max<int64_t>(next_features, 64)}, "relu");
-    const DeviceTensor next_dx =
-        Unwritten(dtype, {num_tokens, std::max<int64_t>(next_features, 64)});
+    const int64_t num_columns = next_features == kAlone ? 64 : next_features;
+    const DeviceTensor next_weight = Random(dtype, {in_features, num_columns}, "next");
+    const DeviceTensor relu_out = Random(dtype, {num_tokens, num_columns}, "relu");
+    const DeviceTensor next_dx = Unwritten(dtype, {num_tokens, num_columns});
     if (next_features != kAlone) {
       const LinearBackwardInputArgs next = {.dout = dx.tensor,
                                             .weight = next_weight.tensor,

@@ -193,12 +193,7 @@ struct Epilogue {
 };
 
 template <typename T, typename Split>
-struct SmallLinearMemory {
-  float partials[Split::kInputParts * kBlockTokens * Split::kPartialStride];
-  typename NormPrologue<T, Split>::Memory norm;
-};
-
-enum class Prologue : uint8_t { kNone, kNorm };
+using SmallLinearMemory = ProductMemory<Split, NormPrologue<T, Split>>;
 
 // Block (i, j): columns from i kColumns on of tokens from j kBlockTokens on.
 template <typename T, typename Split, Prologue kPrologue>

@@ -229,6 +229,17 @@ struct OutputPairs {
   }
 };
 
+// A layer norm's forward or backward that tokens may go through on their way into the product.
+enum class Prologue : uint8_t { kNone, kNorm };
+
+// Shared memory of a block, whose prologue is `Norm`.
+template <typename Split, typename Norm>
+struct ProductMemory {
+  float partials[Split::kInputParts * kBlockTokens * Split::kPartialStride];
+  typename Norm::Memory norm;
+};
+
+// Elements `offset`, which is even, and the next.
 template <typename T>
 __device__ inline float2 LoadPair(const void* base, int offset) {
   const uint32_t packed = *reinterpret_cast<const uint32_t*>(static_cast<const T*>(base) + offset);
