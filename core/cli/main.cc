@@ -111,8 +111,8 @@ int Main(int argc, char** argv, const ProgramInfo& program, const std::function<
   const int exit_code = RunAndReport(argc, argv, program, run);
   if (exit_code != 0) {
     std::fflush(nullptr);
-    // Not exit: libraries then wait for their threads, and those of OpenBLAS never end where memory
-    // was refused to them.
+    // Not exit: what libraries do then may wait for threads that cannot go on, once memory was
+    // refused to them.
     _exit(exit_code);
   }
   // A table cut short by a full disk must not end in success.

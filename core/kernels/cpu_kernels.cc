@@ -20,7 +20,7 @@ int64_t LayerNormScratch(int64_t hidden_size) { return 2 * hidden_size; }
 
 CpuKernels::CpuKernels(CpuDevice& device, DType dtype) : device_(device), dtype_(dtype) {
   SLUICE_CHECK(dtype == DType::kFloat32 || dtype == DType::kFloat64);
-  cpu::UseCallingThreadOnly();
+  cpu::CheckBlasHasNoThreads();
 }
 
 int64_t CpuKernels::WorkspaceBytes(const KernelLimits& limits) const {

@@ -35,12 +35,21 @@ def _pkg_config(ctx, *args):
         _fail_missing(ctx, "pkg-config does not know the module " + ctx.attr.module)
     return [word for word in result.stdout.strip().split(" ") if word]
 
+def _find_module(ctx):
+    """The file of the module in one of its own folders, else its name, which pkg-config looks up."""
+    for folder in ctx.attr.module_dirs:
+        path = _find(ctx, "%s/%s.pc" % (folder, ctx.attr.module), _LIB_DIRS)
+        if path:
+            return str(path)
+    return ctx.attr.module
+
 def _query(ctx):
     """Returns include folders, library folders and link options of the library."""
     include_dirs, lib_dirs, link = [], [], ["-l" + lib for lib in ctx.attr.libs]
     if ctx.attr.module:
-        include_dirs = [f[2:].rstrip("/") for f in _pkg_config(ctx, "--cflags-only-I", ctx.attr.module)]
-        for flag in _pkg_config(ctx, "--libs", ctx.attr.module):
+        module = _find_module(ctx)
+        include_dirs = [f[2:].rstrip("/") for f in _pkg_config(ctx, "--cflags-only-I", module)]
+        for flag in _pkg_config(ctx, "--libs", module):
             if flag.startswith("-L"):
                 lib_dirs.append(flag[2:].rstrip("/"))
             else:
@@ -62,7 +71,10 @@ def _impl(ctx):
 
     imports = ""
     deps = []
-    options = ["-L" + d for d in lib_dirs if d not in _LIB_DIRS]
+    options = []
+    for folder in [d for d in lib_dirs if d not in _LIB_DIRS]:
+        # Where the linker finds a library, the program is to find it too, not another one of that name.
+        options += ["-L" + folder, "-Wl,-rpath," + folder, "-Wl,--enable-new-dtags"]
     for flag in link:
         archive = None
         if ctx.attr.static and flag.startswith("-l"):
@@ -104,6 +116,7 @@ system_library = repository_rule(
         "headers": attr.string_list(doc = "files or folders, relative to an include folder"),
         "libs": attr.string_list(doc = "names for -l, in addition to pkg-config's"),
         "module": attr.string(doc = "the pkg-config module, where there is one"),
+        "module_dirs": attr.string_list(doc = "folders, relative to a library folder, whose MODULE.pc comes first"),
         "static": attr.bool(doc = "link the archive, so that a binary carried elsewhere needs no shared library"),
     },
     configure = True,

@@ -1,8 +1,11 @@
 #include "core/kernels/cpu/blas.h"
 
 #include <cblas.h>
+#include <fmt/format.h>
 
 #include <type_traits>
+
+#include "core/base/error.h"
 
 namespace sluice::cpu {
 namespace {
@@ -37,7 +40,16 @@ template void BlasGemm<float>(GemmSize, float, Matrix<const float>, Matrix<const
 template void BlasGemm<double>(GemmSize, double, Matrix<const double>, Matrix<const double>,
                                WriteMode, Matrix<double>);
 
-void UseCallingThreadOnly() { openblas_set_num_threads(1); }
+void CheckBlasHasNoThreads() {
+  // A threaded OpenBLAS starts its threads when it is loaded, unless it is told to use one.
+  static const int num_threads = openblas_get_num_threads();
+  if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL || num_threads == 1) return;
+  throw Error(fmt::format(
+      "{} was found, which has started threads for {} cores that this program does not use and "
+      "that slow it down; install the serial OpenBLAS (on Debian: libopenblas0-serial), or set "
+      "OPENBLAS_NUM_THREADS=1",
+      BlasDescription(), num_threads));
+}
 
 std::string BlasDescription() {
   // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY SkylakeX MAX_THREADS=64": the first two
