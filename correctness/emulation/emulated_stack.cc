@@ -30,6 +30,9 @@ void AddScaled(int64_t n, float scale, const float* __restrict x, float* __restr
   for (int64_t i = 0; i < n; ++i) out[i] += scale * x[i];
 }
 
+// Whether a rank of a tensor-parallel group holds columns of the weight, not rows.
+bool IsRowParallel(const std::string& name) { return name == "attn.out_proj" || name == "fc2"; }
+
 struct Layer {
   Floats x, mean, rstd, attn_ln, qkv, attention, lse, y, fc_mean, fc_rstd, fc_ln, relu;
 };
@@ -148,14 +151,36 @@ class EmulatedStack {
     return out;
   }
 
+  // a b with the inner dimension divided over the tensor-parallel ranks: each rank's part is
+  // stored, and so is every sum of parts.  On one rank nothing is stored yet.
+  Floats SumOverRanks(const reference::MatMulShape& shape, const Floats& a, const Floats& b) const {
+    const auto [rows, inner, columns] = shape;
+    const int64_t size = emulation_.tensor_parallel_size, share = inner / size;
+    if (size == 1) return MatMul(shape, a, b);
+    Floats sum(static_cast<size_t>(rows * columns));
+    for (int64_t rank = 0; rank < size; ++rank) {
+      Floats part_a;
+      for (auto row = a.begin(); row != a.end(); row += inner) {
+        part_a.insert(part_a.end(), row + rank * share, row + (rank + 1) * share);
+      }
+      const Floats part_b(&b[rank * share * columns], &b[rank * share * columns] + share * columns);
+      const Floats part = StoredFloats(MatMul({rows, share, columns}, part_a, part_b));
+      AddScaled(std::ssize(sum), 1, part.data(), sum.data());
+      Store(sum);
+    }
+    return sum;
+  }
+
   // Not yet stored: a residual or a ReLU may follow.
   Floats Linear(size_t layer, const std::string& name, const Floats& x) const {
     const Floats& weight = Weight(layer, name + ".weight");
     const Floats& bias = Weight(layer, name + ".bias");
     const auto out_features = static_cast<int64_t>(bias.size());
     const int64_t in_features = static_cast<int64_t>(weight.size()) / out_features;
-    Floats out = MatMul({num_tokens_, in_features, out_features}, x,
-                        Transposed(out_features, in_features, weight));
+    const reference::MatMulShape shape = {num_tokens_, in_features, out_features};
+    const Floats transposed = Transposed(out_features, in_features, weight);
+    Floats out =
+        IsRowParallel(name) ? SumOverRanks(shape, x, transposed) : MatMul(shape, x, transposed);
     for (size_t i = 0; i < out.size(); ++i) out[i] += bias[i % bias.size()];
     return out;
   }
@@ -191,8 +216,10 @@ class EmulatedStack {
     }
     gradients[name + ".weight"] = Unscaled(dweight);
     gradients[name + ".bias"] = Unscaled(dbias);
-    return StoredFloats(
-        MatMul({num_tokens_, out_features, in_features}, dout, Weight(layer, name + ".weight")));
+    const reference::MatMulShape shape = {num_tokens_, out_features, in_features};
+    const Floats& weight = Weight(layer, name + ".weight");
+    return StoredFloats(IsRowParallel(name) ? MatMul(shape, dout, weight)
+                                            : SumOverRanks(shape, dout, weight));
   }
 
   Floats LayerNorm(size_t layer, const std::string& name, const Floats& x, Floats& mean,

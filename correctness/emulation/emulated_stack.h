@@ -38,6 +38,11 @@ struct Emulation {
   // the other, and rounded, each part on its own and every sum, to grad_dtype.
   DType grad_dtype = DType::kFloat32;
   int64_t num_gradient_writes = 1;
+
+  // Ranks that share each layer.  Each stores its partial product of out_proj and fc2, and its
+  // partial gradient of the inputs of in_proj and fc1; they are added in the order of the ranks,
+  // and each sum is stored.
+  int tensor_parallel_size = 1;
 };
 
 // Without prefix_gradients.

@@ -149,6 +149,58 @@ TEST(ShortGradients, StayWithinTheirBoundsAndMayNotLoseAPart) {
   }
 }
 
+// Partial products of tensor-parallel ranks: right runs stay within bounds that allow for the
+// roundings of the sum over ranks, and these bounds are wider than those of one rank.
+TEST(TensorParallel, StaysWithinItsBounds) {
+  for (const Precision precision : {Precision::kTf32, Precision::kBFloat16, Precision::kFloat16}) {
+    std::vector<double> used;
+    for (const int tensor_size : {2, 4, 8}) {
+      for (const LossKind loss : {LossKind::kProjection, LossKind::kMean}) {
+        SCOPED_TRACE(std::string(Name(precision)) + " ranks " + std::to_string(tensor_size) + " " +
+                     std::string(Name(loss)));
+        const InitialProblemOptions options = {.config = {"shared", 4, 128, 48, 8},
+                                               .batch_size = 2,
+                                               .prefix_len = 5,
+                                               .loss = loss,
+                                               .seed = 21};
+        const Problem problem = InitialProblem(options);
+        const Step expected = ForwardBackward(problem);
+        const StackErrors errors = AnalyzeStack(problem, {.precision = precision,
+                                                          .gradient_scale = LossScale(precision),
+                                                          .tensor_parallel_size = tensor_size});
+        const Step actual = EmulateStep(problem, {.precision = precision,
+                                                  .sum_order = SumOrder::kBlocks,
+                                                  .operand_rounding = OperandRounding::kToNearest,
+                                                  .gradient_scale = LossScale(precision),
+                                                  .tensor_parallel_size = tensor_size});
+        const std::vector<double> more = Used(errors, actual, expected);
+        if (loss == LossKind::kProjection) used.insert(used.end(), more.begin(), more.end());
+        EXPECT_GT(errors.RelativeL2("output", expected.output),
+                  Analyze(problem, precision).RelativeL2("output", expected.output));
+      }
+    }
+    EXPECT_GT(Median(used), 0.1) << Name(precision);
+  }
+}
+
+// The emulation of ranks is not that of one: the sum over eight rounds more.
+TEST(TensorParallel, ErrsMoreThanOneRank) {
+  const InitialProblemOptions options = {.config = {"shared", 2, 128, 64, 8},
+                                         .batch_size = 2,
+                                         .loss = LossKind::kProjection,
+                                         .seed = 22};
+  const Problem problem = InitialProblem(options);
+  const Step expected = ForwardBackward(problem);
+  const auto error = [&](int tensor_size) {
+    const Step step = EmulateStep(
+        problem, {.precision = Precision::kBFloat16, .tensor_parallel_size = tensor_size});
+    return CompareTensors<double, double>("output", step.output, expected.output,
+                                          {.relative_l2 = 1})
+        .relative_l2;
+  };
+  EXPECT_GT(error(8), 1.05 * error(1));
+}
+
 std::string NameOfCase(const testing::TestParamInfo<Case>& info) {
   return info.param.options.config.name;
 }

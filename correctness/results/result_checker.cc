@@ -74,6 +74,7 @@ const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
                                                                 .loss = config.loss,
                                                                 .seed = config.seed});
   StackRounding rounding = {.precision = precision, .gradient_scale = LossScale(precision)};
+  if (precision == config.precision) rounding.tensor_parallel_size = config.sizes.tensor;
   const DType grad_dtype = GradDType(config);
   // A reference keeps its gradients in the accumulator type.
   if (precision == config.precision && grad_dtype != AccumulatorDType(precision)) {

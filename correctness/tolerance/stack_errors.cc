@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "core/base/check.h"
@@ -140,6 +141,16 @@ struct Weights {
   const Values& bias;
 };
 
+// Columns [begin, begin + count) of x [rows, row_size].
+Values Columns(const Values& x, int64_t row_size, int64_t begin, int64_t count) {
+  Values columns;
+  columns.reserve(x.size() / static_cast<size_t>(row_size) * static_cast<size_t>(count));
+  for (auto row = x.begin(); row != x.end(); row += row_size) {
+    columns.insert(columns.end(), row + begin, row + begin + count);
+  }
+  return columns;
+}
+
 }  // namespace
 
 double StackErrors::RelativeL2(const std::string& name, std::span<const double> expected) const {
@@ -183,6 +194,7 @@ class StackAnalysis {
         formats_(FormatsOf(rounding.precision)),
         gradient_scale_(rounding.gradient_scale),
         num_short_writes_(rounding.grad_dtype ? rounding.num_gradient_writes : 0),
+        tensor_size_(rounding.tensor_parallel_size),
         hidden_size_(problem.config.hidden_size),
         num_tokens_(problem.config.seq_len * problem.batch_size),
         attention_{.slice_len = problem.config.seq_len,
@@ -224,6 +236,13 @@ class StackAnalysis {
   Noisy Relu(const Noisy& fc1) const;
   Noisy ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& drelu);
 
+  // A linear layer whose input features are divided over the tensor-parallel ranks.
+  Noisy RowParallelForward(const Noisy& x, const Weights& weights, int64_t out_features) const;
+  // Rounds dx = dout weight where it is stored.  The features of dout are divided over the ranks.
+  void StoreInputGradient(const Noisy& dout, const Values& weight, Noisy& dx) const;
+  // Adds to `sum` the roundings of a sum over ranks, to which each adds a part of the same shape.
+  void AddRankSumErrors(const std::function<Values(int rank)>& part_of_rank, Noisy& sum) const;
+
   // Products of x and weight, whose rows are read in full: the errors of both and of the sums.
   void AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const;
   AttentionOperands OperandsOf(const Noisy& qkv, const Squares& mean_squares) const {
@@ -255,6 +274,7 @@ class StackAnalysis {
   Formats formats_;
   double gradient_scale_;
   int64_t num_short_writes_;
+  int tensor_size_;
   int64_t hidden_size_, num_tokens_;
   AttentionShape attention_;
   std::vector<Layer> layers_;
@@ -295,11 +315,11 @@ Noisy StackAnalysis::Forward(size_t index, Noisy x) {
     a.qkv.errors.insert(a.qkv.errors.begin(), prefix.errors.begin(), prefix.errors.end());
   }
   a.attention = stored(Attention(a.qkv));
-  a.y = stored(Sum(a.x, LinearForward(a.attention, linear("attn.out_proj"), hidden_size_)));
+  a.y = stored(Sum(a.x, RowParallelForward(a.attention, linear("attn.out_proj"), hidden_size_)));
   a.fc_ln = stored(LayerNormForward(a.y, weights.at("fc_ln.weight"), weights.at("fc_ln.bias")));
   a.fc1 = LinearForward(a.fc_ln, linear("fc1"), problem_.config.ffn_hidden_size());
   a.relu = stored(Relu(a.fc1));
-  Noisy z = stored(Sum(a.y, LinearForward(a.relu, linear("fc2"), hidden_size_)));
+  Noisy z = stored(Sum(a.y, RowParallelForward(a.relu, linear("fc2"), hidden_size_)));
   layers_.push_back(std::move(a));
   return z;
 }
@@ -311,18 +331,26 @@ Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
   };
   // Under the mean loss tokens may have equal gradients, which are rounded alike.
   const bool is_alike = problem_.projection.empty();
-  const auto stored = [&](Noisy tensor) {
+  const auto rounded = [&](Noisy tensor, const auto& round) {
     const double before = Sum(tensor.errors);
-    Store(formats_.storage, tensor);
+    round(tensor);
     if (is_alike) tensor.shared += (Sum(tensor.errors) - before) / tensor.norm_square();
     return tensor;
+  };
+  const auto stored = [&](Noisy tensor) {
+    return rounded(std::move(tensor), [&](Noisy& t) { Store(formats_.storage, t); });
+  };
+  const auto input_gradient = [&](const Noisy& dout, const char* linear) {
+    const Values& weight = weights.at(linear);
+    return rounded(LinearBackward(dout, weight, hidden_size_),
+                   [&](Noisy& dx) { StoreInputGradient(dout, weight, dx); });
   };
   const Layer a = std::move(layers_[index]);
   LinearGradients(name("fc2"), a.relu, dz);
   const Noisy drelu = LinearBackward(dz, weights.at("fc2.weight"), 4 * hidden_size_);
   const Noisy dfc1 = stored(ReluBackward(static_cast<int64_t>(index), a.fc1, drelu));
   LinearGradients(name("fc1"), a.fc_ln, dfc1);
-  const Noisy dfc_ln = stored(LinearBackward(dfc1, weights.at("fc1.weight"), hidden_size_));
+  const Noisy dfc_ln = input_gradient(dfc1, "fc1.weight");
   const Noisy dy =
       stored(Sum(dz, LayerNormBackward(name("fc_ln"), a.y, weights.at("fc_ln.weight"), dfc_ln)));
   LinearGradients(name("attn.out_proj"), a.attention, dy);
@@ -330,8 +358,7 @@ Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
       stored(LinearBackward(dy, weights.at("attn.out_proj.weight"), hidden_size_));
   const Noisy dqkv = stored(AttentionBackward(a.qkv, a.attention, dattention));
   LinearGradients(name("attn.in_proj"), a.attn_ln, dqkv);
-  const Noisy dattn_ln =
-      stored(LinearBackward(dqkv, weights.at("attn.in_proj.weight"), hidden_size_));
+  const Noisy dattn_ln = input_gradient(dqkv, "attn.in_proj.weight");
   return stored(
       Sum(dy, LayerNormBackward(name("attn_ln"), a.x, weights.at("attn_ln.weight"), dattn_ln)));
 }
@@ -378,6 +405,68 @@ Noisy StackAnalysis::LinearBackward(const Noisy& dout, const Values& weight,
             in_features);
   AddProductErrors(dout, weight, dx);
   return dx;
+}
+
+Noisy StackAnalysis::RowParallelForward(const Noisy& x, const Weights& weights,
+                                        int64_t out_features) const {
+  Noisy out = LinearForward(x, weights, out_features);
+  if (tensor_size_ == 1) return out;
+  const int64_t share = x.row_size / tensor_size_;
+  AddRankSumErrors(
+      [&](int rank) {
+        const Values part = Columns(x.values, x.row_size, rank * share, share);
+        const Values columns = Columns(weights.weight, x.row_size, rank * share, share);
+        return reference::Linear({x.num_rows(), share, out_features}, part, columns,
+                                 Values(static_cast<size_t>(out_features)));
+      },
+      out);
+  return out;
+}
+
+void StackAnalysis::StoreInputGradient(const Noisy& dout, const Values& weight, Noisy& dx) const {
+  if (tensor_size_ == 1) return Store(formats_.storage, dx);
+  const int64_t share = dout.row_size / tensor_size_;
+  AddRankSumErrors(
+      [&](int rank) {
+        const Values part = Columns(dout.values, dout.row_size, rank * share, share);
+        const auto rows = weight.begin() + rank * share * dx.row_size;
+        return reference::MatMul({dx.num_rows(), share, dx.row_size}, part,
+                                 {rows, rows + share * dx.row_size});
+      },
+      dx);
+}
+
+// The order of the sum is the communicator's own, so each sum of k of the n parts is taken in the
+// mean over all choices of k: its mean square is k (n - k) / (n (n - 1)) of the parts' squares and
+// k (k - 1) / (n (n - 1)) of the whole sum's.  It is rounded like the parts, relative to its size.
+void StackAnalysis::AddRankSumErrors(const std::function<Values(int rank)>& part_of_rank,
+                                     Noisy& sum) const {
+  Values total(sum.values.size());
+  Squares part_squares(sum.errors.size()), roundings(sum.errors.size());
+  double lost = 0;
+  for (int rank = 0; rank < tensor_size_; ++rank) {
+    const Noisy part = Exact(part_of_rank(rank), sum.row_size);
+    for (int64_t m = 0; m < sum.num_rows(); ++m) {
+      const RoundingSquares squares = RoundingSquaresOf(formats_.storage, part.Row(m));
+      part_squares[m] += SumOfSquares(part.Row(m));
+      roundings[m] += squares.all;
+      lost += squares.lost;
+    }
+    total = reference::Add(total, part.values);
+  }
+  const Noisy whole = Exact(std::move(total), sum.row_size);
+  const double n = tensor_size_;
+  for (int64_t m = 0; m < sum.num_rows(); ++m) {
+    if (part_squares[m] == 0) continue;
+    const double relative = roundings[m] / part_squares[m];
+    sum.errors[m] += roundings[m];
+    for (double k = 2; k <= n; ++k) {
+      const double square =
+          k * ((n - k) * part_squares[m] + (k - 1) * SumOfSquares(whole.Row(m))) / (n * (n - 1));
+      sum.errors[m] += relative * square;
+    }
+  }
+  if (lost > 0) sum.shared += lost / sum.norm_square();
 }
 
 // dweight = dout^T x, dbias = the sum of dout.

@@ -52,6 +52,11 @@ struct StackRounding {
   // type, and how often a step writes each, the first time and with every sum that is added.
   std::optional<DType> grad_dtype;
   int64_t num_gradient_writes = 1;
+
+  // Ranks that share each layer.  The products of out_proj and fc2, and the gradients of the inputs
+  // of in_proj and fc1, are then sums over ranks of partial products: each rank rounds its own to
+  // the storage type, and so is every sum of some of them.
+  int tensor_parallel_size = 1;
 };
 
 struct PossibleFlip {
@@ -81,7 +86,8 @@ class StackErrors {
   std::vector<PossibleFlip> possible_flips_;
 };
 
-// Operations and host memory of an analysis; config.seq_len is the number of all positions.
+// Operations and host memory of an analysis; config.seq_len is the number of all positions.  The
+// partial products of tensor-parallel ranks take up to half as many operations again.
 double StackAnalysisFlops(const ModelConfig& config, int64_t batch_size);
 int64_t StackAnalysisBytes(const ModelConfig& config, int64_t batch_size);
 
