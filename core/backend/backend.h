@@ -43,8 +43,9 @@ Backend MakeBackend(const BackendOptions& options);
 // Whether this program was built with CUDA, and so has DeviceKind::kCuda.
 bool HasCuda();
 
-// How many ranks this machine has room for, one a device: cores that this process may run on, or
-// GPUs.  Throws Error where the machine or this program has no such device.
+// How many ranks this machine has room for, one a device: cores that this process may keep busy
+// (core/device/cpu/cpu_limits.h), or GPUs.  Throws Error where the machine or this program has no
+// such device.
 int NumDevices(DeviceKind kind);
 
 }  // namespace sluice

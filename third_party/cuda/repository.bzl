@@ -1,10 +1,13 @@
-"""The CUDA toolkit with cuBLAS and NCCL: kernels and communication on NVIDIA GPUs.
+"""The CUDA toolkit with cuBLASLt and NCCL: kernels and communication on NVIDIA GPUs.
+
+cuBLASLt and NCCL are not linked: they are large, and most runs of a program that has them need none. Programs open them
+when they first call them (core/base/shared_library.h); their targets say where.
 
 @cuda is the toolkit found in CUDA_HOME, else in /usr/local/cuda. Where there is none (or SLUICE_CUDA=0), its targets
 are stubs that no platform satisfies, so that `bazel test //...` skips what needs them.
 """
 
-_LIBS = ["cublas", "cublasLt", "nccl"]
+_LIBS = ["cublasLt", "nccl"]
 
 _STUB = """
 cc_library(
@@ -30,7 +33,7 @@ cc_library(
 _LIB = """
 cc_library(
     name = "{name}",
-    linkopts = ["-L{lib}", "-l:{file}", "-Wl,-rpath,{lib}", "-Wl,--enable-new-dtags"],
+    linkopts = ["-ldl", "-Wl,-rpath,{lib}", "-Wl,--enable-new-dtags"],
     deps = [":headers"],
 )
 """
@@ -69,7 +72,7 @@ def _impl(ctx):
     build += _FOUND.format(lib = home + "/lib64")
     for name in _LIBS:
         if name in libs:
-            build += _LIB.format(name = name, lib = home + "/lib64", file = "lib%s.so" % name)
+            build += _LIB.format(name = name, lib = home + "/lib64")
         else:
             build += _STUB.format(name = name)
     ctx.file("BUILD.bazel", build)

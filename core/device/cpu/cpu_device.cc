@@ -1,6 +1,5 @@
 #include "core/device/cpu/cpu_device.h"
 
-#include <sched.h>
 #include <sys/mman.h>
 
 #include <chrono>
@@ -11,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
+#include "core/device/cpu/cpu_limits.h"
 #include "core/device/cpu/host_memory.h"
 
 namespace sluice {
@@ -90,10 +90,6 @@ void* CpuDevice::AllocateBytes(int64_t size_bytes) {
 
 void CpuDevice::FreeBytes(void* data, int64_t) { std::free(data); }
 
-int NumCores() {
-  cpu_set_t set;
-  SLUICE_CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
-  return CPU_COUNT(&set);
-}
+int NumCores() { return FindCpuLimits().num_cores(); }
 
 }  // namespace sluice

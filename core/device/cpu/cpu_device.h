@@ -34,7 +34,8 @@ class CpuDevice : public Device {
   ThreadPool pool_;
 };
 
-// Cores that this process may run on.
+// Cores that this process may keep busy: those that its affinity allows, or fewer where a quota
+// gives it less (cpu_limits.h).
 int NumCores();
 
 }  // namespace sluice

@@ -3,20 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "core/device/cpu/control_groups.h"
 
 namespace sluice {
-
-// Where the system says so; a test has folders of its own.
-struct MemoryFiles {
-  std::string proc = "/proc";
-  std::string cgroup = "/sys/fs/cgroup";
-};
 
 // The least of what the machine has available (MemAvailable), of what the limit of each control
 // group that this process is in leaves, version 1 or 2, counting page cache that can be dropped as
 // free, and of the address space that RLIMIT_AS leaves.  What is not said limits nothing: the
 // largest number where nothing is.
-int64_t AvailableHostBytes(const MemoryFiles& files = {});
+int64_t AvailableHostBytes(const SystemFiles& files = {});
 
 }  // namespace sluice

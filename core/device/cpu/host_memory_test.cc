@@ -28,7 +28,7 @@ class HostMemoryTest : public testing::Test {
   int64_t Available() const { return AvailableHostBytes(files_); }
 
   fs::path root_;
-  MemoryFiles files_;
+  SystemFiles files_;
 };
 
 TEST_F(HostMemoryTest, IsWhatTheMachineHasWhereNothingLimits) {
