@@ -203,7 +203,10 @@ Channel NcclCommunicator::MakeChannel(int from, int to) {
   } else {
     host_.Recv(id, {peer});
   }
-  return {.stream = rank_->MakeStream(), .comm = rank_->MakeComm(membership)};
+  const Channel channel = {.stream = rank_->MakeStream(), .comm = rank_->MakeComm(membership)};
+  rank_->ConnectEnds(channel.comm, channel.stream,
+                     from == rank() ? Direction::kSend : Direction::kRecv, membership.global_peer);
+  return channel;
 }
 
 void NcclCommunicator::MakeChannels(std::span<const int> receivers) {

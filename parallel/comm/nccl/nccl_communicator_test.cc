@@ -194,8 +194,9 @@ TEST_P(Streams, MessagesRunBesideComputeAndTheHost) {
     });
     gpu.comm.Wait(incoming);
     gpu.comm.Wait(outgoing);
-    // Compute goes on only when all messages have come; those of a rank to itself are copies.
-    while (n > 1 && fake::NumReceived() < n) {
+    // Compute goes on only when all messages have come, after those that connected the channels;
+    // those of a rank to itself are copies.
+    while (n > 1 && fake::NumReceived() < n * (n - 1) + n) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     EXPECT_FALSE(gpu.stream.IsIdle());
@@ -267,6 +268,92 @@ TEST(Connect, MakesWhatIsMissing) {
     expect_inits(6 * 2 + 3);
     EXPECT_EQ(fake::NumAborts(), 0);
   });
+}
+
+// A rank posts the receive of a message that its peer sends only after this rank's own: as a
+// pipeline does with gradients, from its first step on.
+TEST(Connect, LetsAFirstReceiveBePostedLongBeforeItsSend) {
+  PrepareMachine();
+  RunOnGpus(2, 60, [](const Gpu& gpu) {
+    const Peer peer = {.rank = 1 - gpu.comm.rank()};
+    std::vector<double> out(kCount, gpu.comm.rank()), in(kCount, -1);
+    const Payload outgoing = {out.data(), kCount, DType::kFloat64};
+    const Transfer incoming = gpu.comm.Irecv({in.data(), kCount, DType::kFloat64}, peer);
+    if (gpu.comm.rank() == 1) gpu.comm.Wait(incoming);
+    gpu.comm.Send(outgoing, peer);
+    if (gpu.comm.rank() == 0) gpu.comm.Wait(incoming);
+    gpu.comm.Drain();
+    EXPECT_EQ(in[kCount - 1], peer.rank);
+  });
+}
+
+// What the test above is about, in NCCL's own calls: the host cannot go on from a first receive.
+TEST(FakeNccl, AFirstReceiveIsInProgressUntilItsSenderHasCalled) {
+  PrepareMachine();
+  std::atomic<bool> has_sent = false;
+  RunThreadRanks({.world_size = 2, .comm = {.timeout_s = 60}}, [&](Communicator& world) {
+    cudaSetDevice(world.rank());
+    ComputeStream stream;
+    ncclUniqueId id;
+    if (world.rank() == 0) ncclGetUniqueId(&id);
+    world.Broadcast({&id, sizeof(id), ControlType::kByte}, 0);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ncclComm_t comm = nullptr;
+    ncclCommInitRankConfig(&comm, 2, id, world.rank(), &config);
+    const auto state = [&] {
+      ncclResult_t result = ncclSuccess;
+      ncclCommGetAsyncError(comm, &result);
+      return result;
+    };
+    const auto complete = [&] { world.WaitUntil({}, [&] { return state() == ncclSuccess; }); };
+    complete();
+    double x = 1;
+    if (world.rank() == 0) {
+      EXPECT_EQ(ncclRecv(&x, 1, ncclFloat64, 1, comm, stream.handle()), ncclInProgress);
+      for (int i = 0; i < 50; ++i) {
+        EXPECT_EQ(state(), ncclInProgress);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      EXPECT_TRUE(stream.IsIdle());
+      has_sent = true;
+    } else {
+      x = 2;
+      world.WaitUntil({}, [&] { return has_sent.load(); });
+      EXPECT_EQ(ncclSend(&x, 1, ncclFloat64, 0, comm, stream.handle()), ncclInProgress);
+    }
+    complete();
+    cudaStreamSynchronize(stream.handle());
+    EXPECT_EQ(x, 2);
+    world.Barrier();
+    ncclCommDestroy(comm);
+  });
+}
+
+// A device frees memory only when nothing runs on it: not while a receive waits for its sender.
+TEST(FakeCuda, FreeingMemoryWaitsForAReceiveThatIsUnderWay) {
+  PrepareMachine();
+  std::atomic<bool> is_freed = false;
+  RunOnGpus(2, 60, [&](const Gpu& gpu) {
+    double x = gpu.comm.rank();
+    if (gpu.comm.rank() == 0) {
+      const Transfer incoming = gpu.comm.Irecv({&x, 1, DType::kFloat64}, {.rank = 1});
+      gpu.world.Barrier();
+      void* memory = nullptr;
+      ASSERT_EQ(cudaMalloc(&memory, 8), cudaSuccess);
+      ASSERT_EQ(cudaFree(memory), cudaSuccess);
+      is_freed = true;
+      gpu.comm.Wait(incoming);
+    } else {
+      gpu.world.Barrier();
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      EXPECT_FALSE(is_freed);
+      gpu.comm.Send({&x, 1, DType::kFloat64}, {.rank = 0});
+    }
+    gpu.comm.Drain();
+    EXPECT_EQ(x, 1);
+  });
+  EXPECT_TRUE(is_freed);
 }
 
 class Faults : public ::testing::TestWithParam<int> {
@@ -408,6 +495,15 @@ TEST_P(Faults, AnInitThatHangsHasADeadline) {
   });
   EXPECT_EQ(fault.exit_code, kDeadlineExitCode);
   EXPECT_THAT(fault.message, HasSubstr("in Connect"));
+}
+
+// A channel whose ends never connect: the rank and its peer are named.
+TEST(Connect, HasADeadlineThatNamesThePeer) {
+  PrepareMachine();
+  fake::HangConnect(1);
+  const Fault fault = RunFault(2, 0.4, [](const Gpu&) { ADD_FAILURE(); });
+  EXPECT_EQ(fault.exit_code, kDeadlineExitCode);
+  EXPECT_THAT(fault.message, HasSubstr("in Connect with rank"));
 }
 
 TEST_P(Faults, TheErrorOfARankComesFirst) {

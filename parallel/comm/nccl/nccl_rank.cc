@@ -83,6 +83,7 @@ NcclRank::NcclRank(Communicator& host, cudaStream_t compute)
   std::vector<Identity> all(static_cast<size_t>(host.world_size()));
   host.AllGather({&mine, sizeof(Identity), ControlType::kByte}, all.data());
   CheckIdentities(all);
+  Check(cudaMalloc(&connecting_byte_, 1), "cudaMalloc");
 }
 
 NcclRank::~NcclRank() {
@@ -93,6 +94,7 @@ NcclRank::~NcclRank() {
     cudaEventDestroy(tracked.done);
   }
   for (cudaEvent_t event : free_events_) cudaEventDestroy(event);
+  cudaFree(connecting_byte_);
 }
 
 void NcclRank::Check(cudaError_t code, const char* call) {
@@ -114,7 +116,8 @@ void NcclRank::Check(ncclResult_t code, const char* call) {
       kFaultExitCode);
 }
 
-void NcclRank::Complete(ncclResult_t code, std::span<const ncclComm_t> comms, const char* call) {
+void NcclRank::Complete(ncclResult_t code, std::span<const ncclComm_t> comms, const char* call,
+                        int global_peer) {
   if (code != ncclInProgress) return Check(code, call);
   const auto is_made = [&] {
     for (ncclComm_t comm : comms) {
@@ -125,7 +128,22 @@ void NcclRank::Complete(ncclResult_t code, std::span<const ncclComm_t> comms, co
     }
     return true;
   };
-  if (!is_made()) host_.WaitUntil({CommOp::kConnect}, is_made);
+  if (!is_made()) host_.WaitUntil({CommOp::kConnect, global_peer}, is_made);
+}
+
+void NcclRank::ConnectEnds(ncclComm_t comm, cudaStream_t stream, Direction direction,
+                           int global_peer) {
+  const bool sends = direction == Direction::kSend;
+  const ncclResult_t code = sends ? ncclSend(connecting_byte_, 1, ncclUint8, 1, comm, stream)
+                                  : ncclRecv(connecting_byte_, 1, ncclUint8, 0, comm, stream);
+  Complete(code, {&comm, 1}, sends ? "ncclSend" : "ncclRecv", global_peer);
+  host_.WaitUntil({CommOp::kConnect, global_peer}, [&] {
+    CheckAsyncErrors();
+    const cudaError_t state = cudaStreamQuery(stream);
+    if (state == cudaErrorNotReady) return false;
+    Check(state, "cudaStreamQuery");
+    return true;
+  });
 }
 
 ncclComm_t NcclRank::MakeComm(const NcclMembership& membership) {

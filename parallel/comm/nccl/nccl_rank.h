@@ -57,8 +57,15 @@ class NcclRank {
   ncclComm_t MakeComm(const NcclMembership& membership);
   // Gives communicators back, when all that uses them is done: waits for their other members.
   void FinishComms(const std::vector<ncclComm_t>& comms);
-  // Waits until calls of NCCL that returned `code` have been made, on each of `comms`.
-  void Complete(ncclResult_t code, std::span<const ncclComm_t> comms, const char* call);
+  // Waits until calls of NCCL that returned `code` have been made, on each of `comms`; with whom is
+  // said by `global_peer`, where it is one rank.
+  void Complete(ncclResult_t code, std::span<const ncclComm_t> comms, const char* call,
+                int global_peer = -1);
+
+  // Connects the two ends of a communicator of two ranks, by a message of one byte in `direction`:
+  // NCCL connects them at their first message, and then each end's host waits for the other's call.
+  // Returns when the byte has arrived.
+  void ConnectEnds(ncclComm_t comm, cudaStream_t stream, Direction direction, int global_peer);
 
   // A stream for messages, ahead of compute where both could run.
   cudaStream_t MakeStream();
@@ -98,6 +105,7 @@ class NcclRank {
   cudaStream_t compute_;
   int global_rank_;
   std::vector<ncclComm_t> comms_;
+  void* connecting_byte_ = nullptr;  // that ConnectEnds sends and receives
   std::vector<cudaEvent_t> free_events_;
   std::vector<Tracked> tracked_;
   int64_t num_polls_ = 0;

@@ -9,8 +9,10 @@
 // with a stream that is being captured, to end a capture that a stream has not left.
 //
 // NCCL is the documented one, with non-blocking communicators: a call that returns ncclInProgress
-// has done its work only after ncclCommGetAsyncError said so (the first operation of a communicator
-// is such a call); operations of one communicator run in order; those of a group run together;
+// has done its work only after ncclCommGetAsyncError said so.  The first message from one rank to
+// another, and the first collective of a communicator, are such calls: they connect their ends, and
+// are in progress on the host, with nothing enqueued, until every end has issued its own.
+// Operations of one communicator run in order; those of a group run together;
 // sends and receives between two ranks match in order; a collective holds its stream until all
 // ranks have come; sums are made in an order that is not the ranks'; a maximum drops NaN.  Nothing
 // is compared between ranks: sizes that differ give wrong data, as there.
@@ -34,6 +36,9 @@ void HangAbort(int device);
 
 // ncclCommInitRankConfig never ends on this device.
 void HangInit(int device);
+
+// Operations that connect never end on this device.
+void HangConnect(int device);
 
 // On all devices since Reset: calls of ncclCommAbort and ncclCommInitRankConfig, and messages that
 // have been received.

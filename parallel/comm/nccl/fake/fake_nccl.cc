@@ -26,6 +26,7 @@ struct Faults {
   std::map<int, ncclResult_t> async_errors;
   std::set<int> hanging_aborts;
   std::set<int> hanging_inits;
+  std::set<int> hanging_connects;
   std::atomic<int> num_aborts{0};
   std::atomic<int> num_inits{0};
   std::atomic<int> num_received{0};
@@ -79,7 +80,12 @@ struct Clique {
   std::vector<Halves> sends;
   std::vector<Halves> receives;
   std::map<int64_t, Meeting> meetings;
+  // Which ranks have issued an operation that connects: of a message its way, by sender and
+  // receiver; of a collective kCollective.
+  std::map<int, std::set<int>> connecting;
 };
+
+constexpr int kCollective = -1;
 
 std::mutex cliques_mutex;
 std::map<uint64_t, std::shared_ptr<Clique>> cliques;
@@ -97,12 +103,18 @@ struct CommState {
 
 }  // namespace
 
+// An operation that its host has issued, and that waits for connections.
+struct NotLaunched {
+  cudaStream_t stream;
+  sluice::fake::Work work;
+};
+
 struct ncclComm {
   std::shared_ptr<CommState> state = std::make_shared<CommState>();
-  bool has_launched = false;
   bool is_finalizing = false;
-  // Of the first operations: launched once the caller has asked whether they were.
-  std::vector<std::pair<cudaStream_t, sluice::fake::Work>> not_launched;
+  std::set<int> connected;   // ways, or kCollective
+  std::set<int> connecting;  // likewise, of operations not launched
+  std::vector<NotLaunched> not_launched;
 };
 
 namespace {
@@ -132,6 +144,12 @@ void Match(Halves& sends, Halves& receives) {
   }
 }
 
+int WayOf(const CommState& comm, const P2pOp& op) {
+  const int sender = op.sends ? comm.rank : op.peer;
+  const int receiver = op.sends ? op.peer : comm.rank;
+  return sender * comm.clique->size + receiver;
+}
+
 void RunP2p(CommState& comm, const std::vector<P2pOp>& ops) {
   const std::lock_guard in_order(comm.kernel_mutex);
   Clique& clique = *comm.clique;
@@ -139,9 +157,7 @@ void RunP2p(CommState& comm, const std::vector<P2pOp>& ops) {
   if (comm.is_aborted) return;
   std::vector<std::shared_ptr<Half>> halves;
   for (const P2pOp& op : ops) {
-    const int sender = op.sends ? comm.rank : op.peer;
-    const int receiver = op.sends ? op.peer : comm.rank;
-    const size_t way = static_cast<size_t>(sender * clique.size + receiver);
+    const auto way = static_cast<size_t>(WayOf(comm, op));
     halves.push_back(std::make_shared<Half>(Half{op.data, op.size_bytes}));
     (op.sends ? clique.sends : clique.receives)[way].push_back(halves.back());
     Match(clique.sends[way], clique.receives[way]);
@@ -223,13 +239,44 @@ struct GroupedOp {
 thread_local int group_depth = 0;
 thread_local std::vector<GroupedOp> grouped;
 
-ncclResult_t Launch(ncclComm_t comm, cudaStream_t stream, sluice::fake::Work work) {
-  if (comm->has_launched) {
+// Launches at once what is connected.  Else the operation is in progress, until its other ends have
+// issued theirs and the caller has asked for the state.
+ncclResult_t Launch(ncclComm_t comm, cudaStream_t stream, const std::set<int>& ways,
+                    sluice::fake::Work work) {
+  const bool is_connected =
+      std::all_of(ways.begin(), ways.end(), [&](int way) { return comm->connected.contains(way); });
+  if (is_connected && comm->not_launched.empty()) {
     sluice::fake::Enqueue(stream, std::move(work));
     return ncclSuccess;
   }
-  comm->not_launched.emplace_back(stream, std::move(work));
+  comm->not_launched.push_back({stream, std::move(work)});
+  const std::lock_guard faults_lock(TheFaults().mutex);
+  if (TheFaults().hanging_connects.contains(comm->state->device)) return ncclInProgress;
+  const std::lock_guard lock(comm->state->clique->mutex);
+  for (const int way : ways) {
+    comm->connecting.insert(way);
+    comm->state->clique->connecting[way].insert(comm->state->rank);
+  }
   return ncclInProgress;
+}
+
+// Whether all ends of what `comm` connects have issued their operations; the clique is locked.
+bool IsConnected(const ncclComm& comm) {
+  const Clique& clique = *comm.state->clique;
+  return std::all_of(comm.connecting.begin(), comm.connecting.end(), [&](int way) {
+    const auto found = clique.connecting.find(way);
+    const size_t needed = way == kCollective ? static_cast<size_t>(clique.size) : 2;
+    return found != clique.connecting.end() && found->second.size() == needed;
+  });
+}
+
+void LaunchConnected(ncclComm_t comm) {
+  comm->connected.insert(comm->connecting.begin(), comm->connecting.end());
+  comm->connecting.clear();
+  for (NotLaunched& operation : comm->not_launched) {
+    sluice::fake::Enqueue(operation.stream, std::move(operation.work));
+  }
+  comm->not_launched.clear();
 }
 
 ncclResult_t LaunchGroup() {
@@ -238,13 +285,16 @@ ncclResult_t LaunchGroup() {
     const ncclComm_t comm = grouped.front().comm;
     const cudaStream_t stream = grouped.front().stream;
     std::vector<P2pOp> ops;
+    std::set<int> ways;
     for (const GroupedOp& op : grouped) {
-      if (op.comm == comm && op.stream == stream) ops.push_back(op.op);
+      if (op.comm != comm || op.stream != stream) continue;
+      ops.push_back(op.op);
+      ways.insert(WayOf(*comm->state, op.op));
     }
     std::erase_if(grouped,
                   [&](const GroupedOp& op) { return op.comm == comm && op.stream == stream; });
     const ncclResult_t launched =
-        Launch(comm, stream, [state = comm->state, ops] { RunP2p(*state, ops); });
+        Launch(comm, stream, ways, [state = comm->state, ops] { RunP2p(*state, ops); });
     if (launched != ncclSuccess) result = launched;
   }
   return result;
@@ -257,7 +307,7 @@ ncclResult_t AddP2p(const GroupedOp& op) {
 
 ncclResult_t LaunchCollective(ncclComm_t comm, cudaStream_t stream, const void* input,
                               size_t size_bytes, Finish finish) {
-  return Launch(comm, stream, [state = comm->state, input, size_bytes, finish] {
+  return Launch(comm, stream, {kCollective}, [state = comm->state, input, size_bytes, finish] {
     RunCollective(*state, input, size_bytes, finish);
   });
 }
@@ -277,6 +327,7 @@ void Reset(int num_devices) {
   faults.async_errors.clear();
   faults.hanging_aborts.clear();
   faults.hanging_inits.clear();
+  faults.hanging_connects.clear();
   faults.num_aborts = 0;
   faults.num_inits = 0;
   faults.num_received = 0;
@@ -296,6 +347,11 @@ void HangAbort(int device) {
 void HangInit(int device) {
   const std::lock_guard lock(TheFaults().mutex);
   TheFaults().hanging_inits.insert(device);
+}
+
+void HangConnect(int device) {
+  const std::lock_guard lock(TheFaults().mutex);
+  TheFaults().hanging_connects.insert(device);
 }
 
 int NumAborts() { return TheFaults().num_aborts; }
@@ -370,21 +426,15 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
     }
   }
   Clique& clique = *comm->state->clique;
-  {
-    const std::lock_guard lock(clique.mutex);
-    const bool is_ready = static_cast<int>(clique.devices.size()) == clique.size;
-    const bool is_final = !comm->is_finalizing || clique.num_finalized == clique.size;
-    *error = !is_ready || !is_final       ? ncclInProgress
-             : HasDuplicateDevice(clique) ? ncclInvalidUsage
-                                          : ncclSuccess;
-  }
-  if (!comm->not_launched.empty()) {
-    for (auto& [stream, work] : comm->not_launched) {
-      sluice::fake::Enqueue(stream, std::move(work));
-    }
-    comm->not_launched.clear();
-    comm->has_launched = true;
-  }
+  const std::lock_guard lock(clique.mutex);
+  const bool is_ready = static_cast<int>(clique.devices.size()) == clique.size;
+  const bool is_final = !comm->is_finalizing || clique.num_finalized == clique.size;
+  const bool is_launched =
+      comm->not_launched.empty() || (!comm->connecting.empty() && IsConnected(*comm));
+  *error = !is_ready || !is_final || !is_launched ? ncclInProgress
+           : HasDuplicateDevice(clique)           ? ncclInvalidUsage
+                                                  : ncclSuccess;
+  if (is_launched) LaunchConnected(comm);
   return ncclSuccess;
 }
 
