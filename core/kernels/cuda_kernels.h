@@ -24,6 +24,7 @@
 #include "core/kernels/matmul/cublaslt_matmul.h"
 #include "core/kernels/matmul/matmul_cuda.h"
 #include "core/kernels/small_backward/small_backward.h"
+#include "core/kernels/tuning.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice {
@@ -41,6 +42,9 @@ class CudaKernels : public Kernels {
   void Reserve(const KernelLimits& limits) override;
   std::string_view AttentionName(int64_t head_dim) const override;
   std::string SmallKernelNames(const LayerSizes& sizes) const override;
+
+  bool tunes() const override { return true; }
+  void set_tuning(Tuning tuning) override { matmul_.set_tuning(tuning); }
 
   void LinearForward(const LinearForwardArgs& args) override;
   void NormLinearForward(const LayerNormForwardArgs& norm,

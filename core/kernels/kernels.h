@@ -14,6 +14,7 @@
 #include "core/kernels/loss/loss.h"
 #include "core/kernels/matmul/matmul.h"
 #include "core/kernels/residual/residual.h"
+#include "core/kernels/tuning.h"
 
 namespace sluice {
 
@@ -42,6 +43,13 @@ struct LayerSizes {
 class Kernels {
  public:
   virtual ~Kernels() = default;
+
+  // Whether implementations are chosen by timing, at the first call of each shape.  That allocates,
+  // frees and synchronises the device, so it must be over before a message may be under way: run
+  // each operation once, then forbid tuning.  While it is forbidden, a call of a new shape is our
+  // bug.  Allowed at first.
+  virtual bool tunes() const { return false; }
+  virtual void set_tuning(Tuning) {}
 
   // Bytes that Reserve allocates for these limits.
   virtual int64_t WorkspaceBytes(const KernelLimits& limits) const = 0;

@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "correctness/parity/fake_machine.h"
 #include "correctness/parity/parity_run.h"
+#include "parallel/comm/comm_error.h"
+#include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/executor.h"
 #include "parallel/schemes/schemes.h"
 
 namespace sluice {
@@ -74,6 +78,25 @@ TEST_P(FakeGpuParity, WithTheReference) {
 
 TEST_P(FakeGpuParity, OfAGraphWithTheStep) {
   ExpectGraphRepeatsStep(ConfigOf(GetParam()), FakeGpuMachine());
+}
+
+// An algorithm that is chosen in the first step waits for all of its device, where the receive of a
+// gradient waits for a rank that waits for this one.
+TEST(FakeGpuDeathTest, KernelsThatTuneInTheFirstStepHang) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const JobConfig config = ConfigOf({"", "gpipe", {.pipeline = 2}, 1, 1});
+  const auto run = [&](FakeTuning tuning) {
+    const Machine machine = FakeGpuMachine(tuning);
+    const JobPlan plan = PlanJob(config);
+    RunThreadRanks({.world_size = 2, .comm = {.timeout_s = 2}}, [&](Communicator& world) {
+      Backend backend = machine.make_backend(world.rank(), config.precision);
+      const std::unique_ptr<Communicator> comm = machine.connect(world, backend);
+      Executor(plan, backend, *comm).RunStep();
+    });
+  };
+  EXPECT_NO_THROW(run(FakeTuning::kAnnounced));
+  EXPECT_EXIT(run(FakeTuning::kHidden), ::testing::ExitedWithCode(kDeadlineExitCode),
+              "does not respond");
 }
 
 TEST(FakeGpuCases, NameEveryScheme) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -60,11 +61,15 @@ class FakeStream : public Stream {
   cudaStream_t handle_ = nullptr;
 };
 
-// Enqueues what CpuKernels would do at once.
+// Enqueues what CpuKernels would do at once.  The first call of each shape of a product does to
+// the device what the choice of its algorithm does on a GPU.
 class EnqueuedKernels : public Kernels {
  public:
-  EnqueuedKernels(CpuDevice& device, DType dtype, cudaStream_t stream)
-      : kernels_(device, dtype), stream_(stream) {}
+  EnqueuedKernels(CpuDevice& device, DType dtype, cudaStream_t stream, FakeTuning tuning)
+      : kernels_(device, dtype), stream_(stream), is_announced_(tuning == FakeTuning::kAnnounced) {}
+
+  bool tunes() const override { return is_announced_; }
+  void set_tuning(Tuning tuning) override { tuning_ = tuning; }
 
   int64_t WorkspaceBytes(const KernelLimits& limits) const override {
     return kernels_.WorkspaceBytes(limits);
@@ -75,12 +80,16 @@ class EnqueuedKernels : public Kernels {
   }
 
   void LinearForward(const LinearForwardArgs& args) override {
+    Tune({0, args.x.num_rows(), args.weight.num_rows(), args.weight.row_size()});
     Enqueue(&CpuKernels::LinearForward, args);
   }
   void LinearBackwardInput(const LinearBackwardInputArgs& args) override {
+    Tune({1, args.dout.num_rows(), args.weight.num_rows(), args.weight.row_size()});
     Enqueue(&CpuKernels::LinearBackwardInput, args);
   }
   void LinearBackwardWeight(const LinearBackwardWeightArgs& args) override {
+    Tune({2, args.dout.num_rows(), args.dweight.num_rows(), args.dweight.row_size(),
+          args.write_mode == WriteMode::kAccumulate ? 1 : 0});
     Enqueue(&CpuKernels::LinearBackwardWeight, args);
   }
   void LayerNormForward(const LayerNormForwardArgs& args) override {
@@ -108,6 +117,15 @@ class EnqueuedKernels : public Kernels {
   }
 
  private:
+  void Tune(const std::vector<int64_t>& shape) {
+    if (!tuned_.insert(shape).second) return;
+    SLUICE_CHECK(tuning_ == Tuning::kAllowed);
+    Check(cudaStreamSynchronize(stream_));
+    void* memory = nullptr;
+    Check(cudaMalloc(&memory, 1));
+    Check(cudaFree(memory));
+  }
+
   template <typename Args>
   void Enqueue(void (CpuKernels::*kernel)(const Args&), const Args& args) {
     // Kept: a graph runs it again.
@@ -119,21 +137,24 @@ class EnqueuedKernels : public Kernels {
 
   CpuKernels kernels_;
   cudaStream_t stream_;
+  bool is_announced_;
+  Tuning tuning_ = Tuning::kAllowed;
+  std::set<std::vector<int64_t>> tuned_;
   std::vector<std::unique_ptr<std::function<void()>>> works_;
 };
 
 }  // namespace
 
-Machine FakeGpuMachine() {
+Machine FakeGpuMachine(FakeTuning tuning) {
   constexpr int kNumDevices = 8;
   fake::Reset(kNumDevices);
   return {.make_backend =
-              [](int rank, Precision precision) {
+              [tuning](int rank, Precision precision) {
                 Check(cudaSetDevice(rank));
                 auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = 1});
                 auto stream = std::make_unique<FakeStream>();
                 auto kernels = std::make_unique<EnqueuedKernels>(*device, StorageDType(precision),
-                                                                 stream->handle());
+                                                                 stream->handle(), tuning);
                 return Backend{std::move(device), std::move(stream), std::move(kernels)};
               },
           .connect =

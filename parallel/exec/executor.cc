@@ -1,7 +1,9 @@
 #include "parallel/exec/executor.h"
 
 #include <algorithm>
+#include <set>
 #include <span>
+#include <tuple>
 
 #include "core/base/check.h"
 #include "parallel/comm/rank_status.h"
@@ -51,6 +53,28 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   InitializeRank(plan, rank_, *tensor_parallel_, memory_, *backend_.device);
+  if (backend_.kernels->tunes()) Rehearse();
+}
+
+Executor::~Executor() { backend_.kernels->set_tuning(Tuning::kAllowed); }
+
+void Executor::Rehearse() {
+  std::set<std::tuple<OpKind, int, int, char, char>> rehearsed;
+  for (const Op& op : ops()) {
+    if (!IsCompute(op.kind)) continue;
+    const auto stage = static_cast<size_t>(op.unit.stage);
+    // The first gradient of a weight overwrites it, and later ones are added by other kernels.
+    if (rehearsed
+            .insert({op.kind, op.unit.stage, op.unit.slice, norm_is_written_[stage],
+                     linear_is_written_[stage]})
+            .second) {
+      RunOp(op);
+    }
+  }
+  if (plan_.config.pass == Pass::kStep) ReduceWeightGradients();
+  pipeline_->Drain();
+  backend_.stream->Synchronize();
+  backend_.kernels->set_tuning(Tuning::kForbidden);
 }
 
 void Executor::ConnectReceivers() {

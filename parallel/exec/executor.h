@@ -46,9 +46,14 @@ struct Observer {
 class Executor {
  public:
   // `world` has plan.config.sizes.world_size() ranks, and moves memory of the backend's device. All
-  // arguments must outlive the executor.  All ranks construct theirs together: it splits `world`
-  // and connects those that send to each other.
+  // arguments must outlive the executor.  All ranks construct theirs together: it splits `world`,
+  // connects those that send to each other, and rehearses where kernels tune.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world);
+  // The kernels may tune again.
+  ~Executor();
+
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
 
   // One pass.  Enqueues it, and waits until its results are there.
   void RunStep() {
@@ -83,6 +88,11 @@ class Executor {
 
  private:
   void ConnectReceivers();
+  // Runs each op that differs from others in more than its micro-batch once, without messages.
+  // Kernels that tune do so here, and groups of ranks connect at their first collectives: both
+  // allocate and synchronise the device, which a step must not do while a message is under way.
+  // Leaves nothing that a step reads.
+  void Rehearse();
   void EnqueueOps();
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);

@@ -198,6 +198,7 @@ const CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key,
                                                            const Place& place) {
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan == nullptr) {
+    SLUICE_CHECK(tuning_ == Tuning::kAllowed);  // this shape was not rehearsed
     const bool is_tf32 = precision_ == Precision::kTf32;
     plan = std::make_unique<Plan>(key.shape,
                                   is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F);

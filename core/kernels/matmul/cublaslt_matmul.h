@@ -4,8 +4,9 @@
 // The first call of a shape asks cuBLASLt for candidates, times them by turns on the call's own
 // operands (timed_choice.h) and keeps the winner; later calls only enqueue it.  cuBLASLt's own
 // order decides among those that are about as fast, so that noise seldom changes the choice, and
-// with it the rounding, from one run to the next.  The first call of a shape synchronises the
-// streams and so cannot be captured in a CUDA graph: run the work once before.
+// with it the rounding, from one run to the next.  The first call of a shape allocates, frees and
+// synchronises the streams, so it cannot be captured in a CUDA graph, nor be made while a message
+// may be under way: run the work once before, then forbid tuning.
 #pragma once
 
 #include <cublasLt.h>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "core/device/cuda/cuda_device.h"
+#include "core/kernels/tuning.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice::cuda {
@@ -80,6 +82,9 @@ class CublasLtMatmul {
     void* scratch;
   };
 
+  // While tuning is forbidden, a product of a new shape is our bug.
+  void set_tuning(Tuning tuning) { tuning_ = tuning; }
+
   // Enqueues the product.
   void Run(const MatmulShape& shape, const MatmulOperands& operands, const Place& place);
 
@@ -107,6 +112,7 @@ class CublasLtMatmul {
   std::vector<CudaStream*> streams_;
   Precision precision_;
   FlushMemory flush_;
+  Tuning tuning_ = Tuning::kAllowed;
   cublasLtHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };
