@@ -1,7 +1,6 @@
 #include "programs/run_ranks.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -13,7 +12,8 @@
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/exec/check_memory.h"
-#include "parallel/schedule/schedule_text.h"
+#include "parallel/schedule/schedule.h"
+#include "programs/job_name.h"
 
 namespace sluice {
 namespace {
@@ -38,9 +38,6 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
   const JobConfig& config = plan.config;
   const ModelConfig& model = config.model;
   const BuildInfo& build = GetBuildInfo();
-  const size_t schedule_hash = std::hash<std::string>()(FormatSchedule(plan.schedule));
-  std::vector<int64_t> slice_lens;
-  for (const Slice& slice : config.slices) slice_lens.push_back(slice.len);
   return {{"commit", build.commit + " " + build.tree},
           {"compiler", build.compiler + " " + build.flags},
           {"scheme", job.scheme},
@@ -59,11 +56,11 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"prefix_len", std::to_string(config.prefix_len)},
           {"loss", std::string(Name(config.loss))},
           {"seed", std::to_string(config.seed)},
-          {"slices", fmt::format("{}", fmt::join(slice_lens, ","))},
+          {"slices", SliceLens(config)},
           {"plan", std::string(Name(config.plan))},
           {"tensor_parallel_size", std::to_string(config.sizes.tensor)},
           {"data_parallel_size", std::to_string(config.sizes.data)},
-          {"schedule", fmt::format("{:016x}", schedule_hash)}};
+          {"schedule", fmt::format("{:016x}", HashOf(plan.schedule))}};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -244,18 +245,21 @@ std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicat
 
 Simulation SimulateMeasured(const JobPlan& plan,
                             const std::vector<std::vector<double>>& op_medians_s) {
-  std::map<std::pair<int, int>, double> compute_s;  // by kind and unit
+  std::array<std::vector<double>, 4> compute_s;  // by kind, then unit
+  for (std::vector<double>& of_units : compute_s) {
+    of_units.resize(static_cast<size_t>(NumUnits(plan.schedule)));
+  }
+  const auto cost_of = [&](const Op& op) -> double& {
+    return compute_s[static_cast<size_t>(op.kind)]
+                    [static_cast<size_t>(UnitIndex(plan.schedule, op.unit))];
+  };
   for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
     const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
     for (size_t i = 0; i < ops.size(); ++i) {
-      compute_s[{static_cast<int>(ops[i].kind), UnitIndex(plan.schedule, ops[i].unit)}] =
-          op_medians_s[rank][i];
+      if (IsCompute(ops[i].kind)) cost_of(ops[i]) = op_medians_s[rank][i];
     }
   }
-  return Simulate(
-      plan.schedule, {.compute_s = [&](const Op& op) {
-        return compute_s.at({static_cast<int>(op.kind), UnitIndex(plan.schedule, op.unit)});
-      }});
+  return Simulate(plan.schedule, {.compute_s = cost_of});
 }
 
 // Of one pass: the share of all ranks' time in which no compute op ran.  Both come from the same
@@ -269,11 +273,12 @@ double MeasuredBubbleFraction(const Executor& executor, Communicator& world, con
   return 1 - SumOverRanks(world, busy_s) / (world.world_size() * pass_s);
 }
 
-// Simulated and measured, side by side.
+// Simulated, by rank 0 alone, and measured, side by side.
 Prediction ComparePrediction(const JobPlan& plan, const Executor& executor, Communicator& world,
                              const RankTimes& times, const std::vector<double>& step_s) {
   const std::vector<std::vector<double>> medians = GatherOpMedians(plan, world, times);
-  const Simulation simulation = SimulateMeasured(plan, medians);
+  Simulation simulation;
+  if (world.rank() == 0) simulation = SimulateMeasured(plan, medians);
   const size_t median_pass = MedianIndex(step_s);
   return {.simulated_s = simulation.makespan_s,
           .simulated_bubble_fraction = simulation.bubble_fraction,
@@ -283,12 +288,9 @@ Prediction ComparePrediction(const JobPlan& plan, const Executor& executor, Comm
 
 // The most activation bytes of this rank, by the order of its ops alone.
 int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) {
-  const Simulation simulation =
-      Simulate(plan.schedule,
-               {.compute_s = [](const Op&) { return 1.0; },
-                .activation_bytes =
-                    [&](const Unit& unit) { return executor.memory().UnitActivationBytes(unit); }});
-  return simulation.ranks[static_cast<size_t>(executor.rank().pipeline)].peak_activation_bytes;
+  return PeakActivationBytes(plan.schedule, executor.rank().pipeline, [&](const Unit& unit) {
+    return executor.memory().UnitActivationBytes(unit);
+  });
 }
 
 void AddMemory(const JobPlan& plan, const Executor& executor, const Device& device,

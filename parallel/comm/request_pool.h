@@ -66,7 +66,9 @@ class RequestPool {
 
  private:
   // Transfer ids are an index and how often one was begun, so that a stale one is noticed.
-  static constexpr int64_t kMaxRequests = 1 << 20;
+  // A pass of the longest schedule leaves four transfers of each of its 4 million units to be
+  // waited for at its end.
+  static constexpr int64_t kMaxRequests = 1 << 24;
 
   std::deque<Request> requests_;
   Request* free_ = nullptr;

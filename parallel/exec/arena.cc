@@ -1,11 +1,14 @@
 #include "parallel/exec/arena.h"
 
 #include <algorithm>
-#include <map>
+#include <functional>
 #include <numeric>
+#include <queue>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
+#include "parallel/exec/address_gaps.h"
 
 namespace sluice {
 namespace {
@@ -24,20 +27,21 @@ ArenaPlan PlanArena(const std::vector<Lifetime>& blocks) {
 
   ArenaPlan plan;
   plan.offsets.resize(blocks.size());
-  std::map<int64_t, size_t> living;  // by offset
+  AddressGaps gaps;
+  using EndOfBlock = std::pair<int64_t, size_t>;
+  std::priority_queue<EndOfBlock, std::vector<EndOfBlock>, std::greater<>> living;
   for (const size_t index : order) {
     const Lifetime& block = blocks[index];
     SLUICE_CHECK_LE(block.begin, block.end);
-    std::erase_if(living,
-                  [&](const auto& entry) { return blocks[entry.second].end < block.begin; });
-    int64_t offset = 0;
-    for (const auto& [other_offset, other] : living) {
-      if (offset + block.size_bytes <= other_offset) break;
-      offset = AlignUp(other_offset + blocks[other].size_bytes);
+    if (block.size_bytes == 0) continue;
+    for (; !living.empty() && living.top().first < block.begin; living.pop()) {
+      const size_t ended = living.top().second;
+      gaps.Give(plan.offsets[ended], AlignUp(blocks[ended].size_bytes));
     }
-    plan.offsets[index] = offset;
-    if (block.size_bytes > 0) living[offset] = index;
-    plan.size_bytes = std::max(plan.size_bytes, AlignUp(offset + block.size_bytes));
+    const int64_t size_bytes = AlignUp(block.size_bytes);
+    plan.offsets[index] = gaps.Take(size_bytes);
+    living.emplace(block.end, index);
+    plan.size_bytes = std::max(plan.size_bytes, plan.offsets[index] + size_bytes);
   }
   return plan;
 }

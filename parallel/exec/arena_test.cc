@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "core/base/rng.h"
 
 namespace sluice {
@@ -13,16 +16,51 @@ TEST(Arena, SharesAddressesOfBlocksThatDoNotMeet) {
   EXPECT_EQ(plan.size_bytes, 768);
 }
 
-TEST(Arena, NeverOverlapsLivingBlocks) {
-  const RandomStream random(1, "lifetimes");
+std::vector<Lifetime> DrawBlocks(uint64_t seed, uint64_t count) {
+  const RandomStream random(seed, "lifetimes");
   std::vector<Lifetime> blocks;
-  for (uint64_t i = 0; i < 300; ++i) {
+  for (uint64_t i = 0; i < count; ++i) {
     const auto draw = [&](uint64_t k, int64_t most) {
       return static_cast<int64_t>((random.Uniform(4 * i + k) + 1) / 2 * static_cast<double>(most));
     };
     const int64_t begin = draw(0, 100);
     blocks.push_back({draw(1, 5000), begin, begin + draw(2, 20)});
   }
+  return blocks;
+}
+
+// First fit as its definition says it: looks at every living block for each new one.
+std::vector<int64_t> FirstFit(const std::vector<Lifetime>& blocks) {
+  std::vector<size_t> order(blocks.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return blocks[a].begin < blocks[b].begin; });
+  std::vector<int64_t> offsets(blocks.size());
+  std::map<int64_t, size_t> living;  // by offset
+  for (const size_t index : order) {
+    const Lifetime& block = blocks[index];
+    std::erase_if(living,
+                  [&](const auto& entry) { return blocks[entry.second].end < block.begin; });
+    int64_t offset = 0;
+    for (const auto& [other_offset, other] : living) {
+      if (offset + block.size_bytes <= other_offset) break;
+      offset = AlignUp(other_offset + blocks[other].size_bytes);
+    }
+    offsets[index] = offset;
+    if (block.size_bytes > 0) living[offset] = index;
+  }
+  return offsets;
+}
+
+TEST(Arena, IsFirstFit) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const std::vector<Lifetime> blocks = DrawBlocks(seed, 300);
+    EXPECT_EQ(PlanArena(blocks).offsets, FirstFit(blocks)) << "seed " << seed;
+  }
+}
+
+TEST(Arena, NeverOverlapsLivingBlocks) {
+  const std::vector<Lifetime> blocks = DrawBlocks(1, 300);
   const ArenaPlan plan = PlanArena(blocks);
   for (size_t a = 0; a < blocks.size(); ++a) {
     EXPECT_LE(plan.offsets[a] + blocks[a].size_bytes, plan.size_bytes);

@@ -1,13 +1,16 @@
 #include "parallel/exec/executor.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <set>
-#include <span>
 #include <tuple>
 
 #include "core/base/check.h"
 #include "parallel/comm/rank_status.h"
 #include "parallel/exec/initialize.h"
+#include "parallel/schedule/schedule_text.h"
 
 namespace sluice {
 namespace {
@@ -47,9 +50,7 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   backend_.kernels->Reserve(memory_.layout().Limits());
   memory_.Allocate(*backend_.device);
   records_.resize(ops().size());
-  for (std::vector<Transfer>& transfers : pending_) {
-    transfers.resize(static_cast<size_t>(NumUnits(plan.schedule)));
-  }
+  for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
   norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   InitializeRank(plan, rank_, *tensor_parallel_, memory_, *backend_.device);
@@ -78,13 +79,14 @@ void Executor::Rehearse() {
 }
 
 void Executor::ConnectReceivers() {
+  std::vector<char> is_receiver(static_cast<size_t>(plan_.schedule.num_ranks));
   std::vector<int> receivers;
   for (const Op& op : ops()) {
     if (!IsSend(op.kind)) continue;
     const int peer = PeerRank(plan_.schedule, op);
-    if (std::find(receivers.begin(), receivers.end(), peer) == receivers.end()) {
-      receivers.push_back(peer);
-    }
+    if (is_receiver[static_cast<size_t>(peer)]) continue;
+    is_receiver[static_cast<size_t>(peer)] = true;
+    receivers.push_back(peer);
   }
   pipeline_->Connect(receivers);
 }
@@ -124,20 +126,32 @@ void Executor::EnqueueOps() {
   loss_mode_ = WriteMode::kOverwrite;
   sent_bytes_ = 0;
   for (size_t i = 0; i < ops().size(); ++i) {
-    world_.SetPosition({.step = step_, .op_index = static_cast<int64_t>(i), .label = ""});
+    SetPosition(i);
     WaitForInputs(ops()[i]);
     records_[i].begin_ns = MonotonicNs();
     RunOp(ops()[i]);
     records_[i].end_ns = MonotonicNs();
   }
-  for (std::vector<Transfer>& transfers : pending_) {
-    for (Transfer& transfer : transfers) {
-      if (transfer.id < 0) continue;
-      pipeline_->Wait(transfer);
-      transfer = {};
-    }
-  }
+  WaitForTransfers();
   if (plan_.config.pass == Pass::kStep) ReduceWeightGradients();
+}
+
+void Executor::SetPosition(size_t op_index) {
+  const OpLabel label(ops()[op_index]);
+  world_.SetPosition(
+      {.step = step_, .op_index = static_cast<int64_t>(op_index), .label = label.text()});
+}
+
+void Executor::WaitForTransfers() {
+  for (size_t i = 0; i < ops().size(); ++i) {
+    if (IsCompute(ops()[i].kind) || Pending(ops()[i].kind, ops()[i].unit).id < 0) continue;
+    SetPosition(i);
+    WaitFor(ops()[i].kind, ops()[i].unit);
+  }
+}
+
+Transfer& Executor::Pending(OpKind kind, const Unit& unit) {
+  return pending_[TransferIndex(kind)][memory_.units().IndexOf(unit)];
 }
 
 void Executor::RunOp(const Op& op) {
@@ -159,8 +173,7 @@ void Executor::RunOp(const Op& op) {
 
 void Executor::Post(const Op& op) {
   const Peer peer = {.rank = PeerRank(plan_.schedule, op), .tag = TagOf(plan_.schedule, op)};
-  Transfer& transfer =
-      pending_[TransferIndex(op.kind)][static_cast<size_t>(UnitIndex(plan_.schedule, op.unit))];
+  Transfer& transfer = Pending(op.kind, op.unit);
   Tensor tensor;
   switch (op.kind) {
     case OpKind::kSendActivation:
@@ -187,8 +200,7 @@ void Executor::Post(const Op& op) {
 }
 
 void Executor::WaitFor(OpKind kind, const Unit& unit) {
-  Transfer& transfer =
-      pending_[TransferIndex(kind)][static_cast<size_t>(UnitIndex(plan_.schedule, unit))];
+  Transfer& transfer = Pending(kind, unit);
   if (transfer.id < 0) return;
   pipeline_->Wait(transfer);
   transfer = {};
@@ -279,7 +291,12 @@ void Executor::RunWeightGradients(const Unit& unit, OpKind backward) {
 
 void Executor::ReduceWeightGradients() {
   const bool sum_norms = tensor_parallel_->splits_sequence();
+  if (!sum_norms && data_->world_size() == 1) return;
   for (const int64_t layer : memory_.layers()) {
+    std::array<char, 64> label;
+    const auto end =
+        fmt::format_to_n(label.data(), label.size(), "weight gradients of layer {}", layer).out;
+    world_.SetPosition({.step = step_, .label = {label.data(), end}});
     const LayerParameterTensors& gradients = memory_.WeightGradients(layer);
     for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
       if (sum_norms) tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);

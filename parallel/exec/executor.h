@@ -94,6 +94,8 @@ class Executor {
   // Leaves nothing that a step reads.
   void Rehearse();
   void EnqueueOps();
+  // What this rank does from now on, for the message of a fault.
+  void SetPosition(size_t op_index);
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);
   void RunBackward(const Op& op);
@@ -102,7 +104,12 @@ class Executor {
   void Post(const Op& op);
   void WaitForInputs(const Op& op);
   void WaitFor(OpKind kind, const Unit& unit);
+  // For all that no later op waits for.
+  void WaitForTransfers();
   void ReduceWeightGradients();
+  // The transfer of this kind that has been posted for a unit and not been waited for; id < 0:
+  // none.
+  Transfer& Pending(OpKind kind, const Unit& unit);
   // For observers: the host waits in the middle of a step.
   void WaitForStream();
 
@@ -124,7 +131,7 @@ class Executor {
   std::unique_ptr<StreamGraph> graph_;
 
   std::vector<OpRecord> records_;
-  std::vector<Transfer> pending_[4];                       // by kind of transfer and unit
+  std::vector<Transfer> pending_[4];  // by kind of transfer, and unit of the rank
   std::vector<char> norm_is_written_, linear_is_written_;  // by stage
   WriteMode loss_mode_ = WriteMode::kOverwrite;
   int64_t sent_bytes_ = 0;

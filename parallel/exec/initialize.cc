@@ -115,7 +115,7 @@ class Initializer {
 
   void DrawUnit(const Unit& unit) {
     const uint64_t seed = plan_.config.seed;
-    if (plan_.config.prefix_len > 0) DrawPrefix(unit);
+    if (plan_.config.prefix_len > 0 && unit.slice == 0) DrawPrefix(unit);
     if (unit.stage == 0) {
       DrawHidden(unit, memory_.Input(unit), [=](int64_t begin, std::span<double> out) {
         FillInput<double>(seed, begin, out);
@@ -139,8 +139,9 @@ class Initializer {
     DrawRows(device_, pool_, tensor, DrawingOf(tensor, parts, fill));
   }
 
-  // The cached prefix of layer i: stream "layers.{i}.prefix", standard normal, by element of the
-  // whole [prefix_len, batch_size, 3 * hidden_size] as in_proj would write it.
+  // The cached prefix of layer i, which the slices of a micro-batch share: stream
+  // "layers.{i}.prefix", standard normal, by element of the whole [prefix_len, batch_size, 3 *
+  // hidden_size] as in_proj would write it.
   void DrawPrefix(const Unit& unit) {
     const int64_t row_size = 3 * plan_.config.model.hidden_size;
     const RowParts parts = {.sequence_begin = OwnBlock(plan_, rank_, unit).sequence_begin,

@@ -112,6 +112,13 @@ JobPlan PlanJob(JobConfig config) {
     throw Error(fmt::format("the schedule of '{}' is wrong: {}", config.scheme, *error));
   }
   plan.layers_of_stage = SplitLayers(config.model.num_layers, plan.schedule.num_stages);
+  plan.stages_of_rank.resize(static_cast<size_t>(plan.schedule.num_ranks));
+  for (int stage = 0; stage < plan.schedule.num_stages; ++stage) {
+    const int rank = plan.schedule.rank_of_stage[static_cast<size_t>(stage)];
+    std::vector<int>& stages = plan.stages_of_rank[static_cast<size_t>(rank)];
+    plan.place_of_stage.push_back(static_cast<int>(stages.size()));
+    stages.push_back(stage);
+  }
   plan.micro_batch_size = config.batch_size / config.sizes.data / config.num_micro_batches;
   plan.config = std::move(config);
   return plan;

@@ -68,6 +68,8 @@ struct JobPlan {
   JobConfig config;  // with its slices filled in
   Schedule schedule;
   std::vector<LayerRange> layers_of_stage;
+  std::vector<std::vector<int>> stages_of_rank;  // [pipeline ranks], each ascending
+  std::vector<int> place_of_stage;               // [num_stages], in the list of its rank above
   int64_t micro_batch_size = 1;
 
   bool splits_sequence() const {

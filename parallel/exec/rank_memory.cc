@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/base/check.h"
-
 namespace sluice {
 namespace {
 
@@ -16,20 +14,15 @@ constexpr int kNumTurns = 2;
 }  // namespace
 
 RankMemory::RankMemory(const JobPlan& plan, const RankCoordinates& rank)
-    : plan_(plan), rank_(rank), layout_(plan, rank) {
-  const Schedule& schedule = plan.schedule;
-  index_of_layer_.resize(static_cast<size_t>(plan.config.model.num_layers));
-  for (int stage = 0; stage < schedule.num_stages; ++stage) {
-    if (!IsLocal(stage)) continue;
+    : plan_(plan), units_(plan, rank.pipeline), layout_(plan, rank) {
+  for (const int stage : units_.stages()) {
     const LayerRange& range = plan.layers_of_stage[static_cast<size_t>(stage)];
-    for (int64_t layer = range.begin; layer < range.begin + range.num_layers; ++layer) {
-      index_of_layer_[static_cast<size_t>(layer)] = layers_.size();
-      layers_.push_back(layer);
-    }
+    for (int64_t i = 0; i < range.num_layers; ++i) layers_.push_back(range.begin + i);
   }
-  unit_blocks_.resize(static_cast<size_t>(NumUnits(schedule)));
-  micro_batch_blocks_.resize(static_cast<size_t>(schedule.num_stages * schedule.num_micro_batches));
-  const std::vector<Op>& ops = schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)];
+  PlanSlices();
+  unit_blocks_.resize(units_.num_units());
+  micro_batch_blocks_.resize(units_.num_micro_batches());
+  const std::vector<Op>& ops = plan.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)];
   const int64_t end = static_cast<int64_t>(ops.size());
   for (int64_t i = 0; i < end; ++i) PlanOp(ops[static_cast<size_t>(i)], i, end);
   activations_.plan = PlanArena(activations_.blocks);
@@ -37,9 +30,29 @@ RankMemory::RankMemory(const JobPlan& plan, const RankCoordinates& rank)
   PlanPermanent();
 }
 
-bool RankMemory::IsLocal(int stage) const {
-  return stage >= 0 && stage < plan_.schedule.num_stages &&
-         plan_.schedule.rank_of_stage[static_cast<size_t>(stage)] == rank_.pipeline;
+void RankMemory::PlanSlices() {
+  const bool has_input = units_.IsLocal(0);
+  const bool has_projection =
+      units_.IsLocal(plan_.schedule.num_stages - 1) && plan_.config.loss == LossKind::kProjection;
+  const auto size_of = [&](const auto& take) { return layout_.SizeOfTaken(take); };
+  for (int slice = 0; slice < plan_.schedule.num_slices; ++slice) {
+    SliceBytes bytes = {
+        .own_hidden = size_of([&](Carver& carver) { layout_.OwnHidden(carver, slice); }),
+        .hidden = size_of([&](Carver& carver) { layout_.Hidden(carver, slice); }),
+        .kept = size_of([&](Carver& carver) { layout_.Kept(carver, slice); }),
+        .gradients = size_of([&](Carver& carver) { layout_.Gradients(carver, slice); }),
+        .input_begin = input_bytes_,
+        .projection_begin = projection_bytes_};
+    if (has_input) input_bytes_ += bytes.own_hidden;
+    if (has_projection) {
+      projection_bytes_ += size_of([&](Carver& carver) { layout_.Projection(carver, slice); });
+    }
+    slice_bytes_.push_back(bytes);
+  }
+  qkv_bytes_ = size_of([&](Carver& carver) { layout_.Qkv(carver); });
+  key_value_bytes_ = size_of([&](Carver& carver) { layout_.KeyValueAccumulator(carver); });
+  layer_scratch_bytes_ =
+      size_of([&](Carver& carver) { layout_.Scratch(carver, layout_.longest_slice()); });
 }
 
 int64_t RankMemory::NumLayers(const Unit& unit) const {
@@ -54,40 +67,6 @@ int64_t RankMemory::NumQkv(const Unit& unit) const {
 
 int64_t RankMemory::FirstLayer(const Unit& unit) const {
   return plan_.layers_of_stage[static_cast<size_t>(unit.stage)].begin;
-}
-
-RankMemory::UnitBlocks& RankMemory::BlocksOf(const Unit& unit) {
-  return unit_blocks_[static_cast<size_t>(UnitIndex(plan_.schedule, unit))];
-}
-
-const RankMemory::UnitBlocks& RankMemory::BlocksOf(const Unit& unit) const {
-  return unit_blocks_[static_cast<size_t>(UnitIndex(plan_.schedule, unit))];
-}
-
-RankMemory::MicroBatchBlocks& RankMemory::MicroBatchOf(const Unit& unit) {
-  return micro_batch_blocks_[static_cast<size_t>(unit.stage * plan_.schedule.num_micro_batches +
-                                                 unit.micro_batch)];
-}
-
-const RankMemory::MicroBatchBlocks& RankMemory::MicroBatchOf(const Unit& unit) const {
-  return micro_batch_blocks_[static_cast<size_t>(unit.stage * plan_.schedule.num_micro_batches +
-                                                 unit.micro_batch)];
-}
-
-int64_t RankMemory::OwnHiddenBytes(int slice) const {
-  return layout_.SizeOfTaken([&](Carver& carver) { layout_.OwnHidden(carver, slice); });
-}
-
-int64_t RankMemory::HiddenBytes(int slice) const {
-  return layout_.SizeOfTaken([&](Carver& carver) { layout_.Hidden(carver, slice); });
-}
-
-int64_t RankMemory::KeptBytes(int slice) const {
-  return layout_.SizeOfTaken([&](Carver& carver) { layout_.Kept(carver, slice); });
-}
-
-int64_t RankMemory::GradientBytes(int slice) const {
-  return layout_.SizeOfTaken([&](Carver& carver) { layout_.Gradients(carver, slice); });
 }
 
 void RankMemory::Use(Arena& arena, int& block, int64_t size_bytes, int64_t op) {
@@ -113,9 +92,9 @@ void RankMemory::PlanOp(const Op& op, int64_t index, int64_t end) {
       Use(gradients_, blocks.output_gradient, 0, index);
       return Use(gradients_, blocks.layer_gradients, 0, index);
     case OpKind::kRecvActivation:
-      return Use(activations_, blocks.input, OwnHiddenBytes(slice), index);
+      return Use(activations_, blocks.input, BytesOf(slice).own_hidden, index);
     case OpKind::kRecvGradient:
-      return Use(gradients_, blocks.output_gradient, HiddenBytes(slice), index);
+      return Use(gradients_, blocks.output_gradient, BytesOf(slice).hidden, index);
     case OpKind::kSendActivation:
       return Use(activations_, blocks.output, 0, IsStep() ? index : end);
     case OpKind::kSendGradient:
@@ -126,23 +105,22 @@ void RankMemory::PlanOp(const Op& op, int64_t index, int64_t end) {
 void RankMemory::PlanForward(const Unit& unit, int64_t index) {
   UnitBlocks& blocks = BlocksOf(unit);
   const Unit previous = {unit.stage - 1, unit.micro_batch, unit.slice};
-  if (IsLocal(previous.stage)) {
+  if (units_.IsLocal(previous.stage)) {
     Use(activations_, BlocksOf(previous).output, 0, index);
   } else if (unit.stage > 0) {
     Use(activations_, blocks.input, 0, index);
   }
-  const int64_t qkv_bytes = layout_.SizeOfTaken([&](Carver& carver) { layout_.Qkv(carver); });
-  Use(activations_, MicroBatchOf(unit).qkv, NumQkv(unit) * qkv_bytes, index);
+  Use(activations_, MicroBatchOf(unit).qkv, NumQkv(unit) * qkv_bytes_, index);
   // A cached prefix is drawn once and must outlive every pass.
   if (plan_.config.prefix_len > 0) {
     Lifetime& qkv = activations_.blocks[static_cast<size_t>(MicroBatchOf(unit).qkv)];
     qkv.begin = 0;
     qkv.end = std::numeric_limits<int64_t>::max();
   }
-  const int64_t own_hidden = OwnHiddenBytes(unit.slice);
+  const int64_t own_hidden = BytesOf(unit.slice).own_hidden;
   if (IsStep()) {
     const int64_t layers = NumLayers(unit);
-    Use(activations_, blocks.kept, layers * KeptBytes(unit.slice) + (layers - 1) * own_hidden,
+    Use(activations_, blocks.kept, layers * BytesOf(unit.slice).kept + (layers - 1) * own_hidden,
         index);
   }
   Use(activations_, blocks.output, own_hidden, index);
@@ -152,61 +130,53 @@ void RankMemory::PlanBackward(const Op& op, int64_t index) {
   const Unit& unit = op.unit;
   UnitBlocks& blocks = BlocksOf(unit);
   const Unit previous = {unit.stage - 1, unit.micro_batch, unit.slice};
-  if (IsLocal(previous.stage)) {
+  if (units_.IsLocal(previous.stage)) {
     Use(activations_, BlocksOf(previous).output, 0, index);
-    Use(gradients_, BlocksOf(previous).output_gradient, HiddenBytes(unit.slice), index);
+    Use(gradients_, BlocksOf(previous).output_gradient, BytesOf(unit.slice).hidden, index);
   } else if (unit.stage > 0) {
     Use(activations_, blocks.input, 0, index);
-    Use(gradients_, blocks.input_gradient, HiddenBytes(unit.slice), index);
+    Use(gradients_, blocks.input_gradient, BytesOf(unit.slice).hidden, index);
   }
   Use(activations_, MicroBatchOf(unit).qkv, 0, index);
   Use(activations_, blocks.kept, 0, index);
   Use(activations_, blocks.output, 0, index);
-  Use(gradients_, blocks.output_gradient, HiddenBytes(unit.slice), index);
+  Use(gradients_, blocks.output_gradient, BytesOf(unit.slice).hidden, index);
   if (layout_.needs_key_value_accumulator()) {
-    const int64_t bytes =
-        layout_.SizeOfTaken([&](Carver& carver) { layout_.KeyValueAccumulator(carver); });
-    Use(gradients_, MicroBatchOf(unit).key_value_accumulator, NumLayers(unit) * bytes, index);
+    Use(gradients_, MicroBatchOf(unit).key_value_accumulator, NumLayers(unit) * key_value_bytes_,
+        index);
   }
   if (op.kind == OpKind::kBackwardInput) {
     const int64_t layers = NumLayers(unit);
     Use(gradients_, blocks.layer_gradients,
-        layers * GradientBytes(unit.slice) + (layers - 1) * HiddenBytes(unit.slice), index);
+        layers * BytesOf(unit.slice).gradients + (layers - 1) * BytesOf(unit.slice).hidden, index);
   }
 }
 
 void RankMemory::PlanPermanent() {
-  const int64_t num_layers = static_cast<int64_t>(layers_.size());
-  const int longest = layout_.longest_slice();
+  const int64_t num_layers = std::ssize(layers_);
+  const SliceBytes& longest = BytesOfLongest();
   bytes_.weights =
       num_layers * layout_.SizeOfTaken([&](Carver& carver) { layout_.Weights(carver); });
   bytes_.activations = activations_.plan.size_bytes;
   bytes_.activation_gradients = gradients_.plan.size_bytes;
-  bytes_.scratch = layout_.SizeOfTaken([&](Carver& carver) { layout_.Scratch(carver, longest); });
+  bytes_.scratch = layer_scratch_bytes_ + kNumTurns * longest.hidden;
   if (IsStep()) {
     bytes_.weight_gradients =
         num_layers * layout_.SizeOfTaken([&](Carver& carver) { layout_.WeightGradients(carver); });
-    bytes_.scratch += GradientBytes(longest) + kNumTurns * HiddenBytes(longest);
+    bytes_.scratch += longest.gradients;
   } else {
-    bytes_.scratch += KeptBytes(longest) + kNumTurns * HiddenBytes(longest);
+    bytes_.scratch += longest.kept;
   }
-  int64_t per_micro_batch = 0;
-  for (int slice = 0; slice < plan_.schedule.num_slices; ++slice) {
-    if (IsLocal(0)) per_micro_batch += OwnHiddenBytes(slice);
-    if (IsLocal(plan_.schedule.num_stages - 1) && plan_.config.loss == LossKind::kProjection) {
-      per_micro_batch +=
-          layout_.SizeOfTaken([&](Carver& carver) { layout_.Projection(carver, slice); });
-    }
-  }
-  bytes_.input = plan_.schedule.num_micro_batches * per_micro_batch + AlignUp(sizeof(double));
+  bytes_.input = plan_.schedule.num_micro_batches * (input_bytes_ + projection_bytes_) +
+                 AlignUp(sizeof(double));
 }
 
 int64_t RankMemory::UnitActivationBytes(const Unit& unit) const {
-  const int64_t own_hidden = OwnHiddenBytes(unit.slice);
+  const int64_t own_hidden = BytesOf(unit.slice).own_hidden;
   const int64_t layers = NumLayers(unit);
   int64_t bytes = NumQkv(unit) * layout_.QkvRowsBytes(unit.slice) + own_hidden;
-  if (IsStep()) bytes += layers * KeptBytes(unit.slice) + (layers - 1) * own_hidden;
-  if (unit.stage > 0 && !IsLocal(unit.stage - 1)) bytes += own_hidden;
+  if (IsStep()) bytes += layers * BytesOf(unit.slice).kept + (layers - 1) * own_hidden;
+  if (unit.stage > 0 && !units_.IsLocal(unit.stage - 1)) bytes += own_hidden;
   return bytes;
 }
 
@@ -217,7 +187,9 @@ void RankMemory::Allocate(Device& device) {
   };
   Carver weights(allocate(bytes_.weights, "weights"));
   Carver gradients(allocate(bytes_.weight_gradients, "weight gradients"));
+  index_of_layer_.resize(static_cast<size_t>(plan_.config.model.num_layers));
   for (size_t i = 0; i < layers_.size(); ++i) {
+    index_of_layer_[static_cast<size_t>(layers_[i])] = i;
     weights_.push_back(layout_.Weights(weights));
     weight_gradients_.push_back(layout_.WeightGradients(gradients));
   }
@@ -227,38 +199,24 @@ void RankMemory::Allocate(Device& device) {
   char* input = allocate(bytes_.input, "the input");
   loss_ = Tensor(input, layout_.accumulator_type(), {1});
   input_ = input + AlignUp(sizeof(double));
-  projection_ = input_;
-  if (IsLocal(0)) {
-    for (int slice = 0; slice < plan_.schedule.num_slices; ++slice) {
-      projection_ += plan_.schedule.num_micro_batches * OwnHiddenBytes(slice);
-    }
-  }
+  projection_ = input_ + plan_.schedule.num_micro_batches * input_bytes_;
 }
 
 Tensor RankMemory::Input(const Unit& unit) const {
-  if (unit.stage == 0) {
-    Carver carver(input_);
-    for (int mb = 0; mb <= unit.micro_batch; ++mb) {
-      for (int slice = 0; slice < plan_.schedule.num_slices; ++slice) {
-        const Tensor input = layout_.OwnHidden(carver, slice);
-        if (mb == unit.micro_batch && slice == unit.slice) return input;
-      }
-    }
+  if (unit.stage > 0 && units_.IsLocal(unit.stage - 1)) {
+    return Output({unit.stage - 1, unit.micro_batch, unit.slice});
   }
-  if (IsLocal(unit.stage - 1)) return Output({unit.stage - 1, unit.micro_batch, unit.slice});
-  Carver carver(activations_.At(BlocksOf(unit).input));
+  Carver carver(unit.stage == 0
+                    ? input_ + unit.micro_batch * input_bytes_ + BytesOf(unit.slice).input_begin
+                    : activations_.At(BlocksOf(unit).input));
   return layout_.OwnHidden(carver, unit.slice);
 }
 
 Tensor RankMemory::Projection(const Unit& unit) const {
   if (plan_.config.loss == LossKind::kMean) return Tensor();
-  Carver carver(projection_);
-  for (int mb = 0;; ++mb) {
-    for (int slice = 0; slice < plan_.schedule.num_slices; ++slice) {
-      const Tensor projection = layout_.Projection(carver, slice);
-      if (mb == unit.micro_batch && slice == unit.slice) return projection;
-    }
-  }
+  Carver carver(projection_ + unit.micro_batch * projection_bytes_ +
+                BytesOf(unit.slice).projection_begin);
+  return layout_.Projection(carver, unit.slice);
 }
 
 Tensor RankMemory::Output(const Unit& unit) const {
@@ -272,20 +230,15 @@ Tensor RankMemory::OutputGradient(const Unit& unit) const {
 }
 
 Tensor RankMemory::InputGradient(const Unit& unit) const {
-  if (unit.stage == 0) return Turn(0, GradientBytes(layout_.longest_slice()), unit.slice);
-  if (IsLocal(unit.stage - 1))
+  if (unit.stage == 0) return Turn(0, BytesOfLongest().gradients, unit.slice);
+  if (units_.IsLocal(unit.stage - 1))
     return OutputGradient({unit.stage - 1, unit.micro_batch, unit.slice});
   Carver carver(gradients_.At(BlocksOf(unit).input_gradient));
   return layout_.Hidden(carver, unit.slice);
 }
 
-char* RankMemory::SharedRegion() const {
-  return scratch_ + layout_.SizeOfTaken(
-                        [&](Carver& carver) { layout_.Scratch(carver, layout_.longest_slice()); });
-}
-
 Tensor RankMemory::Turn(int64_t turn, int64_t offset, int slice) const {
-  const int64_t stride = HiddenBytes(layout_.longest_slice());
+  const int64_t stride = BytesOfLongest().hidden;
   Carver carver(SharedRegion() + offset + turn % kNumTurns * stride);
   return layout_.Hidden(carver, slice);
 }
@@ -293,23 +246,21 @@ Tensor RankMemory::Turn(int64_t turn, int64_t offset, int slice) const {
 LayerActivations RankMemory::Activations(const Unit& unit, int64_t layer) const {
   const int64_t i = layer - FirstLayer(unit);
   const int64_t last = NumLayers(unit) - 1;
-  const int64_t kept_bytes = KeptBytes(unit.slice);
+  const int64_t kept_bytes = BytesOf(unit.slice).kept;
   // The output of layer i < last, which is the input of layer i + 1.
   const auto between = [&](int64_t index) {
-    const int64_t own_hidden = OwnHiddenBytes(unit.slice);
+    const int64_t own_hidden = BytesOf(unit.slice).own_hidden;
     Carver carver(IsStep()
                       ? activations_.At(BlocksOf(unit).kept) + (last + 1) * kept_bytes +
                             index * own_hidden
-                      : static_cast<char*>(
-                            Turn(index, KeptBytes(layout_.longest_slice()), unit.slice).data()));
+                      : static_cast<char*>(Turn(index, BytesOfLongest().kept, unit.slice).data()));
     return layout_.OwnHidden(carver, unit.slice);
   };
   Carver kept(IsStep() ? activations_.At(BlocksOf(unit).kept) + i * kept_bytes : SharedRegion());
   LayerActivations a = layout_.Kept(kept, unit.slice);
   a.x = i == 0 ? Input(unit) : between(i - 1);
   a.z = i == last ? Output(unit) : between(i);
-  const int64_t qkv_bytes = layout_.SizeOfTaken([&](Carver& carver) { layout_.Qkv(carver); });
-  Carver qkv(activations_.At(MicroBatchOf(unit).qkv) + i % NumQkv(unit) * qkv_bytes);
+  Carver qkv(activations_.At(MicroBatchOf(unit).qkv) + i % NumQkv(unit) * qkv_bytes_);
   a.qkv = layout_.Qkv(qkv);
   return a;
 }
@@ -319,7 +270,7 @@ LayerGradients RankMemory::Gradients(const Unit& unit, int64_t layer, OpKind bac
   const bool shared = backward == OpKind::kBackward;
   Carver carver(shared ? SharedRegion()
                        : gradients_.At(BlocksOf(unit).layer_gradients) +
-                             i * GradientBytes(unit.slice));
+                             i * BytesOf(unit.slice).gradients);
   LayerGradients g = layout_.Gradients(carver, unit.slice);
   g.dz = i == NumLayers(unit) - 1 ? OutputGradient(unit)
                                   : LayerInputGradient(unit, layer + 1, backward);
@@ -330,19 +281,18 @@ Tensor RankMemory::LayerInputGradient(const Unit& unit, int64_t layer, OpKind ba
   const int64_t i = layer - FirstLayer(unit);
   if (i == 0) return InputGradient(unit);
   if (backward == OpKind::kBackward) {
-    return Turn(i, GradientBytes(layout_.longest_slice()), unit.slice);
+    return Turn(i, BytesOfLongest().gradients, unit.slice);
   }
   Carver carver(gradients_.At(BlocksOf(unit).layer_gradients) +
-                NumLayers(unit) * GradientBytes(unit.slice) + (i - 1) * HiddenBytes(unit.slice));
+                NumLayers(unit) * BytesOf(unit.slice).gradients +
+                (i - 1) * BytesOf(unit.slice).hidden);
   return layout_.Hidden(carver, unit.slice);
 }
 
 Tensor RankMemory::KeyValueAccumulator(const Unit& unit, int64_t layer) const {
   if (!layout_.needs_key_value_accumulator()) return Tensor();
-  const int64_t bytes =
-      layout_.SizeOfTaken([&](Carver& carver) { layout_.KeyValueAccumulator(carver); });
   Carver carver(gradients_.At(MicroBatchOf(unit).key_value_accumulator) +
-                (layer - FirstLayer(unit)) * bytes);
+                (layer - FirstLayer(unit)) * key_value_bytes_);
   return layout_.KeyValueAccumulator(carver);
 }
 

@@ -19,6 +19,7 @@
 
 #include "core/device/device.h"
 #include "parallel/exec/job.h"
+#include "parallel/exec/local_units.h"
 #include "parallel/exec/unit_layout.h"
 
 namespace sluice {
@@ -44,6 +45,7 @@ class RankMemory {
 
   const RankBytes& bytes() const { return bytes_; }
   const UnitLayout& layout() const { return layout_; }
+  const LocalUnits& units() const { return units_; }
 
   // What the forward of one unit adds to the activations: the activation_bytes of a simulation.
   int64_t UnitActivationBytes(const Unit& unit) const;
@@ -103,7 +105,6 @@ class RankMemory {
   void PlanBackward(const Op& op, int64_t index);
   void PlanPermanent();
 
-  bool IsLocal(int stage) const;
   bool IsStep() const { return plan_.config.pass == Pass::kStep; }
   int64_t NumLayers(const Unit& unit) const;
   // Queries, keys and values held at a time: one a layer, or one for all where nobody needs them
@@ -111,28 +112,42 @@ class RankMemory {
   int64_t NumQkv(const Unit& unit) const;
   int64_t FirstLayer(const Unit& unit) const;
   size_t IndexOf(int64_t layer) const { return index_of_layer_[static_cast<size_t>(layer)]; }
-  UnitBlocks& BlocksOf(const Unit& unit);
-  const UnitBlocks& BlocksOf(const Unit& unit) const;
-  MicroBatchBlocks& MicroBatchOf(const Unit& unit);
-  const MicroBatchBlocks& MicroBatchOf(const Unit& unit) const;
+  UnitBlocks& BlocksOf(const Unit& unit) { return unit_blocks_[units_.IndexOf(unit)]; }
+  const UnitBlocks& BlocksOf(const Unit& unit) const { return unit_blocks_[units_.IndexOf(unit)]; }
+  MicroBatchBlocks& MicroBatchOf(const Unit& unit) {
+    return micro_batch_blocks_[units_.MicroBatchIndexOf(unit)];
+  }
+  const MicroBatchBlocks& MicroBatchOf(const Unit& unit) const {
+    return micro_batch_blocks_[units_.MicroBatchIndexOf(unit)];
+  }
   // Tensors of the shared scratch region, and one of the two gradients of a layer's output in it.
-  char* SharedRegion() const;
+  char* SharedRegion() const { return scratch_ + layer_scratch_bytes_; }
   Tensor Turn(int64_t turn, int64_t offset, int slice) const;
 
-  int64_t OwnHiddenBytes(int slice) const;
-  int64_t HiddenBytes(int slice) const;
-  int64_t KeptBytes(int slice) const;
-  int64_t GradientBytes(int slice) const;
+  // What does not depend on the unit but on its slice.
+  struct SliceBytes {
+    int64_t own_hidden = 0, hidden = 0, kept = 0, gradients = 0;
+    // Where the slice of micro-batch 0 begins in the model's input and in the loss's projection.
+    int64_t input_begin = 0, projection_begin = 0;
+  };
+  void PlanSlices();
+  const SliceBytes& BytesOf(int slice) const { return slice_bytes_[static_cast<size_t>(slice)]; }
+  const SliceBytes& BytesOfLongest() const { return BytesOf(layout_.longest_slice()); }
 
   const JobPlan& plan_;
-  RankCoordinates rank_;
+  LocalUnits units_;
   UnitLayout layout_;
+  std::vector<SliceBytes> slice_bytes_;
+  // Of one micro-batch of the model's input and of the loss's projection, where the rank has them.
+  int64_t input_bytes_ = 0, projection_bytes_ = 0;
+  int64_t qkv_bytes_ = 0, key_value_bytes_ = 0;  // of one layer
+  int64_t layer_scratch_bytes_ = 0;
   std::vector<int64_t> layers_;
   std::vector<size_t> index_of_layer_;
 
   Arena activations_, gradients_;
-  std::vector<UnitBlocks> unit_blocks_;
-  std::vector<MicroBatchBlocks> micro_batch_blocks_;
+  std::vector<UnitBlocks> unit_blocks_;               // by the rank's numbers of units
+  std::vector<MicroBatchBlocks> micro_batch_blocks_;  // and of micro-batches
   RankBytes bytes_;
 
   std::vector<Buffer> buffers_;

@@ -1,6 +1,7 @@
 #include "parallel/schedule/replay.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <utility>
 
@@ -14,7 +15,6 @@ constexpr double kNotPosted = -1;
 
 struct Transfer {
   Op send;
-  Op recv;
   double send_posted_s = kNotPosted;
   double recv_posted_s = kNotPosted;
   OpTime send_time;
@@ -22,6 +22,8 @@ struct Transfer {
 };
 
 struct Channel {
+  int from_rank = 0;
+  int to_rank = 0;
   std::vector<Transfer> transfers;
   int num_done = 0;  // the first ones: a channel works in order
 };
@@ -41,8 +43,10 @@ class Player {
  private:
   void Wire();
   void WireInputs();
-  // Runs the ops of `rank` until it waits or ends; returns whether it ran any.
-  bool Advance(int rank);
+  // Runs the ops of `rank` until it waits or ends.
+  void Advance(int rank);
+  // Has Advance called once more for a rank that may wait for something that has happened.
+  void Wake(int rank);
   // Each returns whether the rank can go on to the next op.
   bool RunCompute(int rank, const Op& op);
   bool RunCommunication(int rank, const Op& op);
@@ -59,11 +63,17 @@ class Player {
   std::vector<Channel> channels_;
   std::vector<std::vector<TransferIndex>> transfer_of_op_;
   std::vector<double> clock_s_;  // per rank, the end of what it did last
+  std::deque<int> woken_;        // each rank at most once
+  std::vector<char> is_woken_;   // per rank
   Replay replay_;
 };
 
 Player::Player(const Schedule& schedule, const ExecutionModel& model, const ReplayCosts& costs)
-    : schedule_(schedule), model_(model), costs_(costs), clock_s_(schedule.num_ranks, 0) {
+    : schedule_(schedule),
+      model_(model),
+      costs_(costs),
+      clock_s_(schedule.num_ranks, 0),
+      is_woken_(schedule.num_ranks, 0) {
   replay_.stopped_at.assign(schedule.num_ranks, 0);
   for (const std::vector<Op>& ops : schedule.ops_of_rank) {
     replay_.times.emplace_back(ops.size());
@@ -78,7 +88,7 @@ void Player::Wire() {
   const auto channel_of = [&](int from_rank, int to_rank) {
     const auto [entry, is_new] =
         channel_of_ranks.try_emplace({from_rank, to_rank}, std::ssize(channels_));
-    if (is_new) channels_.emplace_back();
+    if (is_new) channels_.push_back({.from_rank = from_rank, .to_rank = to_rank});
     return entry->second;
   };
   for (int rank = 0; rank < schedule_.num_ranks; ++rank) {
@@ -88,7 +98,7 @@ void Player::Wire() {
       const int channel = channel_of(rank, PeerRank(schedule_, ops[i]));
       std::vector<Transfer>& transfers = channels_[channel].transfers;
       transfer_of_op_[rank][i] = {channel, static_cast<int>(transfers.size())};
-      transfers.push_back({ops[i], Counterpart(ops[i])});
+      transfers.push_back({ops[i]});
     }
   }
   std::vector<int> num_recvs(channels_.size(), 0);
@@ -100,7 +110,7 @@ void Player::Wire() {
       SLUICE_CHECK(channel != channel_of_ranks.end());
       const TransferIndex index = {channel->second, num_recvs[channel->second]++};
       SLUICE_CHECK_LT(index.transfer, std::ssize(channels_[index.channel].transfers));
-      SLUICE_CHECK(channels_[index.channel].transfers[index.transfer].recv == ops[i]);
+      SLUICE_CHECK(Counterpart(channels_[index.channel].transfers[index.transfer].send) == ops[i]);
       transfer_of_op_[rank][i] = index;
     }
   }
@@ -135,6 +145,8 @@ void Player::StartTransfers(Channel& channel) {
     const double end_s = start_s + costs_.transfer_s(transfer.send);
     transfer.send_time = {start_s, end_s};
     transfer.recv_time = {start_s, std::max(end_s, transfer.recv_posted_s)};
+    Wake(channel.from_rank);
+    Wake(channel.to_rank);
   }
 }
 
@@ -168,16 +180,20 @@ bool Player::RunCommunication(int rank, const Op& op) {
   return true;
 }
 
-bool Player::Advance(int rank) {
+void Player::Advance(int rank) {
   const std::vector<Op>& ops = schedule_.ops_of_rank[rank];
   int& position = replay_.stopped_at[rank];
-  const int begin = position;
   while (position < std::ssize(ops)) {
     const Op& op = ops[position];
     if (!(IsCompute(op.kind) ? RunCompute(rank, op) : RunCommunication(rank, op))) break;
     ++position;
   }
-  return position > begin;
+}
+
+void Player::Wake(int rank) {
+  if (is_woken_[rank]) return;
+  is_woken_[rank] = true;
+  woken_.push_back(rank);
 }
 
 void Player::FillTransferTimes() {
@@ -193,11 +209,12 @@ void Player::FillTransferTimes() {
 }
 
 Replay Player::Play() {
-  for (bool any_ran = true; any_ran;) {
-    any_ran = false;
-    for (int rank = 0; rank < schedule_.num_ranks; ++rank) {
-      if (Advance(rank)) any_ran = true;
-    }
+  for (int rank = 0; rank < schedule_.num_ranks; ++rank) Wake(rank);
+  while (!woken_.empty()) {
+    const int rank = woken_.front();
+    woken_.pop_front();
+    is_woken_[rank] = false;
+    Advance(rank);
   }
   FillTransferTimes();
   return std::move(replay_);

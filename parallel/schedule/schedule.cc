@@ -26,6 +26,31 @@ int NumUnits(const Schedule& schedule) {
   return schedule.num_stages * schedule.num_micro_batches * schedule.num_slices;
 }
 
+uint64_t HashOf(const Schedule& schedule) {
+  uint64_t hash = 0;
+  const auto add = [&](int number) {  // the steps of splitmix64
+    hash = (hash ^ static_cast<uint32_t>(number)) + 0x9e3779b97f4a7c15;
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+    hash ^= hash >> 31;
+  };
+  for (const int number : {schedule.num_stages, schedule.num_ranks, schedule.num_micro_batches,
+                           schedule.num_slices, static_cast<int>(schedule.pass)}) {
+    add(number);
+  }
+  for (const int rank : schedule.rank_of_stage) add(rank);
+  for (const std::vector<Op>& ops : schedule.ops_of_rank) {
+    add(static_cast<int>(ops.size()));
+    for (const Op& op : ops) {
+      add(static_cast<int>(op.kind));
+      add(op.unit.stage);
+      add(op.unit.micro_batch);
+      add(op.unit.slice);
+    }
+  }
+  return hash;
+}
+
 bool IsSend(OpKind kind) {
   return kind == OpKind::kSendActivation || kind == OpKind::kSendGradient;
 }

@@ -8,6 +8,7 @@
 // same list.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -63,6 +64,9 @@ inline constexpr int kMaxNumUnits = 4'000'000;
 // The unit's place in a row of all num_stages x num_micro_batches x num_slices.
 int UnitIndex(const Schedule& schedule, const Unit& unit);
 int NumUnits(const Schedule& schedule);
+
+// A number that tells this schedule from others, for ranks to compare; the same on every machine.
+uint64_t HashOf(const Schedule& schedule);
 
 bool IsSend(OpKind kind);
 bool IsRecv(OpKind kind);

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <array>
+#include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "core/base/checked_math.h"
@@ -22,6 +23,28 @@ constexpr std::array<std::pair<std::string_view, OpKind>, 8> kKindNames = {{
     {"SG", OpKind::kSendGradient},
     {"RG", OpKind::kRecvGradient},
 }};
+
+std::string_view LongKindName(OpKind kind) {
+  switch (kind) {
+    case OpKind::kForward:
+      return "Forward";
+    case OpKind::kBackward:
+      return "Backward";
+    case OpKind::kBackwardInput:
+      return "BackwardInput";
+    case OpKind::kBackwardWeight:
+      return "BackwardWeight";
+    case OpKind::kSendActivation:
+      return "SendActivation";
+    case OpKind::kRecvActivation:
+      return "RecvActivation";
+    case OpKind::kSendGradient:
+      return "SendGradient";
+    case OpKind::kRecvGradient:
+      return "RecvGradient";
+  }
+  return "?";
+}
 
 std::string_view KindName(OpKind kind) {
   for (const auto& [name, named_kind] : kKindNames) {
@@ -179,6 +202,24 @@ Schedule Parser::Parse() {
 std::string FormatOp(const Op& op) {
   return fmt::format("{}{}.{}.{}", KindName(op.kind), op.unit.stage, op.unit.micro_batch,
                      op.unit.slice);
+}
+
+OpLabel::OpLabel(const Op& op) {
+  char* const end = text_.data() + text_.size();
+  char* at = text_.data();
+  const auto add_text = [&](std::string_view text) {
+    at = std::copy(text.begin(), text.end(), at);
+  };
+  const auto add_number = [&](int number) { at = std::to_chars(at, end, number).ptr; };
+  add_text(LongKindName(op.kind));
+  add_text("(stage=");
+  add_number(op.unit.stage);
+  add_text(", micro_batch=");
+  add_number(op.unit.micro_batch);
+  add_text(", slice=");
+  add_number(op.unit.slice);
+  add_text(")");
+  size_ = static_cast<size_t>(at - text_.data());
 }
 
 std::string FormatSchedule(const Schedule& schedule) {

@@ -1,5 +1,4 @@
-// The text form of a schedule: what tests compare, people read, files hold and ranks take
-// fingerprints of.
+// The text form of a schedule: what tests compare, people read and files hold.
 //
 //   schedule num_stages=2 num_ranks=2 num_micro_batches=1 num_slices=1 pass=step
 //   rank_of_stage 0 1
@@ -14,6 +13,8 @@
 //   W   BackwardWeight    RG  RecvGradient
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,19 @@ namespace sluice {
 
 // Returns "F0.0.0" for Forward of stage 0, micro-batch 0, slice 0.
 std::string FormatOp(const Op& op);
+
+// "Forward(stage=0, micro_batch=0, slice=0)": an op as messages name it.  Allocates nothing.
+class OpLabel {
+ public:
+  explicit OpLabel(const Op& op);
+
+  std::string_view text() const { return {text_.data(), size_}; }
+
+ private:
+  // Takes every op of at most kMaxNumUnits units.
+  std::array<char, 64> text_;
+  size_t size_ = 0;
+};
 
 // Returns the whole text, each line with its newline.
 std::string FormatSchedule(const Schedule& schedule);

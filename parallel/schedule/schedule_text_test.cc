@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
 #include "core/base/error.h"
 
 namespace sluice {
@@ -83,6 +86,40 @@ TEST(ParseSchedule, RefusesWhatFormatNeverWrites) {
         std::string(kText) + "\n", std::string(kText, sizeof(kText) - 2),
         std::string("schedule\0", 9)}) {
     EXPECT_EQ(ParseError(text).find("schedule, line "), 0u) << text << ParseError(text);
+  }
+}
+
+TEST(OpLabel, NamesKindAndUnit) {
+  EXPECT_EQ(OpLabel({OpKind::kForward, {1, 0, 3}}).text(),
+            "Forward(stage=1, micro_batch=0, slice=3)");
+  // The longest: no two numbers of a unit can be large.
+  EXPECT_EQ(OpLabel({OpKind::kBackwardWeight, {kMaxNumUnits - 1, 0, 0}}).text(),
+            "BackwardWeight(stage=3999999, micro_batch=0, slice=0)");
+  EXPECT_EQ(OpLabel({OpKind::kSendActivation, {1999, 999, 1}}).text(),
+            "SendActivation(stage=1999, micro_batch=999, slice=1)");
+}
+
+TEST(OpLabel, HasAllKinds) {
+  const std::pair<OpKind, std::string> kinds[] = {{OpKind::kForward, "Forward"},
+                                                  {OpKind::kBackward, "Backward"},
+                                                  {OpKind::kBackwardInput, "BackwardInput"},
+                                                  {OpKind::kBackwardWeight, "BackwardWeight"},
+                                                  {OpKind::kSendActivation, "SendActivation"},
+                                                  {OpKind::kRecvActivation, "RecvActivation"},
+                                                  {OpKind::kSendGradient, "SendGradient"},
+                                                  {OpKind::kRecvGradient, "RecvGradient"}};
+  for (const auto& [kind, name] : kinds) {
+    EXPECT_EQ(OpLabel({kind, {}}).text(), name + "(stage=0, micro_batch=0, slice=0)");
+  }
+}
+
+TEST(HashOf, TellsSchedulesApart) {
+  const uint64_t hash = HashOf(ParseSchedule(kText));
+  EXPECT_EQ(HashOf(ParseSchedule(kText)), hash);
+  for (const auto& [from, to] :
+       {std::pair("F0.0.1 SA0.0.1", "SA0.0.1 F0.0.1"), std::pair("BW0.0.1", "B0.0.1"),
+        std::pair(" SG1.0.0", ""), std::pair("num_micro_batches=1", "num_micro_batches=2")}) {
+    EXPECT_NE(HashOf(ParseSchedule(Changed(from, to))), hash) << from;
   }
 }
 

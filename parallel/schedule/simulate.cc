@@ -13,23 +13,24 @@ Edge EdgeOf(const Schedule& schedule, const Op& send) {
 }
 
 // The bytes that the end of `op` frees.
-int64_t FreedBytes(const Schedule& schedule, const SimulationCosts& costs, const Op& op) {
+int64_t FreedBytes(const Schedule& schedule,
+                   const std::function<int64_t(const Unit&)>& activation_bytes, const Op& op) {
   if (op.kind == OpKind::kBackward || op.kind == OpKind::kBackwardWeight) {
-    return costs.activation_bytes(op.unit);
+    return activation_bytes(op.unit);
   }
   const bool ends_micro_batch = schedule.pass == Pass::kForward && op.kind == OpKind::kForward &&
                                 op.unit.slice == schedule.num_slices - 1;
   if (!ends_micro_batch) return 0;
   int64_t bytes = 0;
-  for (Unit unit = op.unit; unit.slice >= 0; --unit.slice) bytes += costs.activation_bytes(unit);
+  for (Unit unit = op.unit; unit.slice >= 0; --unit.slice) bytes += activation_bytes(unit);
   return bytes;
 }
 
 // Compute ops of a rank do not overlap, so list order is order in time.
 RankUsage SumUp(const Schedule& schedule, const SimulationCosts& costs, int rank,
                 const std::vector<OpTime>& times) {
-  RankUsage usage;
-  int64_t bytes = 0;
+  RankUsage usage = {.peak_activation_bytes =
+                         PeakActivationBytes(schedule, rank, costs.activation_bytes)};
   bool is_first = true;
   const std::vector<Op>& ops = schedule.ops_of_rank[rank];
   for (size_t i = 0; i < ops.size(); ++i) {
@@ -38,9 +39,6 @@ RankUsage SumUp(const Schedule& schedule, const SimulationCosts& costs, int rank
     is_first = false;
     usage.end_s = times[i].end_s;
     usage.busy_s += times[i].end_s - times[i].start_s;
-    if (ops[i].kind == OpKind::kForward) bytes += costs.activation_bytes(ops[i].unit);
-    usage.peak_activation_bytes = std::max(usage.peak_activation_bytes, bytes);
-    bytes -= FreedBytes(schedule, costs, ops[i]);
   }
   usage.idle_s = usage.end_s - usage.start_s - usage.busy_s;
   return usage;
@@ -63,6 +61,19 @@ std::vector<EdgeTraffic> SumUpTraffic(const Schedule& schedule, const Simulation
 }
 
 }  // namespace
+
+int64_t PeakActivationBytes(const Schedule& schedule, int rank,
+                            const std::function<int64_t(const Unit&)>& activation_bytes) {
+  int64_t bytes = 0;
+  int64_t peak_bytes = 0;
+  for (const Op& op : schedule.ops_of_rank[rank]) {
+    if (!IsCompute(op.kind)) continue;
+    if (op.kind == OpKind::kForward) bytes += activation_bytes(op.unit);
+    peak_bytes = std::max(peak_bytes, bytes);
+    bytes -= FreedBytes(schedule, activation_bytes, op);
+  }
+  return peak_bytes;
+}
 
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model) {

@@ -69,4 +69,9 @@ struct Simulation {
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model = {});
 
+// RankUsage::peak_activation_bytes of one rank, which depends on the order of its list alone and on
+// no time.
+int64_t PeakActivationBytes(const Schedule& schedule, int rank,
+                            const std::function<int64_t(const Unit&)>& activation_bytes);
+
 }  // namespace sluice
