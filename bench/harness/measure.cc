@@ -4,7 +4,6 @@
 #include <malloc.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "bench/harness/empty_kernels.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
+#include "bench/harness/op_times.h"
 #include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -35,6 +35,9 @@ namespace {
 constexpr double kMaxSustainedS = 0.5;
 
 constexpr int64_t kMaxSteps = 1'000'000;
+
+// Enough for medians of ops.
+constexpr int64_t kMaxRecordedPasses = 20;
 
 // The pass's operations: what the whole model needs for the whole batch.
 double PassFlops(const JobPlan& plan) {
@@ -110,7 +113,6 @@ struct RankTimes {
   std::vector<double> step_s;
   std::vector<double> step_cpu_s;
   std::vector<double> calibration_cpu_s;  // on the cpu
-  std::vector<std::vector<double>> op_s;  // [ops][n_steps]
   std::optional<DeviceConditions> conditions;
 };
 
@@ -148,8 +150,9 @@ size_t NumSteps(const std::vector<double>& warmup_s, const MeasureOptions& optio
       std::clamp(enough, static_cast<double>(options.n_steps), static_cast<double>(kMaxSteps)));
 }
 
+// Adds to `op_times` what was recorded of each timed pass, if passes are recorded.
 RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
-                    const MeasureOptions& options, PartClock& clock) {
+                    const MeasureOptions& options, PartClock& clock, OpTimes* op_times) {
   Calibration calibration;
   const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu;
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
@@ -160,7 +163,6 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
   const size_t n_steps = NumSteps(times.warmup_s, options);
   times.step_s.resize(n_steps);
   times.step_cpu_s.resize(n_steps);
-  times.op_s.assign(executor.ops().size(), std::vector<double>(n_steps));
   clock.Begin("timed_passes");
   if (monitor != nullptr) monitor->Start();
   for (size_t step = 0; step < times.step_s.size(); ++step) {
@@ -174,13 +176,31 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
     times.step_s[step] = static_cast<double>(timer->ElapsedNs()) * 1e-9;
     world.Barrier();  // the CPU time of a process is that of all its ranks: each must be done
     times.step_cpu_s[step] = ProcessCpuSeconds() - begin_cpu_s;
-    for (size_t op = 0; op < times.op_s.size(); ++op) {
-      const OpRecord& record = executor.records()[op];
-      times.op_s[op][step] = static_cast<double>(record.end_ns - record.begin_ns) * 1e-9;
-    }
+    if (executor.timeline().is_recording()) op_times->Add(executor.timeline().Read());
   }
   if (monitor != nullptr) times.conditions = monitor->Stop();
   return times;
+}
+
+// Passes apart from the timed ones, whose ops are recorded; returns the time of each, the maximum
+// over ranks.
+std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communicator& world,
+                                 int64_t num_passes, OpTimes* op_times) {
+  const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
+  executor.StartRecording();
+  executor.RunStep();
+  std::vector<double> pass_s;
+  for (int64_t pass = 0; pass < num_passes; ++pass) {
+    world.Barrier();
+    timer->Begin();
+    executor.EnqueueStep();
+    timer->End();
+    executor.FinishStep();
+    pass_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9);
+    op_times->Add(executor.timeline().Read());
+  }
+  executor.StopRecording();
+  return MaxOverRanks(world, pass_s);
 }
 
 // The executor uses the kernels that the backend has.
@@ -222,70 +242,6 @@ int64_t MaxOverRanks(Communicator& world, int64_t value) {
   return value;
 }
 
-// Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
-// data coordinate 0.
-std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicator& world,
-                                                 const RankTimes& times) {
-  size_t most_ops = 0;
-  for (const std::vector<Op>& ops : plan.schedule.ops_of_rank)
-    most_ops = std::max(most_ops, ops.size());
-  std::vector<double> own(most_ops);
-  for (size_t op = 0; op < times.op_s.size(); ++op) own[op] = Median(times.op_s[op]);
-  std::vector<double> all(most_ops * static_cast<size_t>(world.world_size()));
-  world.AllGather(ConstPayload{own.data(), static_cast<int64_t>(most_ops), DType::kFloat64},
-                  all.data());
-  std::vector<std::vector<double>> medians;
-  for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
-    const int rank = RankOf({.pipeline = pipeline}, plan.config.sizes);
-    const auto begin = all.begin() + static_cast<int64_t>(most_ops) * rank;
-    medians.emplace_back(begin, begin + static_cast<int64_t>(most_ops));
-  }
-  return medians;
-}
-
-Simulation SimulateMeasured(const JobPlan& plan,
-                            const std::vector<std::vector<double>>& op_medians_s) {
-  std::array<std::vector<double>, 4> compute_s;  // by kind, then unit
-  for (std::vector<double>& of_units : compute_s) {
-    of_units.resize(static_cast<size_t>(NumUnits(plan.schedule)));
-  }
-  const auto cost_of = [&](const Op& op) -> double& {
-    return compute_s[static_cast<size_t>(op.kind)]
-                    [static_cast<size_t>(UnitIndex(plan.schedule, op.unit))];
-  };
-  for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
-    const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (IsCompute(ops[i].kind)) cost_of(ops[i]) = op_medians_s[rank][i];
-    }
-  }
-  return Simulate(plan.schedule, {.compute_s = cost_of});
-}
-
-// Of one pass: the share of all ranks' time in which no compute op ran.  Both come from the same
-// pass, so that a rank is never busy for longer than the pass took.
-double MeasuredBubbleFraction(const Executor& executor, Communicator& world, const RankTimes& times,
-                              double pass_s, size_t pass) {
-  double busy_s = 0;
-  for (size_t op = 0; op < times.op_s.size(); ++op) {
-    if (IsCompute(executor.ops()[op].kind)) busy_s += times.op_s[op][pass];
-  }
-  return 1 - SumOverRanks(world, busy_s) / (world.world_size() * pass_s);
-}
-
-// Simulated, by rank 0 alone, and measured, side by side.
-Prediction ComparePrediction(const JobPlan& plan, const Executor& executor, Communicator& world,
-                             const RankTimes& times, const std::vector<double>& step_s) {
-  const std::vector<std::vector<double>> medians = GatherOpMedians(plan, world, times);
-  Simulation simulation;
-  if (world.rank() == 0) simulation = SimulateMeasured(plan, medians);
-  const size_t median_pass = MedianIndex(step_s);
-  return {.simulated_s = simulation.makespan_s,
-          .simulated_bubble_fraction = simulation.bubble_fraction,
-          .measured_bubble_fraction =
-              MeasuredBubbleFraction(executor, world, times, step_s[median_pass], median_pass)};
-}
-
 // The most activation bytes of this rank, by the order of its ops alone.
 int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) {
   return PeakActivationBytes(plan.schedule, executor.rank().pipeline, [&](const Unit& unit) {
@@ -316,9 +272,17 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
   m.loss = executor.loss();
   CheckFinite(plan, executor, *backend.device, m.loss);
 
+  OpTimeline& timeline = executor.timeline();
+  OpTimes op_times(executor.ops().size());
+  m.num_timestamps = MaxOverRanks(world, timeline.num_timestamps());
+  m.max_timestamps = std::min(options.max_timestamps, timeline.max_timestamps());
+  const bool is_cpu = backend.device->kind() == DeviceKind::kCpu;
+  const bool has_op_times = m.num_timestamps <= m.max_timestamps;
+  if (has_op_times && is_cpu) executor.StartRecording();
   const int64_t allocations_before = backend.device->num_allocations();
-  const RankTimes times = TimeSteps(executor, backend, world, options, clock);
+  const RankTimes times = TimeSteps(executor, backend, world, options, clock, &op_times);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
+  executor.StopRecording();
 
   m.warmup_s = Sum(times.warmup_s);
   m.step_s = MaxOverRanks(world, times.step_s);
@@ -333,8 +297,16 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
   m.sent_bytes = SumOverRanks(world, executor.sent_bytes());
   m.num_allocations = SumOverRanks(world, num_allocations);
   AddMemory(plan, executor, *backend.device, world, &m);
-  if (backend.device->kind() == DeviceKind::kCpu) {
-    m.prediction = ComparePrediction(plan, executor, world, times, m.step_s);
+  if (has_op_times) {
+    std::vector<double> recorded_s = m.step_s;
+    if (!is_cpu) {
+      clock.Begin("recorded_passes");
+      recorded_s = RecordPasses(executor, backend, world,
+                                std::min(kMaxRecordedPasses, std::ssize(m.step_s)), &op_times);
+    }
+    m.op_times = Summarize(plan, world, op_times, recorded_s);
+  }
+  if (is_cpu) {
     clock.Begin("empty_passes");
     m.empty_pass_s = MeasureEmptyPass(executor, backend, world, options.n_steps);
   }

@@ -13,12 +13,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench/harness/op_times.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/job.h"
 #include "programs/job.h"
@@ -34,16 +36,12 @@ struct MeasureOptions {
   int64_t num_warmup_steps = 1;
   double warmup_s = 0;
 
+  // Op times are left out where a pass takes more timestamps on a rank than this, or than its
+  // device holds.
+  int64_t max_timestamps = std::numeric_limits<int64_t>::max();
+
   // Called by rank 0 with its name ("initial_values") as each part of the work begins; may be null.
   std::function<void(std::string_view part)> on_part = nullptr;
-};
-
-// The schedule simulated with each op's measured median duration and free transfers, beside the
-// measured pass.
-struct Prediction {
-  double simulated_s = 0;
-  double simulated_bubble_fraction = 0;
-  double measured_bubble_fraction = 0;  // of the pass whose time is the median
 };
 
 struct Measurement {
@@ -74,8 +72,12 @@ struct Measurement {
   std::optional<DeviceConditions> conditions;
   std::optional<DeviceConditions> sustained_matmul_conditions;
 
-  // Absent on cuda, where the host's clock says when an op was enqueued and not when it ran.
-  std::optional<Prediction> prediction;
+  // From passes whose ops were recorded: on the cpu the timed ones, on cuda others after them,
+  // since timestamps between kernels slow a GPU down.  Absent where a pass of some rank takes more
+  // timestamps than there may be.
+  std::optional<OpTimesSummary> op_times;
+  int64_t num_timestamps = 0;  // of the rank with the most
+  int64_t max_timestamps = 0;
 
   // Of a pass whose kernels do nothing, the median, maximum over ranks: the executor's own time and
   // the communication's.  Absent on cuda.

@@ -62,10 +62,46 @@ TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
   const Job job = Pipeline(GetParam());
   const Measurement m = MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 2});
   EXPECT_THAT(m.empty_pass_s, testing::Optional(Gt(0)));
-  ASSERT_TRUE(m.prediction.has_value());
-  EXPECT_THAT(m.prediction->simulated_s, Gt(0));
-  EXPECT_THAT(m.prediction->simulated_bubble_fraction, AllOf(Ge(0), Lt(1)));
-  EXPECT_THAT(m.prediction->measured_bubble_fraction, AllOf(Ge(0), Lt(1)));
+  ASSERT_TRUE(m.op_times.has_value());
+  EXPECT_THAT(m.op_times->simulated_s, Gt(0));
+  EXPECT_THAT(m.op_times->simulated_bubble_fraction, AllOf(Ge(0), Lt(1)));
+  EXPECT_THAT(m.op_times->measured_bubble_fraction, AllOf(Ge(0), Lt(1)));
+  // All ranks' time is that of ops, of messages, and of what is between passes.
+  const OpTimesSummary& times = *m.op_times;
+  EXPECT_EQ(times.recorded_pass_s, m.median_s);
+  EXPECT_THAT(times.exposed_communication.mean_s,
+              AllOf(Gt(0), testing::Le(times.measured_bubble_fraction * m.max_s)));
+  EXPECT_GE(times.exposed_communication.max_s, times.exposed_communication.mean_s);
+  EXPECT_EQ(times.tensor_collectives.max_s, 0);
+  EXPECT_EQ(times.data_collectives.max_s, 0);
+}
+
+TEST(MeasureOpTimes, SayHowLongCollectivesTook) {
+  Job job = Pipeline(Pass::kStep);
+  job.config.batch_size = 2;
+  job.config.num_micro_batches = 1;
+  job.config.sizes = {.tensor = 2, .data = 2};
+  const Measurement m = MeasureOnThreads(job, PlanJob(job.config), {.n_steps = 2});
+  ASSERT_TRUE(m.op_times.has_value());
+  EXPECT_GT(m.op_times->tensor_collectives.mean_s, 0);
+  EXPECT_GT(m.op_times->data_collectives.mean_s, 0);
+  EXPECT_LT(m.op_times->tensor_collectives.mean_s + m.op_times->data_collectives.mean_s, m.max_s);
+  EXPECT_EQ(m.op_times->exposed_communication.max_s, 0);
+}
+
+TEST(MeasureOpTimes, AreLeftOutWhereAPassTakesTooManyTimestamps) {
+  const Job job = Pipeline(Pass::kForward);
+  const JobPlan plan = PlanJob(job.config);
+  const Measurement all = MeasureOnThreads(job, plan, {.n_steps = 1});
+  ASSERT_TRUE(all.op_times.has_value());
+  // The last rank waits for and computes each of three slices.
+  EXPECT_GE(all.num_timestamps, 7);
+  const Measurement none =
+      MeasureOnThreads(job, plan, {.n_steps = 1, .max_timestamps = all.num_timestamps - 1});
+  EXPECT_FALSE(none.op_times.has_value());
+  EXPECT_EQ(none.num_timestamps, all.num_timestamps);
+  EXPECT_EQ(none.max_timestamps, all.num_timestamps - 1);
+  EXPECT_GT(none.median_s, 0);
 }
 
 TEST(MeasureDurations, AreAtLeastThoseAskedForOnAllRanks) {

@@ -19,12 +19,14 @@ namespace sluice {
 namespace {
 
 constexpr const char* kHeader =
-    "{:<32} {:<7} {:>5} {:>10} {:>10} {:>7} {:>10} {:>12} {:>7} {:>9} {:>8} {:>8} {:>11}\n";
+    "{:<32} {:<7} {:>5} {:>10} {:>10} {:>7} {:>10} {:>12} {:>7} {:>9} {:>8} {:>8} {:>9} "
+    "{:>11}\n";
 
 void PrintHeader() {
   fmt::print(kHeader, "scheme", "pass", "ranks", "ms median", "ms min", "spread", "tokens/s",
-             "GFLOP/s/rank", "of peak", "simulated", "bubble", "bubble", "activations");
-  fmt::print(kHeader, "", "", "", "", "", "", "", "", "", "ms", "simul.", "measured", "peak");
+             "GFLOP/s/rank", "of peak", "simulated", "bubble", "bubble", "exposed", "activations");
+  fmt::print(kHeader, "", "", "", "", "", "", "", "", "", "ms", "simul.", "measured", "comm. ms",
+             "peak");
 }
 
 double FlopsPerSecondPerRank(const Measurement& m, int world_size) {
@@ -69,23 +71,43 @@ void PrintGpu(const Measurement& m, int world_size) {
   }
 }
 
+// What belongs to a row whose ranks share layers or copies of them, or whose ops were not recorded.
+void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
+  if (!m.op_times) {
+    fmt::print(
+        "  no op times: a pass takes {} timestamps on a rank, more than the {} that are allowed\n",
+        m.num_timestamps, m.max_timestamps);
+    return;
+  }
+  const ParallelSizes& sizes = benchmark.plan.config.sizes;
+  const auto print = [](const char* group, const RankTime& time) {
+    fmt::print("  in collectives of {} ranks: {} ms on the slowest rank, mean {}\n", group,
+               Milliseconds(time.max_s), Milliseconds(time.mean_s));
+  };
+  if (sizes.tensor > 1) print("tensor-parallel", m.op_times->tensor_collectives);
+  if (sizes.data > 1) print("data-parallel", m.op_times->data_collectives);
+}
+
 void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   const double rate = FlopsPerSecondPerRank(m, world_size);
   const std::string share_of_ceiling =
       m.matmul_flops_per_s ? Percent(rate / *m.matmul_flops_per_s) : "-";
   std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
-  if (m.prediction.has_value()) {
-    simulated = Milliseconds(m.prediction->simulated_s);
-    simulated_bubble = Percent(m.prediction->simulated_bubble_fraction);
-    measured_bubble = Percent(m.prediction->measured_bubble_fraction);
+  std::string exposed = "-";
+  if (m.op_times.has_value()) {
+    simulated = Milliseconds(m.op_times->simulated_s);
+    simulated_bubble = Percent(m.op_times->simulated_bubble_fraction);
+    measured_bubble = Percent(m.op_times->measured_bubble_fraction);
+    exposed = Milliseconds(m.op_times->exposed_communication.max_s);
   }
   fmt::print(kHeader, Label(benchmark), NameOf(benchmark.plan.config.pass), world_size,
              Milliseconds(m.median_s), Milliseconds(m.min_s),
              Percent((m.max_s - m.min_s) / m.median_s),
              fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
-             share_of_ceiling, simulated, simulated_bubble, measured_bubble,
+             share_of_ceiling, simulated, simulated_bubble, measured_bubble, exposed,
              FormatBytes(m.activation_bytes));
+  PrintOpTimes(benchmark, m);
   PrintGpu(m, world_size);
   std::fflush(stdout);
 }
@@ -133,6 +155,24 @@ void AddGpuCounters(const Measurement& m, int world_size, std::map<std::string, 
   }
 }
 
+void AddOpTimes(const Measurement& m, std::map<std::string, double>* counters) {
+  (*counters)["num_op_timestamps"] = static_cast<double>(m.num_timestamps);
+  if (!m.op_times) return;
+  const OpTimesSummary& times = *m.op_times;
+  (*counters)["simulated_ms"] = times.simulated_s * 1e3;
+  (*counters)["simulated_bubble_fraction"] = times.simulated_bubble_fraction;
+  (*counters)["measured_bubble_fraction"] = times.measured_bubble_fraction;
+  (*counters)["recorded_pass_ms"] = times.recorded_pass_s * 1e3;
+  const auto add = [&](const std::string& name, const RankTime& time) {
+    (*counters)["max_" + name + "_ms"] = time.max_s * 1e3;
+    (*counters)["mean_" + name + "_ms"] = time.mean_s * 1e3;
+  };
+  add("simulated_wait", times.simulated_wait);
+  add("exposed_communication", times.exposed_communication);
+  add("tensor_collectives", times.tensor_collectives);
+  add("data_collectives", times.data_collectives);
+}
+
 // All that is not a string in the table or the name.
 std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m,
                                        int64_t process_bytes) {
@@ -162,11 +202,7 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
     counters["matmul_flops_per_s_per_rank"] = *m.matmul_flops_per_s;
     counters["share_of_matmul_rate"] = rate / *m.matmul_flops_per_s;
   }
-  if (m.prediction.has_value()) {
-    counters["simulated_ms"] = m.prediction->simulated_s * 1e3;
-    counters["simulated_bubble_fraction"] = m.prediction->simulated_bubble_fraction;
-    counters["measured_bubble_fraction"] = m.prediction->measured_bubble_fraction;
-  }
+  AddOpTimes(m, &counters);
   if (m.empty_pass_s.has_value()) {
     counters["empty_pass_ms"] = *m.empty_pass_s * 1e3;
     counters["empty_pass_share"] = *m.empty_pass_s / m.median_s;

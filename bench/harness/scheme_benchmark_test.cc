@@ -114,5 +114,43 @@ TEST(RunSchemeBenchmarks, LeavesOutSharesOfACeilingThatIsNotMeasured) {
   EXPECT_FALSE(row.contains("share_of_matmul_rate"));
 }
 
+// What a run prints on stdout.
+std::string RunAndPrint(const SchemeBenchmark& benchmark, const std::string& json_path) {
+  RankStarter ranks({}, nullptr);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunSchemeBenchmarks({benchmark}, {.json_out = json_path}, ranks), 0);
+  return testing::internal::GetCapturedStdout();
+}
+
+TEST(RunSchemeBenchmarks, SaysWhereTheTimeWent) {
+  JobConfig config = Small();
+  config.sizes = {.pipeline = 2, .tensor = 2};
+  const std::string path = testing::TempDir() + "/op_times.json";
+  const std::string out = RunAndPrint(BenchmarkOf(config), path);
+  EXPECT_THAT(out, testing::HasSubstr("in collectives of tensor-parallel ranks: "));
+  EXPECT_THAT(out, testing::Not(testing::HasSubstr("no op times")));
+  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+  for (const char* name :
+       {"simulated_ms", "recorded_pass_ms", "max_simulated_wait_ms", "mean_simulated_wait_ms",
+        "max_exposed_communication_ms", "mean_exposed_communication_ms",
+        "max_tensor_collectives_ms", "mean_tensor_collectives_ms", "num_op_timestamps"}) {
+    EXPECT_GT(row.at(name), 0) << name;
+  }
+  EXPECT_EQ(row.at("max_data_collectives_ms"), 0);
+}
+
+TEST(RunSchemeBenchmarks, SaysThatOpTimesAreLeftOut) {
+  SchemeBenchmark benchmark = BenchmarkOf(Small());
+  benchmark.options.max_timestamps = 2;
+  const std::string path = testing::TempDir() + "/no_op_times.json";
+  EXPECT_THAT(RunAndPrint(benchmark, path),
+              testing::ContainsRegex(
+                  "no op times: a pass takes [0-9]+ timestamps on a rank, more than the 2"));
+  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+  EXPECT_FALSE(row.contains("simulated_ms"));
+  EXPECT_FALSE(row.contains("max_exposed_communication_ms"));
+  EXPECT_GT(row.at("num_op_timestamps"), 2);
+}
+
 }  // namespace
 }  // namespace sluice

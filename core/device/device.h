@@ -69,6 +69,21 @@ class StreamTimer {
   virtual int64_t ElapsedNs() = 0;
 };
 
+// The times at which a stream reaches marked points of its work: events on CUDA, a monotonic clock
+// on the CPU.  Each stream has an origin of its own, so only differences are given.
+class StreamTimestamps {
+ public:
+  virtual ~StreamTimestamps() = default;
+
+  // Sets timestamp `index` when the work enqueued so far is done.  Allocates nothing.  While the
+  // stream is captured, the mark becomes part of the graph: each launch sets the timestamp anew.
+  virtual void Record(int64_t index) = 0;
+
+  // The time from timestamp `from` to timestamp `to`.  Both must have been set, and the stream
+  // synchronised since.
+  virtual int64_t ElapsedNs(int64_t from, int64_t to) = 0;
+};
+
 // A queue of work of one device, done in order.
 class Stream {
  public:
@@ -88,6 +103,10 @@ class Stream {
   virtual std::unique_ptr<StreamGraph> Capture(std::function<void()> work) = 0;
 
   virtual std::unique_ptr<StreamTimer> MakeTimer() = 0;
+
+  // `count` timestamps, at most max_timestamps().  All that they need is allocated here.
+  virtual int64_t max_timestamps() const = 0;
+  virtual std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) = 0;
 };
 
 // Not thread-safe: each rank has its own.

@@ -11,6 +11,7 @@
 
 #include "core/base/check.h"
 #include "core/device/cpu/cpu_device.h"
+#include "core/device/cuda/cuda_timestamps.h"
 #include "core/kernels/cpu_kernels.h"
 #include "parallel/comm/nccl/fake/fake_gpu.h"
 #include "parallel/comm/nccl/nccl_communicator.h"
@@ -56,6 +57,10 @@ class FakeStream : public Stream {
     return std::make_unique<FakeGraph>(graph, handle_);
   }
   std::unique_ptr<StreamTimer> MakeTimer() override { return nullptr; }
+  int64_t max_timestamps() const override { return CudaTimestamps::kMaxCount; }
+  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override {
+    return std::make_unique<CudaTimestamps>(handle_, count);
+  }
 
  private:
   cudaStream_t handle_ = nullptr;

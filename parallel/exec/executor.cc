@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "core/base/check.h"
 #include "parallel/comm/rank_status.h"
@@ -39,7 +40,8 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
       backend_(backend),
       rank_(CoordinatesOf(world.rank(), plan.config.sizes)),
       world_(world),
-      memory_(plan, rank_) {
+      memory_(plan, rank_),
+      timeline_(*backend.stream, ops().size()) {
   const ParallelSizes& sizes = plan.config.sizes;
   SLUICE_CHECK_EQ(world.world_size(), sizes.world_size());
   pipeline_ = world.Split({rank_.data * sizes.tensor + rank_.tensor, rank_.pipeline});
@@ -47,9 +49,12 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   data_ = world.Split({rank_.pipeline * sizes.tensor + rank_.tensor, rank_.data});
   ConnectReceivers();
   tensor_parallel_ = MakeTensorParallel(plan.config.plan, *tensor_);
+  if (tensor_->world_size() > 1) {
+    tensor_parallel_ =
+        std::make_unique<TimedTensorParallel>(std::move(tensor_parallel_), timeline_);
+  }
   backend_.kernels->Reserve(memory_.layout().Limits());
   memory_.Allocate(*backend_.device);
-  records_.resize(ops().size());
   for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
   norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
@@ -102,7 +107,7 @@ const LayerRange& Executor::LayersOf(const Unit& unit) const {
 void Executor::EnqueueStep() {
   if (graph_ == nullptr) return EnqueueOps();
   world_.SetPosition({.step = step_});
-  graph_->Launch();
+  (timeline_.is_recording() ? recorded_graph_ : graph_)->Launch();
 }
 
 void Executor::FinishStep() {
@@ -120,20 +125,35 @@ void Executor::Capture() {
   graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
 }
 
+void Executor::StartRecording() {
+  SLUICE_CHECK(can_record());
+  timeline_.Start();
+  if (graph_ == nullptr || recorded_graph_ != nullptr) return;
+  recorded_graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
+}
+
+void Executor::StopRecording() { timeline_.Stop(); }
+
 void Executor::EnqueueOps() {
   std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);
   std::fill(linear_is_written_.begin(), linear_is_written_.end(), 0);
   loss_mode_ = WriteMode::kOverwrite;
   sent_bytes_ = 0;
+  timeline_.BeginPass();
   for (size_t i = 0; i < ops().size(); ++i) {
     SetPosition(i);
-    WaitForInputs(ops()[i]);
-    records_[i].begin_ns = MonotonicNs();
-    RunOp(ops()[i]);
-    records_[i].end_ns = MonotonicNs();
+    const Op& op = ops()[i];
+    WaitForInputs(op);
+    if (IsCompute(op.kind)) {
+      timeline_.Enter(Activity::kCompute, static_cast<int>(i));
+    } else {
+      timeline_.Enter(Activity::kMessages);
+    }
+    RunOp(op);
   }
   WaitForTransfers();
   if (plan_.config.pass == Pass::kStep) ReduceWeightGradients();
+  timeline_.EndPass();
 }
 
 void Executor::SetPosition(size_t op_index) {
@@ -202,6 +222,7 @@ void Executor::Post(const Op& op) {
 void Executor::WaitFor(OpKind kind, const Unit& unit) {
   Transfer& transfer = Pending(kind, unit);
   if (transfer.id < 0) return;
+  timeline_.Enter(Activity::kMessages);
   pipeline_->Wait(transfer);
   transfer = {};
 }
@@ -299,9 +320,12 @@ void Executor::ReduceWeightGradients() {
     world_.SetPosition({.step = step_, .label = {label.data(), end}});
     const LayerParameterTensors& gradients = memory_.WeightGradients(layer);
     for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
-      if (sum_norms) tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
+      if (!sum_norms) continue;
+      timeline_.Enter(Activity::kTensorCollectives);
+      tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
     }
     if (data_->world_size() == 1) continue;
+    timeline_.Enter(Activity::kDataCollectives);
     for (const Tensor& gradient : gradients) data_->AllReduce(PayloadOf(gradient), ReduceOp::kSum);
   }
 }

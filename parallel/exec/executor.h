@@ -20,6 +20,7 @@
 #include "core/backend/backend.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
+#include "parallel/exec/op_timeline.h"
 #include "parallel/exec/rank_memory.h"
 #include "parallel/plan/layer_plan.h"
 
@@ -28,13 +29,6 @@ namespace sluice {
 // All gradients in memory are this many times the true ones: fp16 would lose small ones.  Whoever
 // reads them divides (correctness/results does).
 double LossScale(Precision precision);
-
-// When an op of the last step ran on this rank, by the host's monotonic clock.  Of a compute op
-// begin is after its input came.
-struct OpRecord {
-  int64_t begin_ns = 0;
-  int64_t end_ns = 0;
-};
 
 // Sees tensors on their way, for checks: never while timing.
 struct Observer {
@@ -71,6 +65,14 @@ class Executor {
   bool can_capture() const { return plan_.config.sizes.world_size() == 1 || world_.can_capture(); }
   void Capture();
 
+  // Records when each op of the passes runs that are enqueued from now on, until StopRecording; a
+  // pass that is a graph is captured once more, with timestamps in it.  After the first pass, and
+  // only where all ranks `can_record`: a pass has no more timestamps than the device holds.
+  bool can_record() const { return timeline_.num_timestamps() <= timeline_.max_timestamps(); }
+  void StartRecording();
+  void StopRecording();
+  OpTimeline& timeline() { return timeline_; }
+
   // The loss of the last step over the whole batch; on every rank.  A collective.
   double loss();
 
@@ -79,9 +81,8 @@ class Executor {
   TensorParallel& tensor_parallel() { return *tensor_parallel_; }
   void set_observer(const Observer* observer) { observer_ = observer; }
 
-  // The rank's list, and when each op of the last step ran.
+  // The rank's list.
   const std::vector<Op>& ops() const;
-  const std::vector<OpRecord>& records() const { return records_; }
 
   // Bytes given to sends of activations and gradients in one step.
   int64_t sent_bytes() const { return sent_bytes_; }
@@ -126,11 +127,11 @@ class Executor {
   // Goes after the communicators, which may still write it.
   RankMemory memory_;
   std::unique_ptr<Communicator> pipeline_, tensor_, data_;
+  OpTimeline timeline_;
   std::unique_ptr<TensorParallel> tensor_parallel_;
   const Observer* observer_ = nullptr;
-  std::unique_ptr<StreamGraph> graph_;
+  std::unique_ptr<StreamGraph> graph_, recorded_graph_;
 
-  std::vector<OpRecord> records_;
   std::vector<Transfer> pending_[4];  // by kind of transfer, and unit of the rank
   std::vector<char> norm_is_written_, linear_is_written_;  // by stage
   WriteMode loss_mode_ = WriteMode::kOverwrite;

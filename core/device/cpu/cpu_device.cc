@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <utility>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/checked_math.h"
@@ -25,6 +26,8 @@ class CpuGraph : public StreamGraph {
   std::function<void()> work_;
 };
 
+using Clock = std::chrono::steady_clock;
+
 class CpuTimer : public StreamTimer {
  public:
   void Begin() override { begin_ = Clock::now(); }
@@ -32,9 +35,23 @@ class CpuTimer : public StreamTimer {
   int64_t ElapsedNs() override { return std::chrono::nanoseconds(end_ - begin_).count(); }
 
  private:
-  using Clock = std::chrono::steady_clock;
   Clock::time_point begin_;
   Clock::time_point end_;
+};
+
+class CpuTimestamps : public StreamTimestamps {
+ public:
+  explicit CpuTimestamps(int64_t count) : times_(static_cast<size_t>(count)) {}
+
+  void Record(int64_t index) override { times_[static_cast<size_t>(index)] = Clock::now(); }
+  int64_t ElapsedNs(int64_t from, int64_t to) override {
+    return std::chrono::nanoseconds(times_[static_cast<size_t>(to)] -
+                                    times_[static_cast<size_t>(from)])
+        .count();
+  }
+
+ private:
+  std::vector<Clock::time_point> times_;
 };
 
 class CpuStream : public Stream {
@@ -45,6 +62,13 @@ class CpuStream : public Stream {
     return std::make_unique<CpuGraph>(std::move(work));
   }
   std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<CpuTimer>(); }
+
+  // 32 MiB of them.
+  int64_t max_timestamps() const override { return int64_t{1} << 22; }
+  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override {
+    SLUICE_CHECK(count >= 0 && count <= max_timestamps());
+    return std::make_unique<CpuTimestamps>(count);
+  }
 };
 
 // Memory of a buffer starts on a page of its own, and that of a large one on a huge page's border:

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/device/cuda/cuda_timestamps.h"
 #include "core/device/cuda/nvml.h"
 #include "core/device/cuda/nvml_monitor.h"
 
@@ -128,6 +129,12 @@ std::unique_ptr<StreamGraph> CudaStream::Capture(std::function<void()> work) {
 
 std::unique_ptr<StreamTimer> CudaStream::MakeTimer() {
   return std::make_unique<CudaTimer>(handle_);
+}
+
+int64_t CudaStream::max_timestamps() const { return CudaTimestamps::kMaxCount; }
+
+std::unique_ptr<StreamTimestamps> CudaStream::MakeTimestamps(int64_t count) {
+  return std::make_unique<CudaTimestamps>(handle_, count);
 }
 
 CudaDevice::CudaDevice(CudaDeviceOptions options) : device_index_(options.device_index) {

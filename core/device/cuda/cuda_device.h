@@ -40,6 +40,9 @@ class CudaStream : public Stream {
   // A pair of CUDA events.
   std::unique_ptr<StreamTimer> MakeTimer() override;
 
+  int64_t max_timestamps() const override;
+  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override;
+
   // Work enqueued on this stream from now on starts after what `other` holds now.  Where `other` is
   // being captured, this stream joins the capture, and `other` must wait for it before the end.
   void WaitFor(CudaStream& other);

@@ -18,6 +18,8 @@ class FakeStream : public Stream {
   bool IsIdle() override { return true; }
   std::unique_ptr<StreamGraph> Capture(std::function<void()>) override { return nullptr; }
   std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<Timer>(*this); }
+  int64_t max_timestamps() const override { return 0; }
+  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t) override { return nullptr; }
 
   void Work(int64_t duration_ns) { now_ns_ += duration_ns; }
 

@@ -6,7 +6,8 @@
 // stream is a queue whose thread takes one operation
 // after the other; events, captures and graphs do what the CUDA Programming Guide says of them, and
 // what it forbids fails with the code that CUDA gives: to ask for a captured event, to synchronise
-// with a stream that is being captured, to end a capture that a stream has not left.
+// with a stream that is being captured, to end a capture that a stream has not left, to take the
+// time of an event that has none.
 //
 // NCCL is the documented one, with non-blocking communicators: a call that returns ncclInProgress
 // has done its work only after ncclCommGetAsyncError said so.  The first message from one rank to

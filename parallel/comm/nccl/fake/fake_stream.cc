@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -19,13 +20,20 @@ namespace {
 thread_local int current_device = 0;
 std::atomic<int> num_distinct_devices{0};
 
-// A point in a stream that others wait for.
+// A point in a stream that others wait for, and when it was reached.
 class Mark {
  public:
+  using Clock = std::chrono::steady_clock;
+
   void Set() {
     const std::lock_guard lock(mutex_);
+    time_ = Clock::now();
     is_set_ = true;
     changed_.notify_all();
+  }
+  void Clear() {
+    const std::lock_guard lock(mutex_);
+    is_set_ = false;
   }
   void Wait() {
     std::unique_lock lock(mutex_);
@@ -35,11 +43,16 @@ class Mark {
     const std::lock_guard lock(mutex_);
     return is_set_;
   }
+  Clock::time_point time() {
+    const std::lock_guard lock(mutex_);
+    return time_;
+  }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_set_ = false;
+  Clock::time_point time_;
 };
 
 // Of a captured list: work, a mark to set, or one to wait for, by number.
@@ -56,6 +69,8 @@ struct Capture {
   std::vector<cudaStream_t> streams;
   std::vector<std::vector<Node>> lists;
   int num_marks = 0;
+  // Of events that are recorded from outside: each launch of the graph records them anew.
+  std::vector<std::shared_ptr<Mark>> external_marks;
   bool is_valid = true;
 
   std::vector<Node>& ListOf(cudaStream_t stream) {
@@ -142,7 +157,8 @@ struct CUstream_st {
 };
 
 struct CUevent_st {
-  // Recorded last: outside of a capture, or in one.
+  bool has_timing = true;
+  // Recorded last: outside of a capture or as an external event of one, or in one.
   std::shared_ptr<Mark> mark;
   std::shared_ptr<Capture> capture;
   int captured_mark = -1;
@@ -198,6 +214,8 @@ const char* cudaGetErrorName(cudaError_t code) {
 }
 
 const char* cudaGetErrorString(cudaError_t code) { return cudaGetErrorName(code); }
+
+cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
 
 cudaError_t cudaSetDevice(int device) {
   current_device = device;
@@ -302,8 +320,9 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   *event = new CUevent_st;
+  (*event)->has_timing = (flags & cudaEventDisableTiming) == 0;
   return cudaSuccess;
 }
 
@@ -321,6 +340,28 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   }
   event->mark = std::make_shared<Mark>();
   Enqueue(stream, [mark = event->mark] { mark->Set(); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned int flags) {
+  if (flags == cudaEventRecordDefault) return cudaEventRecord(event, stream);
+  if (stream->capture == nullptr) return cudaErrorInvalidValue;
+  event->capture = nullptr;
+  event->mark = std::make_shared<Mark>();
+  stream->capture->external_marks.push_back(event->mark);
+  Enqueue(stream, [mark = event->mark] { mark->Set(); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* elapsed_ms, cudaEvent_t begin, cudaEvent_t end) {
+  for (cudaEvent_t event : {begin, end}) {
+    if (!event->has_timing || event->capture != nullptr || event->mark == nullptr) {
+      return cudaErrorInvalidResourceHandle;
+    }
+  }
+  if (!begin->mark->is_set() || !end->mark->is_set()) return cudaErrorNotReady;
+  *elapsed_ms =
+      std::chrono::duration<float, std::milli>(end->mark->time() - begin->mark->time()).count();
   return cudaSuccess;
 }
 
@@ -385,6 +426,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const std::shared_ptr<Mark>& mark : executable->capture->external_marks) mark->Clear();
   Enqueue(stream, [capture = executable->capture] {
     std::vector<std::unique_ptr<Mark>> marks;
     for (int i = 0; i < capture->num_marks; ++i) marks.push_back(std::make_unique<Mark>());

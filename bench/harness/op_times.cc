@@ -1,0 +1,124 @@
+#include "bench/harness/op_times.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "bench/harness/median.h"
+#include "core/base/check.h"
+#include "parallel/schedule/simulate.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kMaxKeptTimes = size_t{1} << 23;
+
+double Reduce(Communicator& world, double value, ReduceOp op) {
+  world.AllReduce({&value, 1, DType::kFloat64}, op);
+  return value;
+}
+
+RankTime OverRanks(Communicator& world, double own_s) {
+  return {.max_s = Reduce(world, own_s, ReduceOp::kMax),
+          .mean_s = Reduce(world, own_s, ReduceOp::kSum) / world.world_size()};
+}
+
+// Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
+// data coordinate 0.
+std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicator& world,
+                                                 const OpTimes& own) {
+  size_t most_ops = 0;
+  for (const std::vector<Op>& ops : plan.schedule.ops_of_rank) {
+    most_ops = std::max(most_ops, ops.size());
+  }
+  std::vector<double> own_medians_s = own.Medians();
+  own_medians_s.resize(most_ops);
+  std::vector<double> all(most_ops * static_cast<size_t>(world.world_size()));
+  world.AllGather(
+      ConstPayload{own_medians_s.data(), static_cast<int64_t>(most_ops), DType::kFloat64},
+      all.data());
+  std::vector<std::vector<double>> medians_s;
+  for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
+    const int rank = RankOf({.pipeline = pipeline}, plan.config.sizes);
+    const auto begin = all.begin() + static_cast<int64_t>(most_ops) * rank;
+    medians_s.emplace_back(begin, begin + static_cast<int64_t>(most_ops));
+  }
+  return medians_s;
+}
+
+Simulation SimulateMeasured(const JobPlan& plan,
+                            const std::vector<std::vector<double>>& op_medians_s) {
+  std::array<std::vector<double>, 4> compute_s;  // by kind, then unit
+  for (std::vector<double>& of_units : compute_s) {
+    of_units.resize(static_cast<size_t>(NumUnits(plan.schedule)));
+  }
+  const auto cost_of = [&](const Op& op) -> double& {
+    return compute_s[static_cast<size_t>(op.kind)]
+                    [static_cast<size_t>(UnitIndex(plan.schedule, op.unit))];
+  };
+  for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
+    const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (IsCompute(ops[i].kind)) cost_of(ops[i]) = op_medians_s[rank][i];
+    }
+  }
+  return Simulate(plan.schedule, {.compute_s = cost_of});
+}
+
+RankTime SimulatedWait(const Simulation& simulation) {
+  RankTime wait;
+  for (const RankUsage& rank : simulation.ranks) {
+    const double wait_s = rank.end_s - rank.busy_s;
+    wait.max_s = std::max(wait.max_s, wait_s);
+    wait.mean_s += wait_s / static_cast<double>(simulation.ranks.size());
+  }
+  return wait;
+}
+
+}  // namespace
+
+OpTimes::OpTimes(size_t num_ops) : num_ops_(num_ops) {}
+
+void OpTimes::Add(const PassTimes& times) {
+  SLUICE_CHECK_EQ(times.op_s.size(), num_ops_);
+  sums_.push_back({.busy_s = std::accumulate(times.op_s.begin(), times.op_s.end(), 0.0),
+                   .activity_s = times.activity_s});
+  if (!op_s_.empty() && (op_s_.size() + 1) * num_ops_ > kMaxKeptTimes) return;
+  op_s_.emplace_back(times.op_s.begin(), times.op_s.end());
+}
+
+std::vector<double> OpTimes::Medians() const {
+  std::vector<double> medians_s(num_ops_);
+  std::vector<double> of_op_s(op_s_.size());
+  for (size_t op = 0; op < num_ops_; ++op) {
+    for (size_t pass = 0; pass < op_s_.size(); ++pass) {
+      of_op_s[pass] = static_cast<double>(op_s_[pass][op]);
+    }
+    medians_s[op] = Median(of_op_s);
+  }
+  return medians_s;
+}
+
+OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                         const std::vector<double>& pass_s) {
+  SLUICE_CHECK_EQ(pass_s.size(), own.num_passes());
+  const std::vector<std::vector<double>> op_medians_s = GatherOpMedians(plan, world, own);
+  Simulation simulation;
+  if (world.rank() == 0) simulation = SimulateMeasured(plan, op_medians_s);
+  // Of a single pass, so that no rank is busy for longer than the pass took.
+  const size_t pass = MedianIndex(pass_s);
+  const double busy_s = Reduce(world, own.BusySeconds(pass), ReduceOp::kSum);
+  const auto over_ranks = [&](Activity activity) {
+    return OverRanks(world, own.ActivitySeconds(pass, activity));
+  };
+  return {.simulated_s = simulation.makespan_s,
+          .simulated_bubble_fraction = simulation.bubble_fraction,
+          .simulated_wait = SimulatedWait(simulation),
+          .measured_bubble_fraction = 1 - busy_s / (world.world_size() * pass_s[pass]),
+          .exposed_communication = over_ranks(Activity::kMessages),
+          .tensor_collectives = over_ranks(Activity::kTensorCollectives),
+          .data_collectives = over_ranks(Activity::kDataCollectives),
+          .recorded_pass_s = Median(pass_s)};
+}
+
+}  // namespace sluice

@@ -1,0 +1,76 @@
+// Where the time of a job's passes went, from the begin and end of every op on every rank
+// (parallel/exec/op_timeline.h): the pass that the schedule's simulation predicts, bubbles, and
+// exposed communication.  The formulas are in docs/metrics.md.
+//
+//   OpTimes op_times(executor.ops().size());
+//   for each recorded pass: op_times.Add(executor.timeline().Read());
+//   const OpTimesSummary summary = Summarize(plan, world, op_times, pass_s);
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "parallel/comm/communicator.h"
+#include "parallel/exec/job.h"
+#include "parallel/exec/op_timeline.h"
+
+namespace sluice {
+
+// The recorded passes of one rank.  Sums are kept of every pass, the times of single ops of the
+// first passes only: as many as take 32 MiB, and at least one.
+class OpTimes {
+ public:
+  explicit OpTimes(size_t num_ops);
+
+  void Add(const PassTimes& times);
+
+  size_t num_passes() const { return sums_.size(); }
+
+  // [ops] Of each op, over the passes that are kept.
+  std::vector<double> Medians() const;
+
+  // Of one pass.
+  double BusySeconds(size_t pass) const { return sums_[pass].busy_s; }
+  double ActivitySeconds(size_t pass, Activity activity) const {
+    return sums_[pass].activity_s[static_cast<size_t>(activity)];
+  }
+
+ private:
+  struct Sums {
+    double busy_s = 0;  // in compute ops, their collectives included
+    std::array<double, kNumActivities> activity_s = {};
+  };
+
+  size_t num_ops_;
+  std::vector<std::vector<float>> op_s_;  // [passes kept][ops]
+  std::vector<Sums> sums_;                // [passes]
+};
+
+// A time of each rank: the longest, and the mean over ranks.
+struct RankTime {
+  double max_s = 0;
+  double mean_s = 0;
+};
+
+struct OpTimesSummary {
+  // The schedule simulated with each op's median duration and free transfers.
+  double simulated_s = 0;
+  double simulated_bubble_fraction = 0;
+  RankTime simulated_wait;  // of a pipeline rank before its last compute op
+
+  // Of one pass: the recorded one whose time is the median.
+  double measured_bubble_fraction = 0;
+  RankTime exposed_communication;
+  RankTime tensor_collectives;
+  RankTime data_collectives;
+
+  double recorded_pass_s = 0;  // the median time of the recorded passes
+};
+
+// All ranks of `world` call it; rank 0 alone simulates.  `pass_s` is the time of each recorded
+// pass, the maximum over ranks.
+OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                         const std::vector<double>& pass_s);
+
+}  // namespace sluice
