@@ -19,7 +19,7 @@ JobConfig Job(const std::string& scheme, const ParallelSizes& sizes) {
           .sizes = sizes};
 }
 
-int64_t NewsOfTheThirdStep(const JobConfig& config) {
+int64_t NewsOfTheThirdStep(const JobConfig& config, bool is_recorded) {
   const JobPlan plan = PlanJob(config);
   int64_t news = -1;
   RunThreadRanks({.world_size = config.sizes.world_size()}, [&](Communicator& world) {
@@ -29,10 +29,13 @@ int64_t NewsOfTheThirdStep(const JobConfig& config) {
       executor.RunStep();
       world.Barrier();
     }
+    if (is_recorded) executor.StartRecording();
+    world.Barrier();
     const int64_t device_before = backend.device->num_allocations();
     const int64_t before = NumHeapAllocations();
     world.Barrier();
     executor.RunStep();
+    if (is_recorded) executor.timeline().Read();
     world.Barrier();
     if (world.rank() == 0) news = NumHeapAllocations() - before;
     EXPECT_EQ(backend.device->num_allocations(), device_before);
@@ -40,19 +43,25 @@ int64_t NewsOfTheThirdStep(const JobConfig& config) {
   return news;
 }
 
-TEST(NoAllocation, InAStepThatHasRunBefore) {
-  EXPECT_EQ(NewsOfTheThirdStep(Job("single", {})), 0);
-  EXPECT_EQ(NewsOfTheThirdStep(Job("one_f_one_b", {.pipeline = 4})), 0);
-  EXPECT_EQ(NewsOfTheThirdStep(Job("zero_bubble_v", {.pipeline = 2})), 0);
+class NoAllocation : public testing::TestWithParam<bool> {};
+
+// With and without the times of its ops.
+TEST_P(NoAllocation, InAStepThatHasRunBefore) {
+  const bool is_recorded = GetParam();
+  EXPECT_EQ(NewsOfTheThirdStep(Job("single", {}), is_recorded), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(Job("one_f_one_b", {.pipeline = 4}), is_recorded), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(Job("zero_bubble_v", {.pipeline = 2}), is_recorded), 0);
   JobConfig config = Job("seqpipe", {.pipeline = 2, .tensor = 2, .data = 2});
   config.slices = UniformSlices(config.model.seq_len, 4);
   config.num_micro_batches = 2;
-  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(config, is_recorded), 0);
   config.plan = PlanKind::kMegatronSequenceParallel;
-  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(config, is_recorded), 0);
   config.pass = Pass::kForward;
-  EXPECT_EQ(NewsOfTheThirdStep(config), 0);
+  EXPECT_EQ(NewsOfTheThirdStep(config, is_recorded), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Recorded, NoAllocation, testing::Bool());
 
 }  // namespace
 }  // namespace sluice

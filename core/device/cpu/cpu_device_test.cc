@@ -73,6 +73,20 @@ TEST(CpuStream, TimerMeasuresFromBeginToEnd) {
   EXPECT_EQ(timer->ElapsedNs(), elapsed_ns);
 }
 
+TEST(CpuStream, TimestampsMeasureFromOneToAnother) {
+  CpuDevice device({.num_threads = 1});
+  const std::unique_ptr<Stream> stream = device.MakeStream();
+  EXPECT_GE(stream->max_timestamps(), 3);
+  const std::unique_ptr<StreamTimestamps> timestamps = stream->MakeTimestamps(3);
+  timestamps->Record(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  timestamps->Record(1);
+  timestamps->Record(2);
+  EXPECT_GE(timestamps->ElapsedNs(0, 1), 2'000'000);
+  EXPECT_GE(timestamps->ElapsedNs(1, 2), 0);
+  EXPECT_EQ(timestamps->ElapsedNs(0, 2), timestamps->ElapsedNs(0, 1) + timestamps->ElapsedNs(1, 2));
+}
+
 TEST(CpuDevice, HasAtLeastOneCoreAndAName) {
   EXPECT_GE(NumCores(), 1);
   EXPECT_FALSE(CpuDevice({.num_threads = 1}).description().empty());

@@ -75,6 +75,49 @@ TEST_F(CudaDeviceTest, TimerMeasuresOnTheDevice) {
   EXPECT_LT(elapsed_ns, 1'000'000'000);
 }
 
+// Sets `buffer` for so many times as long, with a timestamp before, between and after.
+void RecordOneAndThree(CudaStream& stream, StreamTimestamps& timestamps, const Buffer& buffer) {
+  const auto set = [&](int64_t index, int num_times) {
+    timestamps.Record(index);
+    for (int i = 0; i < num_times; ++i) {
+      cudaMemsetAsync(buffer.data(), i, static_cast<size_t>(buffer.size_bytes()), stream.handle());
+    }
+  };
+  set(0, 1);
+  set(1, 3);
+  set(2, 0);
+}
+
+TEST_F(CudaDeviceTest, TimestampsAreOfTheDeviceAndOfEachLaunchOfAGraph) {
+  CudaDevice device({});
+  std::unique_ptr<CudaStream> stream = device.MakeCudaStream();
+  constexpr int64_t kBytes = int64_t{1} << 28;
+  Buffer buffer = device.Allocate(kBytes, "buffer");
+  EXPECT_GE(stream->max_timestamps(), 3);
+  std::unique_ptr<StreamTimestamps> timestamps = stream->MakeTimestamps(3);
+  const auto expect_one_and_three = [&] {
+    stream->Synchronize();
+    const int64_t one_ns = timestamps->ElapsedNs(0, 1);
+    const int64_t three_ns = timestamps->ElapsedNs(1, 2);
+    EXPECT_GT(one_ns, kBytes / 20'000);  // 20 TB/s is more than any memory gives
+    EXPECT_GT(three_ns, 2 * one_ns);
+    EXPECT_LT(three_ns, 4 * one_ns);
+    EXPECT_NEAR(static_cast<double>(timestamps->ElapsedNs(0, 2)),
+                static_cast<double>(one_ns + three_ns), 2000);
+  };
+  RecordOneAndThree(*stream, *timestamps, buffer);  // the first run loads what it needs
+  for (int i = 0; i < 2; ++i) {
+    RecordOneAndThree(*stream, *timestamps, buffer);
+    expect_one_and_three();
+  }
+  const std::unique_ptr<StreamGraph> graph =
+      stream->Capture([&] { RecordOneAndThree(*stream, *timestamps, buffer); });
+  for (int i = 0; i < 3; ++i) {
+    graph->Launch();
+    expect_one_and_three();
+  }
+}
+
 // The message where there is no GPU, on the machines that have none.
 TEST(CudaDevice, SaysWhatIsMissing) {
   try {
