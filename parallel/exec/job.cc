@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
 #include "core/base/check.h"
@@ -49,13 +50,64 @@ void CheckTensorParallel(const JobConfig& config) {
 }
 
 void CheckBatch(const JobConfig& config) {
-  const int64_t parts = int64_t{config.sizes.data} * config.num_micro_batches;
-  if (config.batch_size < 1 || config.batch_size % parts != 0) {
+  const int64_t parts = CheckedProduct("data_parallel_size x num_micro_batches",
+                                       {config.sizes.data, config.num_micro_batches});
+  if (config.batch_size % parts != 0) {
     throw Error(
         fmt::format("batch_size {} is not divisible by {} micro-batches (data_parallel_size {} x "
                     "num_micro_batches {})",
                     config.batch_size, parts, config.sizes.data, config.num_micro_batches));
   }
+}
+
+void CheckAtLeast(std::string_view name, int64_t value, int64_t min) {
+  if (value >= min) return;
+  throw Error(fmt::format("{} {} is not allowed: it must be at least {}", name, value, min));
+}
+
+void CheckCounts(const JobConfig& config) {
+  CheckAtLeast("batch_size", config.batch_size, 1);
+  CheckAtLeast("prefix_len", config.prefix_len, 0);
+  CheckAtLeast("num_micro_batches", config.num_micro_batches, 1);
+  CheckAtLeast("num_chunks", config.num_chunks, 1);
+  CheckAtLeast("pipeline_parallel_size", config.sizes.pipeline, 1);
+  CheckAtLeast("tensor_parallel_size", config.sizes.tensor, 1);
+  CheckAtLeast("data_parallel_size", config.sizes.data, 1);
+  const int64_t world_size =
+      CheckedProduct("pipeline_parallel_size x tensor_parallel_size x data_parallel_size",
+                     {config.sizes.pipeline, config.sizes.tensor, config.sizes.data});
+  if (world_size > std::numeric_limits<int>::max()) {
+    throw Error(fmt::format("world_size {} is not allowed: it must be at most {}", world_size,
+                            std::numeric_limits<int>::max()));
+  }
+}
+
+// Slices follow each other from the first position of the sequence to its last.
+void CheckSlices(const JobConfig& config) {
+  int64_t end = 0;
+  for (size_t i = 0; i < config.slices.size(); ++i) {
+    const Slice& slice = config.slices[i];
+    if (slice.begin != end || slice.len < 1 || slice.len > config.model.seq_len - end) {
+      throw Error(
+          fmt::format("slice {} of {} positions from {} is not allowed: slices have at least one "
+                      "position, the next begins at {}, and seq_len is {}",
+                      i, slice.len, slice.begin, end, config.model.seq_len));
+    }
+    end += slice.len;
+  }
+  if (end == config.model.seq_len) return;
+  throw Error(fmt::format("slices sum to {}, but seq_len is {}", end, config.model.seq_len));
+}
+
+void CheckGradDType(const JobConfig& config) {
+  const DType accumulator = AccumulatorDType(config.precision);
+  const DType storage = StorageDType(config.precision);
+  if (!config.grad_dtype || config.grad_dtype == accumulator || config.grad_dtype == storage)
+    return;
+  std::string allowed(Name(storage));
+  if (storage != accumulator) allowed += fmt::format(" or {}", Name(accumulator));
+  throw Error(fmt::format("grad_dtype {} is not allowed with dtype {}: it must be {}",
+                          Name(*config.grad_dtype), Name(config.precision), allowed));
 }
 
 // No sum of sizes may overflow later.  A layer has fewer than kTensorsOfLayer tensors of the size
@@ -95,7 +147,10 @@ DType GradDType(const JobConfig& config) {
 
 JobPlan PlanJob(JobConfig config) {
   Validate(config.model);
+  CheckCounts(config);
+  CheckGradDType(config);
   if (config.slices.empty()) config.slices = UniformSlices(config.model.seq_len, 1);
+  CheckSlices(config);
   CheckSizes(config);
   CheckBatch(config);
   CheckTensorParallel(config);

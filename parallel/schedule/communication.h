@@ -15,8 +15,9 @@ inline constexpr int kDefaultRecvLookahead = 1;
 // where its channel (execution_model.h) would else not match the order of the sends, as happens
 // when one channel carries activations and gradients.
 //
-// `schedule` holds compute ops only, each unit in range and on the rank of its stage (checked).
-// Whether it is complete and free of circles is not looked at: ask FindError about the result.
+// `schedule` holds compute ops only, each unit in range and on the rank of its stage (checked):
+// FindComputeError says so, and whether it is complete and free of circles, which is not looked at
+// here.
 Schedule AddCommunication(Schedule schedule, int recv_lookahead = kDefaultRecvLookahead);
 
 }  // namespace sluice

@@ -3,107 +3,34 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <vector>
 
-#include "parallel/schedule/op_positions.h"
+#include "parallel/schedule/compute_judge.h"
 #include "parallel/schedule/replay.h"
 #include "parallel/schedule/schedule_text.h"
 
 namespace sluice {
 namespace {
 
-using MaybeError = std::optional<std::string>;
+using internal::ComputeJudge;
+using internal::ErrorAt;
+using internal::FirstErrorOfOps;
+using internal::MaybeError;
+using internal::Place;
+using internal::ShowList;
 
 bool IsIn(int value, int count) { return value >= 0 && value < count; }
 
-// The ops around `position` of a rank's list, with that one in brackets.
-std::string ShowList(const Schedule& schedule, int rank, int position) {
-  constexpr int kNumShownAround = 8;
-  const std::vector<Op>& ops = schedule.ops_of_rank[rank];
-  const int begin = std::max(0, position - kNumShownAround);
-  const int end = std::min<int>(std::ssize(ops), position + kNumShownAround + 1);
-  std::string text = fmt::format("\n  rank {}:{}", rank, begin > 0 ? " ..." : "");
-  for (int i = begin; i < end; ++i) {
-    text += i == position ? fmt::format(" [{}]", FormatOp(ops[i])) : " " + FormatOp(ops[i]);
-  }
-  return text + (end < std::ssize(ops) ? " ..." : "");
-}
-
-// "rank 1, position 0, F1.0.0"
-std::string Place(const Schedule& schedule, int rank, int position) {
-  return fmt::format("rank {}, position {}, {}", rank, position,
-                     FormatOp(schedule.ops_of_rank[rank][position]));
-}
-
-std::string ErrorAt(const Schedule& schedule, int rank, int position, std::string_view what) {
-  return fmt::format("{}: {}{}", Place(schedule, rank, position), what,
-                     ShowList(schedule, rank, position));
-}
-
-// Returns the first error that `find(rank, position, op)` returns over all ops.
-template <typename Find>
-MaybeError FirstErrorOfOps(const Schedule& schedule, const Find& find) {
-  for (int rank = 0; rank < schedule.num_ranks; ++rank) {
-    const std::vector<Op>& ops = schedule.ops_of_rank[rank];
-    for (int i = 0; i < std::ssize(ops); ++i) {
-      if (MaybeError error = find(rank, i, ops[i])) return error;
-    }
-  }
-  return std::nullopt;
-}
-
-MaybeError FindSizeError(const Schedule& s) {
-  if (s.num_stages < 1 || s.num_ranks < 1 || s.num_micro_batches < 1 || s.num_slices < 1) {
-    return fmt::format(
-        "num_stages {}, num_ranks {}, num_micro_batches {}, num_slices {}: each must be at least 1",
-        s.num_stages, s.num_ranks, s.num_micro_batches, s.num_slices);
-  }
-  if (std::ssize(s.rank_of_stage) != s.num_stages || std::ssize(s.ops_of_rank) != s.num_ranks) {
-    return fmt::format(
-        "rank_of_stage has {} entries for {} stages, and there are {} lists for {} ranks",
-        s.rank_of_stage.size(), s.num_stages, s.ops_of_rank.size(), s.num_ranks);
-  }
-  for (int stage = 0; stage < s.num_stages; ++stage) {
-    if (!IsIn(s.rank_of_stage[stage], s.num_ranks)) {
-      return fmt::format("stage {} is on rank {}, but there are {} ranks", stage,
-                         s.rank_of_stage[stage], s.num_ranks);
-    }
-  }
-  return std::nullopt;
-}
-
-MaybeError FindUnitError(const Schedule& s) {
-  return FirstErrorOfOps(s, [&](int rank, int position, const Op& op) -> MaybeError {
-    const auto [stage, micro_batch, slice] = op.unit;
-    if (!IsIn(stage, s.num_stages) || !IsIn(micro_batch, s.num_micro_batches) ||
-        !IsIn(slice, s.num_slices)) {
-      return ErrorAt(s, rank, position,
-                     fmt::format("out of range: there are {} stages, {} micro-batches, {} slices",
-                                 s.num_stages, s.num_micro_batches, s.num_slices));
-    }
-    if (s.rank_of_stage[stage] != rank) {
-      return ErrorAt(s, rank, position,
-                     fmt::format("stage {} is on rank {}", stage, s.rank_of_stage[stage]));
-    }
-    const bool is_forward = op.kind == OpKind::kForward || op.kind == OpKind::kSendActivation ||
-                            op.kind == OpKind::kRecvActivation;
-    if (s.pass == Pass::kForward && !is_forward) {
-      return ErrorAt(s, rank, position, "a forward pass has no backward");
-    }
-    return std::nullopt;
-  });
-}
-
-// The rest of the checks, for a schedule whose sizes and units are in range.
+// The checks of communication, for a schedule whose compute is sound.
 class Judge {
  public:
-  Judge(const Schedule& schedule, const ExecutionModel& model)
-      : s_(schedule), model_(model), positions_(schedule) {}
+  Judge(const Schedule& schedule, const ExecutionModel& model, const OpPositions& positions)
+      : s_(schedule), model_(model), positions_(positions) {}
 
   MaybeError FindError() const {
-    for (auto find : {&Judge::FindRepeatedOp, &Judge::FindMissingCompute, &Judge::FindWrongOrder,
-                      &Judge::FindMissingCommunication, &Judge::FindWrongCommunication,
+    for (auto find : {&Judge::FindMissingCommunication, &Judge::FindWrongCommunication,
                       &Judge::FindUnmatchedChannel, &Judge::FindDeadlock}) {
       if (MaybeError error = (this->*find)()) return error;
     }
@@ -111,106 +38,17 @@ class Judge {
   }
 
  private:
-  MaybeError FindRepeatedOp() const;
-  MaybeError FindMissingCompute() const;
-  MaybeError FindWrongOrder() const;
   MaybeError FindMissingCommunication() const;
   MaybeError FindWrongCommunication() const;
   MaybeError FindUnmatchedChannel() const;
   MaybeError FindDeadlock() const;
 
-  MaybeError FindMissingComputeOf(const Unit& unit) const;
-  std::vector<Op> Dependencies(const Op& op) const;
-  Op InputGradientOp(const Unit& unit) const;
   std::string ShowCircle(const std::vector<int>& stopped_at) const;
-
-  bool Has(const Op& op) const { return positions_.Find(op) >= 0; }
 
   const Schedule& s_;
   const ExecutionModel& model_;
-  const OpPositions positions_;
+  const OpPositions& positions_;
 };
-
-MaybeError Judge::FindRepeatedOp() const {
-  return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
-    const int first = positions_.Find(op);
-    if (first == position) return std::nullopt;
-    return ErrorAt(s_, rank, position, fmt::format("is there twice, first at position {}", first));
-  });
-}
-
-MaybeError Judge::FindMissingComputeOf(const Unit& unit) const {
-  const int rank = s_.rank_of_stage[unit.stage];
-  const auto missing = [&](OpKind kind) {
-    return fmt::format("rank {} has no {}", rank, FormatOp({kind, unit}));
-  };
-  if (!Has({OpKind::kForward, unit})) return missing(OpKind::kForward);
-  if (s_.pass == Pass::kForward) return std::nullopt;
-  const int whole = positions_.Find({OpKind::kBackward, unit});
-  const bool has_input = Has({OpKind::kBackwardInput, unit});
-  const bool has_weight = Has({OpKind::kBackwardWeight, unit});
-  if (whole >= 0 && (has_input || has_weight)) {
-    const OpKind part = has_input ? OpKind::kBackwardInput : OpKind::kBackwardWeight;
-    return ErrorAt(
-        s_, rank, whole,
-        fmt::format("is the whole backward, but there is {} too", FormatOp({part, unit})));
-  }
-  if (whole >= 0) return std::nullopt;
-  if (!has_input && !has_weight) return missing(OpKind::kBackward);
-  if (!has_input) return missing(OpKind::kBackwardInput);
-  if (!has_weight) return missing(OpKind::kBackwardWeight);
-  return std::nullopt;
-}
-
-MaybeError Judge::FindMissingCompute() const {
-  for (Unit unit; unit.stage < s_.num_stages; ++unit.stage) {
-    for (unit.micro_batch = 0; unit.micro_batch < s_.num_micro_batches; ++unit.micro_batch) {
-      for (unit.slice = 0; unit.slice < s_.num_slices; ++unit.slice) {
-        if (MaybeError error = FindMissingComputeOf(unit)) return error;
-      }
-    }
-  }
-  return std::nullopt;
-}
-
-Op Judge::InputGradientOp(const Unit& unit) const {
-  const Op whole = {OpKind::kBackward, unit};
-  return Has(whole) ? whole : Op{OpKind::kBackwardInput, unit};
-}
-
-std::vector<Op> Judge::Dependencies(const Op& op) const {
-  const auto [stage, micro_batch, slice] = op.unit;
-  std::vector<Op> dependencies;
-  if (op.kind == OpKind::kForward) {
-    if (stage > 0) dependencies.push_back({op.kind, {stage - 1, micro_batch, slice}});
-    if (slice > 0) dependencies.push_back({op.kind, {stage, micro_batch, slice - 1}});
-  } else if (MakesInputGradient(op.kind)) {
-    dependencies.push_back({OpKind::kForward, {stage, micro_batch, s_.num_slices - 1}});
-    if (stage + 1 < s_.num_stages) {
-      dependencies.push_back(InputGradientOp({stage + 1, micro_batch, slice}));
-    }
-    if (slice + 1 < s_.num_slices) {
-      dependencies.push_back(InputGradientOp({stage, micro_batch, slice + 1}));
-    }
-  } else if (op.kind == OpKind::kBackwardWeight) {
-    dependencies.push_back({OpKind::kBackwardInput, op.unit});
-  }
-  return dependencies;
-}
-
-MaybeError Judge::FindWrongOrder() const {
-  return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
-    for (const Op& dependency : Dependencies(op)) {
-      if (s_.rank_of_stage[dependency.unit.stage] != rank) continue;
-      const int needed_at = positions_.Find(dependency);
-      if (needed_at < position) continue;
-      return ErrorAt(s_, rank, position,
-                     fmt::format("needs {}, which comes later, at position {}",
-                                 FormatOp(dependency), needed_at));
-    }
-    return std::nullopt;
-  });
-}
 
 MaybeError Judge::FindMissingCommunication() const {
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
@@ -317,12 +155,99 @@ MaybeError Judge::FindDeadlock() const {
       ShowCircle(replay.stopped_at));
 }
 
+MaybeError FindCommunication(const Schedule& schedule) {
+  return FirstErrorOfOps(schedule, [&](int rank, int position, const Op& op) -> MaybeError {
+    if (IsCompute(op.kind)) return std::nullopt;
+    return ErrorAt(schedule, rank, position,
+                   "is communication, which is added to a list of compute ops");
+  });
+}
+
+// Runs lists of compute ops on paper: each op as soon as those that it needs have ended.
+class ComputeRunner {
+ public:
+  ComputeRunner(const Schedule& schedule, const ComputeJudge& judge)
+      : s_(schedule),
+        judge_(judge),
+        num_done_(schedule.num_ranks),
+        ranks_waiting_for_(schedule.num_ranks) {}
+
+  // The circle of ranks that wait for each other, if there is one.
+  MaybeError FindCircle() {
+    for (int rank = 0; rank < s_.num_ranks; ++rank) woken_.push_back(rank);
+    while (!woken_.empty()) {
+      const int rank = woken_.front();
+      woken_.pop_front();
+      Advance(rank);
+    }
+    for (int rank = 0; rank < s_.num_ranks; ++rank) {
+      if (num_done_[rank] < std::ssize(s_.ops_of_rank[rank])) return ShowCircle(rank);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  // An op that `op` needs and that has not ended.
+  std::optional<Op> Awaited(const Op& op) const {
+    for (const Op& needed : judge_.Dependencies(op)) {
+      const int rank = s_.rank_of_stage[needed.unit.stage];
+      if (judge_.positions().Find(needed) >= num_done_[rank]) return needed;
+    }
+    return std::nullopt;
+  }
+
+  void Advance(int rank) {
+    const std::vector<Op>& ops = s_.ops_of_rank[rank];
+    const int begin = num_done_[rank];
+    std::optional<Op> awaited;
+    while (num_done_[rank] < std::ssize(ops) && !(awaited = Awaited(ops[num_done_[rank]]))) {
+      ++num_done_[rank];
+    }
+    if (awaited) ranks_waiting_for_[s_.rank_of_stage[awaited->unit.stage]].push_back(rank);
+    if (num_done_[rank] == begin) return;
+    woken_.insert(woken_.end(), ranks_waiting_for_[rank].begin(), ranks_waiting_for_[rank].end());
+    ranks_waiting_for_[rank].clear();
+  }
+
+  // Follows who waits for whom from a rank that has stopped until a rank comes up again.
+  std::string ShowCircle(int rank) const {
+    std::string text, lists;
+    for (std::vector<bool> is_shown(s_.num_ranks, false); !is_shown[rank];) {
+      is_shown[rank] = true;
+      const int position = num_done_[rank];
+      const Op awaited = *Awaited(s_.ops_of_rank[rank][position]);
+      const int peer = s_.rank_of_stage[awaited.unit.stage];
+      text += fmt::format("{}{} waits for {} of rank {}, position {}", text.empty() ? "" : "; ",
+                          Place(s_, rank, position), FormatOp(awaited), peer,
+                          judge_.positions().Find(awaited));
+      lists += ShowList(s_, rank, position);
+      rank = peer;
+    }
+    return fmt::format("deadlock: {}{}", text, lists);
+  }
+
+  const Schedule& s_;
+  const ComputeJudge& judge_;
+  std::vector<int> num_done_;                        // per rank, the first ops of its list
+  std::vector<std::vector<int>> ranks_waiting_for_;  // per rank
+  std::deque<int> woken_;
+};
+
 }  // namespace
 
+std::optional<std::string> FindComputeError(const Schedule& schedule) {
+  if (MaybeError error = internal::FindRangeError(schedule)) return error;
+  if (MaybeError error = FindCommunication(schedule)) return error;
+  const ComputeJudge judge(schedule);
+  if (MaybeError error = judge.FindError()) return error;
+  return ComputeRunner(schedule, judge).FindCircle();
+}
+
 std::optional<std::string> FindError(const Schedule& schedule, const ExecutionModel& model) {
-  if (MaybeError error = FindSizeError(schedule)) return error;
-  if (MaybeError error = FindUnitError(schedule)) return error;
-  return Judge(schedule, model).FindError();
+  if (MaybeError error = internal::FindRangeError(schedule)) return error;
+  const ComputeJudge judge(schedule);
+  if (MaybeError error = judge.FindError()) return error;
+  return Judge(schedule, model, judge.positions()).FindError();
 }
 
 }  // namespace sluice

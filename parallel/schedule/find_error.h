@@ -33,4 +33,11 @@ namespace sluice {
 //     rank 1: [F1.0.0] BW1.0.0 SG1.0.0
 std::optional<std::string> FindError(const Schedule& schedule, const ExecutionModel& model = {});
 
+// The same for the compute ops alone, as the author of a scheme wrote them and before
+// AddCommunication: positions count in the author's own lists. Looks for, in order, what is out of
+// range, communication, compute that is repeated or missing, dependencies on the same rank, and any
+// circle of ranks whose compute ops wait for each other. Where it finds nothing, FindError finds
+// nothing in what AddCommunication makes of the schedule.
+std::optional<std::string> FindComputeError(const Schedule& schedule);
+
 }  // namespace sluice

@@ -162,6 +162,79 @@ TEST(FindError, NamesACircleOfComputeUnderEveryModel) {
             "  rank 1: RA1.0.0 RA1.1.0 F1.0.0 [F1.1.0] BW1.0.0 SG1.0.0 BW1.1.0 SG1.1.0");
 }
 
+// The error in kCompute, as an author wrote it, with a piece of its text replaced.
+std::string ComputeErrorAfter(std::string_view from, std::string_view to) {
+  return FindComputeError(ParseSchedule(Replaced(kCompute, from, to))).value_or("");
+}
+
+TEST(FindComputeError, FindsNothingInASoundSchedule) {
+  EXPECT_EQ(FindComputeError(ParseSchedule(kCompute)), std::nullopt);
+  EXPECT_EQ(FindComputeError(ParseSchedule(kSplit)), std::nullopt);
+}
+
+TEST(FindComputeError, NamesPositionsOfTheListAsItWasWritten) {
+  EXPECT_EQ(ComputeErrorAfter("F1.1.1 BW1.1.1", "F1.1.1 BW1.0.1"),
+            "rank 1, position 6, BW1.0.1: is there twice, first at position 2\n"
+            "  rank 1: F1.0.0 F1.0.1 BW1.0.1 F1.1.0 BW1.0.0 F1.1.1 [BW1.0.1] BW1.1.0");
+  ExpectStartsWith(ComputeErrorAfter("F0.0.1 F0.1.0", "F1.0.1 F0.1.0"),
+                   "rank 0, position 1, F1.0.1: stage 1 is on rank 1");
+  ExpectStartsWith(ComputeErrorAfter("F0.0.0 F0.0.1", "F0.0.1 F0.0.0"),
+                   "rank 0, position 0, F0.0.1: needs F0.0.0, which comes later, at position 1");
+  ExpectStartsWith(ComputeErrorAfter(" BW1.1.0", ""), "rank 1 has no BW1.1.0");
+  ExpectStartsWith(ComputeErrorAfter("F0.0.0 F0.0.1", "F0.0.0 SA0.0.0 F0.0.1"),
+                   "rank 0, position 1, SA0.0.0: is communication");
+  Schedule schedule = ParseSchedule(kCompute);
+  schedule.ops_of_rank[1][3].unit.stage = -1;
+  ExpectStartsWith(*FindComputeError(schedule), "rank 1, position 3, F-1.1.0: out of range");
+}
+
+TEST(FindComputeError, ShowsACircleOfRanks) {
+  constexpr char kCircle[] =
+      "schedule num_stages=2 num_ranks=2 num_micro_batches=2 num_slices=1 pass=step\n"
+      "rank_of_stage 0 1\n"
+      "rank 0: F0.0.0 BW0.0.0 F0.1.0 BW0.1.0\n"
+      "rank 1: F1.0.0 F1.1.0 BW1.0.0 BW1.1.0\n";
+  EXPECT_EQ(*FindComputeError(ParseSchedule(kCircle)),
+            "deadlock: rank 0, position 1, BW0.0.0 waits for BW1.0.0 of rank 1, position 2; "
+            "rank 1, position 1, F1.1.0 waits for F0.1.0 of rank 0, position 2\n"
+            "  rank 0: F0.0.0 [BW0.0.0] F0.1.0 BW0.1.0\n"
+            "  rank 1: F1.0.0 [F1.1.0] BW1.0.0 BW1.1.0");
+}
+
+// Every op dropped, doubled, moved to the other rank, named for another slice or swapped with
+// another: either an error that names a rank, or a schedule that is sound with communication too.
+TEST(FindComputeError, JudgesEveryChangeAsFindErrorDoes) {
+  const Schedule sound = ParseSchedule(kCompute);
+  const auto judge = [](const Schedule& changed) {
+    const std::optional<std::string> error = FindComputeError(changed);
+    if (error.has_value()) {
+      EXPECT_NE(error->find("rank "), std::string::npos) << *error;
+    } else {
+      EXPECT_EQ(FindError(AddCommunication(changed)), std::nullopt);
+    }
+  };
+  for (int rank = 0; rank < sound.num_ranks; ++rank) {
+    const auto num_ops = static_cast<int>(sound.ops_of_rank[rank].size());
+    for (int i = 0; i < num_ops; ++i) {
+      Schedule changed = sound;
+      changed.ops_of_rank[rank].erase(changed.ops_of_rank[rank].begin() + i);
+      judge(changed);
+      changed.ops_of_rank[1 - rank].push_back(sound.ops_of_rank[rank][i]);
+      judge(changed);
+      for (int j = 0; j < num_ops; ++j) {
+        changed = sound;
+        changed.ops_of_rank[rank][i] = sound.ops_of_rank[rank][j];
+        judge(changed);
+        changed.ops_of_rank[rank][j] = sound.ops_of_rank[rank][i];
+        judge(changed);
+      }
+      changed = sound;
+      changed.ops_of_rank[rank][i].unit.slice ^= 1;
+      judge(changed);
+    }
+  }
+}
+
 // Every single op dropped, doubled or named for another slice, and every two neighbours swapped
 // across a dependency.
 TEST(FindError, FindsEveryDroppedDoubledAndRenamedOp) {

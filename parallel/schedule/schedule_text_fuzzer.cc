@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -37,6 +38,14 @@ void Judge(const Schedule& schedule) {
   if (IsSound(schedule, {kBuffered, QueueSemantics::kSingle})) SLUICE_CHECK(is_sound);
 }
 
+// The compute ops of `schedule` as an author's lists: sound ones are also sound with communication.
+void JudgeCompute(Schedule schedule) {
+  for (std::vector<Op>& ops : schedule.ops_of_rank) {
+    std::erase_if(ops, [&](const Op& op) { return !IsCompute(op.kind); });
+  }
+  if (!FindComputeError(schedule)) SLUICE_CHECK(IsSound(AddCommunication(schedule), {}));
+}
+
 // Lowers the compute ops of `schedule`, if they are where they belong.
 void JudgeLowered(Schedule schedule) {
   for (int rank = 0; rank < schedule.num_ranks; ++rank) {
@@ -61,6 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   SLUICE_CHECK(sluice::FormatSchedule(schedule) == text);
   if (sluice::NumUnits(schedule) <= sluice::kMaxNumUnitsJudged) {
     sluice::Judge(schedule);
+    sluice::JudgeCompute(schedule);
     sluice::JudgeLowered(schedule);
   }
   return 0;

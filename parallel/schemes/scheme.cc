@@ -1,7 +1,5 @@
 #include "parallel/schemes/scheme.h"
 
-#include "core/base/check.h"
-
 namespace sluice {
 
 int LoopStage(const ScheduleShape& shape, const ChunkOfRank& where) {
@@ -14,7 +12,6 @@ int VStage(const ScheduleShape& shape, const ChunkOfRank& where) {
 
 std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
                                       const std::vector<Unit>& backwards, int num_warmup) {
-  SLUICE_CHECK_EQ(forwards.size(), backwards.size());
   std::vector<Op> ops;
   auto forward = forwards.begin();
   for (; forward != forwards.end() && forward - forwards.begin() < num_warmup; ++forward) {
@@ -24,6 +21,7 @@ std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
     if (forward != forwards.end()) ops.push_back({OpKind::kForward, *forward++});
     ops.push_back({OpKind::kBackward, backward});
   }
+  for (; forward != forwards.end(); ++forward) ops.push_back({OpKind::kForward, *forward});
   return ops;
 }
 

@@ -54,7 +54,7 @@ int LoopStage(const ScheduleShape& shape, const ChunkOfRank& where);
 int VStage(const ScheduleShape& shape, const ChunkOfRank& where);
 
 // The order all 1F1B schemes share: `num_warmup` forwards (or all, if there are fewer), then a
-// forward and a backward in turn, and when the forwards have run out the backwards that are left.
+// forward and a backward in turn, and when one of them has run out what is left of the other.
 std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
                                       const std::vector<Unit>& backwards, int num_warmup);
 

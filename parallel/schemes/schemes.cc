@@ -7,6 +7,7 @@
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "parallel/schedule/find_error.h"
 
 namespace sluice {
 
@@ -106,14 +107,19 @@ Schedule BuildSchedule(const Scheme& scheme, const ScheduleShape& shape) {
                        .num_ranks = shape.num_ranks,
                        .num_micro_batches = shape.num_micro_batches,
                        .num_slices = shape.num_slices,
-                       .pass = shape.pass,
+                       .pass = Pass::kStep,
                        .rank_of_stage = PlaceStages(scheme, shape)};
   for (int rank = 0; rank < shape.num_ranks; ++rank) {
-    std::vector<Op> ops = scheme.build(shape, rank);
-    if (shape.pass == Pass::kForward) {
-      std::erase_if(ops, [](const Op& op) { return op.kind != OpKind::kForward; });
-    }
-    schedule.ops_of_rank.push_back(std::move(ops));
+    schedule.ops_of_rank.push_back(scheme.build(shape, rank));
+  }
+  if (const auto error = FindComputeError(schedule)) {
+    throw Error(
+        fmt::format("the schedule that scheme {} builds is wrong: {}", scheme.name, *error));
+  }
+  schedule.pass = shape.pass;
+  if (shape.pass == Pass::kStep) return schedule;
+  for (std::vector<Op>& ops : schedule.ops_of_rank) {
+    std::erase_if(ops, [](const Op& op) { return op.kind != OpKind::kForward; });
   }
   return schedule;
 }

@@ -24,7 +24,8 @@ int NumStages(const Scheme& scheme, const ScheduleShape& shape);
 // Returns the compute ops of all ranks, without communication. Of a forward pass it is the step's
 // order without the backward ops. Throws Error naming flag, value and what is allowed when a number
 // of `shape` is under 1, is not 1 though the scheme does not use it, breaks a rule of the scheme,
-// or makes more than kMaxNumUnits units.
+// or makes more than kMaxNumUnits units; and naming rank, position, op and reason when the scheme's
+// list of a step is wrong (FindComputeError).
 Schedule BuildSchedule(const Scheme& scheme, const ScheduleShape& shape);
 
 }  // namespace sluice

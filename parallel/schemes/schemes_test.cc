@@ -112,6 +112,51 @@ TEST(Schemes, RefuseMoreUnitsThanTheyCanHold) {
   EXPECT_NE(BuildError("seqpipe", {2'000'000'000, 2'000'000'000, 2'000'000'000}), "no error");
 }
 
+// The error of a scheme like gpipe on two ranks whose builder then changes the list of one.
+std::string ErrorOfChanged(Pass pass, void (*change)(std::vector<Op>& ops, int rank)) {
+  static void (*change_ops)(std::vector<Op>&, int);
+  change_ops = change;
+  Scheme scheme = FindScheme("gpipe");
+  scheme.build = [](const ScheduleShape& shape, int rank) {
+    std::vector<Op> ops = FindScheme("gpipe").build(shape, rank);
+    change_ops(ops, rank);
+    return ops;
+  };
+  try {
+    BuildSchedule(scheme, {.num_ranks = 2, .num_micro_batches = 2, .pass = pass});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Schemes, AWrongListIsRefusedInItsOwnPositions) {
+  EXPECT_EQ(ErrorOfChanged(Pass::kStep, [](std::vector<Op>&, int) {}), "no error");
+  EXPECT_EQ(
+      ErrorOfChanged(Pass::kStep, [](std::vector<Op>& ops, int) { ops[1].unit.stage = 1; }),
+      "the schedule that scheme gpipe builds is wrong: rank 0, position 1, F1.1.0: stage 1 is "
+      "on rank 1\n  rank 0: F0.0.0 [F1.1.0] BW0.1.0 BW0.0.0");
+  EXPECT_EQ(ErrorOfChanged(Pass::kStep,
+                           [](std::vector<Op>& ops, int rank) {
+                             if (rank == 1) ops[3] = ops[2];
+                           }),
+            "the schedule that scheme gpipe builds is wrong: rank 1, position 3, BW1.1.0: is there "
+            "twice, first at position 2\n  rank 1: F1.0.0 F1.1.0 BW1.1.0 [BW1.1.0]");
+  // A forward pass has the positions of the step that its author wrote.
+  EXPECT_EQ(ErrorOfChanged(Pass::kForward, [](std::vector<Op>& ops, int) { ops.pop_back(); }),
+            "the schedule that scheme gpipe builds is wrong: rank 0 has no BW0.0.0");
+}
+
+TEST(Schemes, OneForwardOneBackwardTakesUnevenLists) {
+  const Unit a = {0, 0}, b = {0, 1};
+  EXPECT_EQ(
+      OneForwardOneBackward({a, b}, {a}, 0),
+      (std::vector<Op>{{OpKind::kForward, a}, {OpKind::kBackward, a}, {OpKind::kForward, b}}));
+  EXPECT_EQ(
+      OneForwardOneBackward({a}, {a, b}, 0),
+      (std::vector<Op>{{OpKind::kForward, a}, {OpKind::kBackward, a}, {OpKind::kBackward, b}}));
+}
+
 TEST(Schemes, InterleavedPlacesChunksInALoop) {
   const Scheme& scheme = FindScheme("interleaved_one_f_one_b");
   const ScheduleShape shape = {.num_ranks = 3, .num_micro_batches = 3, .num_chunks = 2};
