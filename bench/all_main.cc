@@ -5,6 +5,7 @@
 
 #include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
+#include "bench/scheme_rows.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
@@ -12,41 +13,13 @@
 #include "programs/rank_starter.h"
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
-SLUICE_INT_FLAG(num_layers, 24, 4, 1 << 20, "layers of model `test`");
+// Two stages on each of four ranks, at least.
+SLUICE_INT_FLAG(num_layers, 24, 8, 1 << 20, "layers of model `test`");
 
 namespace sluice {
 namespace {
 
-// A row of the table: a scheme with the numbers that show what it is for.
-struct Row {
-  std::string scheme;
-  ParallelSizes sizes;
-  int num_micro_batches = 1;
-  int num_slices = 1;
-  int num_chunks = 1;
-};
-
-std::vector<Row> Rows(int num_ranks) {
-  const ParallelSizes one;
-  const ParallelSizes pipeline = {.pipeline = num_ranks};
-  const ParallelSizes tensor = {.tensor = num_ranks};
-  const int m = 2 * num_ranks;
-  return {
-      {.scheme = "single", .sizes = one},
-      {.scheme = "gpipe", .sizes = pipeline, .num_micro_batches = m},
-      {.scheme = "one_f_one_b", .sizes = pipeline, .num_micro_batches = m},
-      {.scheme = "interleaved_one_f_one_b",
-       .sizes = pipeline,
-       .num_micro_batches = m,
-       .num_chunks = 2},
-      {.scheme = "seqpipe", .sizes = pipeline, .num_slices = 4},
-      {.scheme = "seq_one_f_one_b", .sizes = pipeline, .num_micro_batches = 2, .num_slices = 4},
-      {.scheme = "zero_bubble_h1", .sizes = pipeline, .num_micro_batches = m},
-      {.scheme = "megatron", .sizes = tensor},
-  };
-}
-
-SchemeBenchmark BenchmarkOf(const Row& row, Pass pass, int num_cores) {
+SchemeBenchmark BenchmarkOf(const SchemeRow& row, Pass pass, int num_cores) {
   Job job = {.scheme = row.scheme};
   JobConfig& config = job.config;
   config.model = FindModel("test");
@@ -67,7 +40,7 @@ int Run() {
   const int num_cores = NumCores();
   const int num_ranks = std::clamp(num_cores, 2, 4);
   std::vector<SchemeBenchmark> benchmarks;
-  for (const Row& row : Rows(num_ranks)) {
+  for (const SchemeRow& row : SchemeRows(num_ranks)) {
     for (const Pass pass : {Pass::kForward, Pass::kStep}) {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }

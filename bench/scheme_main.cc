@@ -1,13 +1,14 @@
 // Times one scheme, forward and step: //bench:gpipe, //bench:seqpipe, ..., and the generated target
 // of each configuration.  A target's defaults come from its rule (bench/scheme_targets.bzl); any
-// flag can be given in their place.
-#include <algorithm>
+// flag can be given in their place (bench/target_defaults.h).
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
+#include "bench/target_defaults.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "programs/job_flags.h"
@@ -54,28 +55,14 @@ int Run() {
   });
 }
 
-// The command line with the target's defaults, "--scheme=gpipe --model=test", put before it where
-// it does not give the flag.
-std::vector<std::string> WithDefaults(int argc, char** argv, const std::string& defaults) {
-  std::vector<std::string> arguments(argv, argv + argc);
-  std::istringstream words(defaults);
-  for (std::string word; words >> word;) {
-    const std::string flag = word.substr(0, word.find('='));
-    const bool is_given =
-        std::any_of(arguments.begin() + 1, arguments.end(), [&](const std::string& argument) {
-          return argument.substr(0, argument.find('=')) == flag;
-        });
-    if (!is_given) arguments.push_back(word);
-  }
-  return arguments;
-}
-
 }  // namespace
 }  // namespace sluice
 
 int main(int argc, char** argv) {
-  std::vector<std::string> arguments = sluice::WithDefaults(argc, argv, SLUICE_TARGET_DEFAULTS);
-  std::vector<char*> pointers;
+  std::istringstream defaults(SLUICE_TARGET_DEFAULTS);
+  std::vector<std::string> arguments = sluice::WithTargetDefaults(
+      {argv + 1, argv + argc}, {std::istream_iterator<std::string>(defaults), {}});
+  std::vector<char*> pointers = {argv[0]};
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   return sluice::Main(
       static_cast<int>(pointers.size()), pointers.data(),

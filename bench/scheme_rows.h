@@ -1,0 +1,22 @@
+// The rows of the main job: every scheme of the table, with the numbers that show what it is for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+struct SchemeRow {
+  std::string scheme;  // `megatron` too, which is a plan on the schedule of single
+  ParallelSizes sizes;
+  int num_micro_batches = 1;
+  int num_slices = 1;
+  int num_chunks = 1;
+};
+
+// One row for each of SchemeNames(), in that order, on `num_ranks` ranks where it uses ranks.
+std::vector<SchemeRow> SchemeRows(int num_ranks);
+
+}  // namespace sluice
