@@ -61,6 +61,15 @@ TEST_F(BadInput, ThreadsInEachOfManyProcesses) {
   unsetenv("OMPI_COMM_WORLD_SIZE");
 }
 
+TEST_F(BadInput, SharingAGpuWithoutProcessesOnGpus) {
+  for (const std::string comm : {"thread", "mpi"}) {
+    ExpectCheckRefuses({"--share_gpu", "--comm=" + comm},
+                       {"--share_gpu", "--comm=nccl", "--comm=" + comm});
+  }
+  ExpectCheckRefuses({"--share_gpu", "--comm=nccl", "--device=cuda"},
+                     {"--share_gpu needs a process for each rank", "--ranks_per_gpu"});
+}
+
 TEST_F(BadInput, FewerLayersThanStages) {
   ExpectCheckRefuses({"--scheme=gpipe", "--world_size=4", "--num_layers=3"}, {"3", "4"});
 }

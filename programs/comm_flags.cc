@@ -9,6 +9,8 @@
 
 #include "core/base/error.h"
 #include "core/cli/flags.h"
+#include "parallel/comm/mpi/mpi_communicator.h"
+#include "programs/gpu_use.h"
 
 SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
                          "all ranks; default: the product of the sizes along each axis where one "
@@ -17,7 +19,12 @@ SLUICE_CHOICE_FLAG(
     comm, "thread", (std::vector<std::string>{"thread", "mpi", "nccl"}),
     "ranks as threads of this process, or as processes (tools/launch); nccl: on a GPU "
     "each, as processes where a launcher starts them, else as threads");
-SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6, "seconds that a rank waits for another");
+SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6,
+                   "seconds that a rank waits for another; with --share_gpu the default is 300 for "
+                   "each rank of a host");
+SLUICE_BOOL_FLAG(share_gpu, false,
+                 "more ranks than GPUs, to prove a job on fewer: not a measurement; needs "
+                 "--comm=nccl and a process for each rank (tools/launch/launch --ranks_per_gpu=K)");
 
 namespace sluice {
 
@@ -39,6 +46,12 @@ CommKind KindFromFlags() {
   return CommKind::kThread;
 }
 
+// The GPU runs the processes that share it one at a time.
+double Deadline() {
+  if (!FLAGS_share_gpu || WasGiven("timeout_s")) return FLAGS_timeout_s;
+  return FLAGS_timeout_s * MpiLocalWorldSize();
+}
+
 // Each of mpirun's processes would make all ranks, and time them beside the others'.
 void RefuseThreadsUnderMpirun() {
   const char* num_processes = std::getenv("OMPI_COMM_WORLD_SIZE");
@@ -52,7 +65,12 @@ void RefuseThreadsUnderMpirun() {
 }  // namespace
 
 CommRequest CommFromFlags() {
-  CommRequest request = {.kind = KindFromFlags(), .options = {.timeout_s = FLAGS_timeout_s}};
+  CommRequest request = {.kind = KindFromFlags()};
+  if (FLAGS_share_gpu) {
+    PrepareToShareGpu(request.kind);
+    request.gpu_use = GpuUse::kShared;
+  }
+  request.options.timeout_s = Deadline();
   if (request.kind == CommKind::kThread) RefuseThreadsUnderMpirun();
   if (request.kind == CommKind::kNccl) PrepareForNccl();
   if (WasGiven("world_size")) request.world_size = static_cast<int>(FLAGS_world_size);

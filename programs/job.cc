@@ -12,7 +12,8 @@ int Job::DefaultThreads() const {
 }
 
 BackendOptions Job::BackendOf(int rank) const {
-  // A launcher may show each process its own GPU only; two ranks on one are refused later.
+  // A launcher may show each process its own GPU only.  Whether ranks may be on one GPU is decided
+  // when they have met: parallel/comm/nccl.
   int device_index = rank;
   if (device == DeviceKind::kCuda && RanksAreProcesses(comm)) {
     device_index = MpiLocalRank() % std::max(1, NumDevices(device));

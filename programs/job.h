@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/backend/backend.h"
+#include "parallel/comm/nccl/gpu_sharing.h"
 #include "parallel/exec/job.h"
 #include "programs/comm_kind.h"
 
@@ -15,6 +16,7 @@ struct Job {
   std::string scheme;  // as it was given; `megatron` too, which is no schedule (see below)
   JobConfig config;
   CommKind comm = CommKind::kThread;
+  GpuUse gpu_use = GpuUse::kExclusive;
   DeviceKind device = DeviceKind::kCpu;
   int threads = 1;  // of each rank, on the cpu
   std::optional<CausalAttentionImplementation> attention =
@@ -24,7 +26,8 @@ struct Job {
   // The cores, divided among the ranks of this host; `config.sizes` and `comm` are set.
   int DefaultThreads() const;
 
-  // What rank `rank`, one of this process, computes on: the GPU of its number on this host.
+  // What rank `rank`, one of this process, computes on: the GPU of its number on this host,
+  // counted round where ranks share GPUs.
   BackendOptions BackendOf(int rank) const;
 };
 

@@ -106,7 +106,7 @@ void CheckNumGpus(const Job& job) {
   if (RanksAreProcesses(job.comm) || world_size <= NumDevices(job.device)) return;
   throw Error(
       fmt::format("world_size {} is more than the {} GPUs of this host; ranks on several hosts are "
-                  "started by tools/launch/launch",
+                  "started by tools/launch/launch, ranks that share a GPU with --ranks_per_gpu",
                   world_size, NumDevices(job.device)));
 }
 
@@ -166,6 +166,7 @@ Job JobFromFlags() {
   Job job;
   job.scheme = FLAGS_scheme;
   job.comm = comm.kind;
+  job.gpu_use = comm.gpu_use;
   job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
   job.timeout_s = comm.options.timeout_s;
   job.attention = ParseAttention(FLAGS_attention);

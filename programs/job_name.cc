@@ -8,6 +8,7 @@
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "core/model/loss_kind.h"
 #include "core/model/model_config.h"
+#include "parallel/comm/nccl/gpu_sharing.h"
 #include "parallel/schedule/slices.h"
 #include "programs/comm_kind.h"
 
@@ -41,6 +42,7 @@ std::string NameOfConditions(const Job& job, const JobConfig& config) {
   if (config.loss != LossKind::kMean) name += fmt::format("/loss:{}", Name(config.loss));
   if (config.seed != 0) name += fmt::format("/seed:{}", config.seed);
   if (job.comm != CommKind::kThread) name += fmt::format("/comm:{}", Name(job.comm));
+  if (job.gpu_use == GpuUse::kShared) name += kSharedGpuName;
   if (job.attention) name += fmt::format("/attention:{}", Name(*job.attention));
   if (job.threads != job.DefaultThreads()) name += fmt::format("/threads:{}", job.threads);
   return name;

@@ -13,16 +13,32 @@
 #include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/exec/check_memory.h"
 #include "parallel/schedule/schedule.h"
+#include "programs/gpu_use.h"
 #include "programs/job_name.h"
 
 namespace sluice {
 namespace {
 
-// Each rank asks its own GPU; the first rank of each host asks for all ranks of that host (a
-// launcher fills one host after another).
+// The ranks on this rank's GPU, which are of this host; empty unless this is the first of them.  A
+// launcher fills one host after another.
+std::vector<int> RanksOfGpu(const Job& job, int rank) {
+  if (job.gpu_use == GpuUse::kExclusive) return {rank};
+  const int num_gpus = NumDevices(job.device);
+  if (MpiLocalRank() >= num_gpus) return {};
+  std::vector<int> ranks;
+  for (int local = MpiLocalRank(); local < MpiLocalWorldSize(); local += num_gpus) {
+    ranks.push_back(rank - MpiLocalRank() + local);
+  }
+  return ranks;
+}
+
+// The first rank of each GPU asks for all ranks of that GPU, the first of each host for all ranks
+// of that host.
 void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, int rank) {
   if (job.device != DeviceKind::kCpu) {
-    return CheckMemory(plan, {rank}, MakeBackend(job.BackendOf(rank)),
+    const std::vector<int> ranks = RanksOfGpu(job, rank);
+    if (ranks.empty()) return;
+    return CheckMemory(plan, ranks, MakeBackend(job.BackendOf(rank)),
                        {.apart = needs.device_bytes});
   }
   const int world_size = job.config.sizes.world_size();
@@ -43,6 +59,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"scheme", job.scheme},
           {"device", std::string(Name(job.device))},
           {"comm", std::string(Name(job.comm))},
+          {"share_gpu", job.gpu_use == GpuUse::kShared ? "true" : "false"},
           {"threads", std::to_string(job.threads)},
           {"attention", job.attention ? std::string(Name(*job.attention)) : "default"},
           {"dtype", std::string(Name(config.precision))},
@@ -75,6 +92,7 @@ void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const R
   std::vector<FingerprintField> fields = Fingerprint(job, plan);
   fields.insert(fields.end(), needs.fingerprint.begin(), needs.fingerprint.end());
   CheckFingerprint(*ranks.world(), fields);
+  if (job.gpu_use == GpuUse::kShared) CheckSharesGpu(*ranks.world());
   CheckMemoryOf(job, plan, needs, ranks.rank());
   ranks.world()->Barrier();
 }
@@ -85,7 +103,8 @@ void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const Ran
   ranks.Run(job.config.sizes.world_size(), [&](Communicator& world) {
     Backend backend = MakeBackend(job.BackendOf(world.rank()));
     if (job.comm != CommKind::kNccl) return run_rank({world, world, backend});
-    const std::unique_ptr<Communicator> gpus = MakeDeviceCommunicator(world, *backend.stream);
+    const std::unique_ptr<Communicator> gpus =
+        MakeDeviceCommunicator(world, *backend.stream, job.gpu_use);
     run_rank({world, *gpus, backend});
   });
 }

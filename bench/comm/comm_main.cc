@@ -26,6 +26,7 @@
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
 #include "programs/comm_flags.h"
+#include "programs/gpu_use.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
 
@@ -79,18 +80,22 @@ int WorldSizeFrom(const CommRequest& request) {
   }
   world_size = request.world_size.value_or(world_size);
   if (request.kind == CommKind::kNccl && world_size > num_devices) {
-    throw Error(fmt::format("world_size {} is more than the {} GPUs of this host", world_size,
-                            num_devices));
+    throw Error(
+        fmt::format("world_size {} is more than the {} GPUs of this host; ranks that share a "
+                    "GPU are started by tools/launch/launch --ranks_per_gpu=K",
+                    world_size, num_devices));
   }
   if (world_size < 2) throw Error("world_size 1: at least 2 ranks are needed to communicate");
   return world_size;
 }
 
-std::vector<CommBenchmark> MakeBenchmarks(int world_size, CommKind kind) {
+std::vector<CommBenchmark> MakeBenchmarks(int world_size, const CommRequest& request) {
+  const CommKind kind = request.kind;
+  const std::string_view mark = request.gpu_use == GpuUse::kShared ? kSharedGpuName : "";
   std::vector<CommBenchmark> benchmarks;
   const auto add = [&](const Primitive& primitive, int64_t bytes) {
-    const std::string name = fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}/dtype:f32",
-                                         primitive.name, bytes, world_size, Name(kind));
+    const std::string name = fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}{}/dtype:f32",
+                                         primitive.name, bytes, world_size, Name(kind), mark);
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };
   // Hosts meet at a barrier, also where ranks have GPUs.
@@ -136,7 +141,7 @@ Counters CountersOf(const Primitive& primitive, const PrimitiveMeasurement& m, i
   return counters;
 }
 
-void PrintRow(const Primitive& primitive, const Counters& counters) {
+void PrintRow(const Primitive& primitive, const Counters& counters, GpuUse use) {
   const auto shown = [&](const std::string& name, double unit, const char* format) {
     const auto counter = counters.find(name);
     return counter == counters.end() ? "-"
@@ -148,6 +153,7 @@ void PrintRow(const Primitive& primitive, const Counters& counters) {
              shown("min_us", 1, "{:.2f}"), fmt::format("{:.1f} %", 100 * spread),
              shown("algorithm_bytes_per_s", 1e9, "{:.3f}"), shown("bus_bytes_per_s", 1e9, "{:.3f}"),
              shown("share_of_memcpy", 0.01, "{:.1f} %"), shown("num_wrong", 1, "{:.0f}"));
+  if (use == GpuUse::kShared) fmt::print("  {}\n", kSharedGpuMark);
   std::fflush(stdout);
 }
 
@@ -155,8 +161,8 @@ BackendOptions BackendOf(CommKind kind, int rank) {
   return Job{.comm = kind, .device = DeviceOf(kind)}.BackendOf(rank);
 }
 
-PrimitiveMeasurement Measure(const CommBenchmark& benchmark, CommKind kind, int world_size,
-                             RankStarter& ranks) {
+PrimitiveMeasurement Measure(const CommBenchmark& benchmark, const CommRequest& request,
+                             int world_size, RankStarter& ranks) {
   PrimitiveMeasurement measurement;
   ranks.Run(world_size, [&](Communicator& world) {
     const auto measure = [&](Communicator& comm, Device& device, Stream& stream) {
@@ -164,9 +170,10 @@ PrimitiveMeasurement Measure(const CommBenchmark& benchmark, CommKind kind, int 
           MeasurePrimitive(benchmark.primitive, benchmark.options, {comm, device, stream});
       if (comm.rank() == ranks.rank()) measurement = m;
     };
-    if (kind == CommKind::kNccl) {
-      const Backend gpu = MakeBackend(BackendOf(kind, world.rank()));
-      const std::unique_ptr<Communicator> gpus = MakeDeviceCommunicator(world, *gpu.stream);
+    if (request.kind == CommKind::kNccl) {
+      const Backend gpu = MakeBackend(BackendOf(request.kind, world.rank()));
+      const std::unique_ptr<Communicator> gpus =
+          MakeDeviceCommunicator(world, *gpu.stream, request.gpu_use);
       return measure(*gpus, *gpu.device, *gpu.stream);
     }
     // Without kernels: those of a matrix library keep a core busy for a while.
@@ -216,38 +223,39 @@ void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, CommKind kind, in
 int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, int world_size,
            RankStarter& ranks) {
   CheckAgreement(ranks);
+  if (request.gpu_use == GpuUse::kShared) CheckSharesGpu(*ranks.world());
   const std::string comm(Name(request.kind));
   const int rank = ranks.rank();
   std::vector<Benchmark> benchmarks;
   for (const CommBenchmark& benchmark : all) {
     const auto measure = [&, world_size] {
-      const PrimitiveMeasurement m = Measure(benchmark, request.kind, world_size, ranks);
+      const PrimitiveMeasurement m = Measure(benchmark, request, world_size, ranks);
       const Counters counters = CountersOf(benchmark.primitive, m, world_size);
-      if (rank == 0) PrintRow(benchmark.primitive, counters);
+      if (rank == 0) PrintRow(benchmark.primitive, counters, request.gpu_use);
       if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
       return Samples{.elapsed_s = m.elapsed_s, .cpu_s = m.cpu_s, .counters = counters};
     };
     benchmarks.push_back({.name = benchmark.name, .measure = measure});
   }
   const Backend backend = MakeBackend(BackendOf(request.kind, rank));
-  return RunBenchmarks(benchmarks,
-                       {.result = ResultOptionsFromFlags(),
-                        .context = {{"device", std::string(Name(backend.device->kind()))},
-                                    {"device_name", backend.device->description()},
-                                    {"comm", comm},
-                                    {"world_size", std::to_string(world_size)},
-                                    {"num_threads", "1"},
-                                    {"dtype", "f32"}},
-                        .rank = rank,
-                        .before = [&] {
-                          if (rank == 0) PrintHeader(world_size, comm);
-                        }});
+  BenchmarkContext context = {{"device", std::string(Name(backend.device->kind()))},
+                              {"device_name", backend.device->description()},
+                              {"comm", comm},
+                              {"world_size", std::to_string(world_size)},
+                              {"num_threads", "1"},
+                              {"dtype", "f32"}};
+  if (request.gpu_use == GpuUse::kShared) context.emplace_back("share_gpu", kSharedGpuMark);
+  return RunBenchmarks(
+      benchmarks,
+      {.result = ResultOptionsFromFlags(), .context = context, .rank = rank, .before = [&] {
+         if (rank == 0) PrintHeader(world_size, comm);
+       }});
 }
 
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
-  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request.kind);
+  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request);
   CheckCanRun(all, request.kind,
               RanksAreProcesses(request.kind) ? MpiLocalWorldSize() : world_size);
   return RunWithRanks(request.kind, request.options,

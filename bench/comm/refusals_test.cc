@@ -20,6 +20,12 @@ TEST(Refusals, NamesEachThingOnce) {
 
 TEST(Refusals, OneSizeTwice) { ExpectRefused({kProgram, "--bytes=8,8"}, {"is asked for twice"}); }
 
+TEST(Refusals, SharingAGpuWithoutProcessesOnGpus) {
+  ExpectRefused({kProgram, "--share_gpu"}, {"--share_gpu", "--comm=nccl", "--comm=thread"});
+  ExpectRefused({kProgram, "--share_gpu", "--comm=mpi"}, {"--share_gpu", "--comm=mpi"});
+  ExpectRefused({kProgram, "--share_gpu", "--comm=nccl"}, {"needs a process for each rank"});
+}
+
 TEST(Refusals, MoreMemoryThanThereIs) {
   ExpectRefused({kProgram, "--world_size=4096", "--bytes=17179869184"}, {"have "});
 }

@@ -107,6 +107,7 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
              fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
              share_of_ceiling, simulated, simulated_bubble, measured_bubble, exposed,
              FormatBytes(m.activation_bytes));
+  if (benchmark.job.gpu_use == GpuUse::kShared) fmt::print("  {}\n", kSharedGpuMark);
   PrintOpTimes(benchmark, m);
   PrintGpu(m, world_size);
   std::fflush(stdout);
@@ -267,6 +268,13 @@ std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf
   return fmt::format("{}", fmt::join(values, ","));
 }
 
+// All benchmarks of a process use GPUs alike.
+void AddGpuUse(const Job& job, BenchmarkContext* context) {
+  if (job.gpu_use == GpuUse::kShared) {
+    context->emplace_back("share_gpu", std::string(kSharedGpuMark));
+  }
+}
+
 BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64_t process_bytes) {
   using B = const SchemeBenchmark&;
   const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
@@ -363,6 +371,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
              value["comm"]);
   fmt::print("commit {}{}, build {}\n", value["commit"].substr(0, 12),
              value["dirty"] == "true" ? " (with local changes)" : "", value["build_mode"]);
+  if (benchmarks.front().job.gpu_use == GpuUse::kShared) fmt::print("{}\n", kSharedGpuMark);
   for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, process_bytes);
   fmt::print("\n");
   PrintHeader();
@@ -392,7 +401,8 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const Re
     runs.push_back({.name = NameOf(benchmark),
                     .measure = [&] { return MeasureAndPrint(benchmark, ranks, process_bytes); }});
   }
-  const BenchmarkContext context = ContextOf(benchmarks, process_bytes);
+  BenchmarkContext context = ContextOf(benchmarks, process_bytes);
+  AddGpuUse(benchmarks.front().job, &context);
   return RunBenchmarks(runs,
                        {.result = result, .context = context, .rank = ranks.rank(), .before = [&] {
                           for (const SchemeBenchmark& benchmark : benchmarks)

@@ -60,11 +60,13 @@ TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
   other.config.loss = LossKind::kProjection;
   other.config.seed = 7;
   other.comm = CommKind::kNccl;
+  other.gpu_use = GpuUse::kShared;
   other.threads += 1;
   other.attention = CausalAttentionImplementation::kCudnn;
   EXPECT_EQ(name_of(other),
             "scheme:single/model:test/num_layers:2/hidden_size:66/seq_len:9/num_heads:3/"
-            "world_size:1/loss:projection/seed:7/comm:nccl/attention:cudnn/threads:" +
+            "world_size:1/loss:projection/seed:7/comm:nccl/share_gpu:not_a_measurement/"
+            "attention:cudnn/threads:" +
                 std::to_string(other.threads) + "/device:cpu/dtype:f32/pass:step");
 }
 

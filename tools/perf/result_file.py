@@ -64,7 +64,14 @@ def parse_result(text, source):
     if not by_name:
         raise UnreadableResult(f"{source}: has no samples")
     context = document["context"]
+    _refuse_shared_gpu(context, by_name, source)
     return Result(context, {name: _measurement(name, rows, context) for name, rows in by_name.items()})
+
+
+def _refuse_shared_gpu(context, names, source):
+    """Ranks that share a GPU wait for each other's time slices: their times say nothing."""
+    if "share_gpu" in context or any("/share_gpu:" in name for name in names):
+        raise UnreadableResult(f"{source}: ranks share a GPU: not a measurement")
 
 
 def context_number(context, key):

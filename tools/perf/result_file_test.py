@@ -86,6 +86,14 @@ class ResultFileTest(unittest.TestCase):
             with self.assertRaisesRegex(UnreadableResult, f"file: .*{message}"):
                 parse_result(text, "file")
 
+    def test_ranks_that_share_a_gpu_are_no_measurement(self):
+        for context, name in [
+            ({"share_gpu": "ranks share a GPU: not a measurement"}, "BM_layer"),
+            ({}, "scheme:gpipe/model:test/world_size:2/comm:nccl/share_gpu:not_a_measurement/pass:step"),
+        ]:
+            with self.assertRaisesRegex(UnreadableResult, "file: ranks share a GPU: not a measurement"):
+                _parse([fakes.row(name=name)], **context)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -492,8 +492,9 @@ std::unique_ptr<Communicator> NcclCommunicator::Split(SplitKey key) {
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& host, cudaStream_t compute) {
-  return std::make_unique<NcclCommunicator>(std::make_shared<NcclRank>(host, compute), nullptr,
+std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& host, cudaStream_t compute,
+                                                   GpuUse use) {
+  return std::make_unique<NcclCommunicator>(std::make_shared<NcclRank>(host, compute, use), nullptr,
                                             host);
 }
 

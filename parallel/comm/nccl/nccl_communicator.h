@@ -28,6 +28,7 @@
 #include <memory>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/comm/nccl/gpu_sharing.h"
 
 namespace sluice {
 
@@ -35,7 +36,9 @@ namespace sluice {
 // for work on `compute`.  All ranks call it.  Both arguments must outlive it, and all of its calls
 // come from this thread.
 //
-// Throws Error when two ranks are on one GPU.
-std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& host, cudaStream_t compute);
+// Throws Error when GPUs are not used as `use` says: when two ranks are on one GPU, or share none.
+// With kShared, SharingEnvironment (gpu_sharing.h) is in the environment of each rank's process.
+std::unique_ptr<Communicator> MakeNcclCommunicator(Communicator& host, cudaStream_t compute,
+                                                   GpuUse use = GpuUse::kExclusive);
 
 }  // namespace sluice

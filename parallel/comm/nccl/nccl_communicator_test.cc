@@ -371,9 +371,35 @@ TEST_P(Faults, TwoRanksOnOneGpu) {
                 AllOf(HasSubstr(fmt::format("ranks 0 and {} are on one GPU, GPU-00000000-0000-0000-"
                                             "0000-000000000001 of host ",
                                             GetParam() - 1)),
-                      HasSubstr("NCCL needs a GPU for each rank")));
+                      HasSubstr("NCCL needs a GPU for each rank"), HasSubstr("--share_gpu")));
   }
   EXPECT_EQ(fake::NumInits(), 0);
+}
+
+// `num_gpus` for GetParam() ranks, which may share them.
+void ReduceOnShared(int world_size, int num_gpus) {
+  fake::Reset(num_gpus);
+  RunThreadRanks({.world_size = world_size, .comm = {.timeout_s = 60}}, [](Communicator& world) {
+    cudaSetDevice(world.rank());
+    auto* stream = new ComputeStream;
+    const auto comm = MakeNcclCommunicator(world, stream->handle(), GpuUse::kShared);
+    double x = 1;
+    comm->AllReduce({&x, 1, DType::kFloat64}, ReduceOp::kSum);
+    comm->Drain();
+    EXPECT_EQ(x, world.world_size());
+  });
+}
+
+TEST_P(Faults, NotSharingAGpuThatMayBeShared) {
+  ReduceOnShared(GetParam(), GetParam() - 1);
+  ReduceOnShared(GetParam(), 1);
+  try {
+    ReduceOnShared(GetParam(), GetParam());
+    ADD_FAILURE() << "nothing was noticed";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr(fmt::format("each of the {} ranks has a GPU of its own", GetParam())));
+  }
 }
 
 TEST_P(Faults, AnAsynchronousErrorNamesItsRank) {

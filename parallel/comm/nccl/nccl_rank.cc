@@ -19,6 +19,8 @@ namespace {
 
 // Longer than an abort takes, shorter than a person waits.
 constexpr std::chrono::seconds kAbortLimit(3);
+// The GPU runs the processes that share it one at a time.
+constexpr std::chrono::seconds kAbortLimitOnSharedGpu(12);
 constexpr int64_t kPollsPerCheck = 64;
 // Above this many, tracked calls that have ended are forgotten before a Drain.
 constexpr size_t kMaxTracked = 4096;
@@ -26,10 +28,6 @@ constexpr size_t kMaxTracked = 4096;
 // NCCL's kernels occupy multiprocessors while they wait.  With at most this many blocks for each of
 // a pipeline rank's four connections, compute always has room to make what they wait for.
 constexpr int kMaxBlocksPerConnection = 16;
-
-std::string VersionText(int version) {
-  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
-}
 
 // What ranks tell each other of their GPUs.
 struct Identity {
@@ -50,28 +48,42 @@ std::string UuidText(const Identity& identity) {
   return text;
 }
 
-void CheckIdentities(const std::vector<Identity>& all) {
+// Every rank has the version of rank 0.
+void CheckVersions(const std::vector<Identity>& all) {
   for (size_t b = 0; b < all.size(); ++b) {
     if (all[b].nccl_version != all[0].nccl_version) {
       throw CommError(
           fmt::format("rank {} has another configuration: NCCL is '{}', but '{}' on rank 0", b,
-                      VersionText(all[b].nccl_version), VersionText(all[0].nccl_version)),
+                      NcclVersionText(all[b].nccl_version), NcclVersionText(all[0].nccl_version)),
           kFaultExitCode);
     }
+  }
+}
+
+void CheckGpuUse(const std::vector<Identity>& all, GpuUse use) {
+  for (size_t b = 0; b < all.size(); ++b) {
     for (size_t a = 0; a < b; ++a) {
       if (all[a].uuid != all[b].uuid) continue;
+      if (use == GpuUse::kShared) return;
       throw Error(
           fmt::format("ranks {} and {} are on one GPU, {} of host {}: NCCL needs a GPU for each "
-                      "rank; start no more ranks on a host than it has GPUs",
+                      "rank; start no more ranks on a host than it has GPUs, or prove the job on "
+                      "fewer GPUs with --share_gpu",
                       a, b, UuidText(all[a]), HostOf(all[a])));
     }
+  }
+  if (use == GpuUse::kShared) {
+    throw Error(
+        fmt::format("--share_gpu is for more ranks than GPUs, but each of the {} ranks has "
+                    "a GPU of its own",
+                    all.size()));
   }
 }
 
 }  // namespace
 
-NcclRank::NcclRank(Communicator& host, cudaStream_t compute)
-    : host_(host), compute_(compute), global_rank_(host.GlobalRank(host.rank())) {
+NcclRank::NcclRank(Communicator& host, cudaStream_t compute, GpuUse use)
+    : host_(host), compute_(compute), global_rank_(host.GlobalRank(host.rank())), use_(use) {
   Identity mine;
   gethostname(mine.host.data(), mine.host.size() - 1);
   int device = 0;
@@ -82,7 +94,8 @@ NcclRank::NcclRank(Communicator& host, cudaStream_t compute)
   Check(ncclGetVersion(&mine.nccl_version), "ncclGetVersion");
   std::vector<Identity> all(static_cast<size_t>(host.world_size()));
   host.AllGather({&mine, sizeof(Identity), ControlType::kByte}, all.data());
-  CheckIdentities(all);
+  CheckVersions(all);
+  CheckGpuUse(all, use);
   Check(cudaMalloc(&connecting_byte_, 1), "cudaMalloc");
 }
 
@@ -300,7 +313,8 @@ void NcclRank::Abort(std::exception_ptr fault) {
     }).detach();
   }
   std::unique_lock lock(pending->mutex);
-  if (!pending->ended.wait_for(lock, kAbortLimit, [&] { return pending->count == 0; })) {
+  const auto limit = use_ == GpuUse::kShared ? kAbortLimitOnSharedGpu : kAbortLimit;
+  if (!pending->ended.wait_for(lock, limit, [&] { return pending->count == 0; })) {
     host_.ReportFault(std::move(fault));
   }
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "parallel/comm/communicator.h"
+#include "parallel/comm/nccl/gpu_sharing.h"
 
 namespace sluice::internal {
 
@@ -33,9 +34,9 @@ struct NcclMembership {
 
 class NcclRank {
  public:
-  // `host` is the communicator of all ranks.  Both must outlive this.  Checks that no two ranks
-  // have the same GPU and that all have the same NCCL: all ranks call it.
-  NcclRank(Communicator& host, cudaStream_t compute);
+  // `host` is the communicator of all ranks.  Both must outlive this.  Checks that GPUs are used as
+  // `use` says and that all ranks have the same NCCL: all ranks call it.
+  NcclRank(Communicator& host, cudaStream_t compute, GpuUse use);
   ~NcclRank();
 
   NcclRank(const NcclRank&) = delete;
@@ -104,6 +105,7 @@ class NcclRank {
   Communicator& host_;
   cudaStream_t compute_;
   int global_rank_;
+  GpuUse use_;
   std::vector<ncclComm_t> comms_;
   void* connecting_byte_ = nullptr;  // that ConnectEnds sends and receives
   std::vector<cudaEvent_t> free_events_;

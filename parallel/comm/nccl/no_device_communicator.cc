@@ -5,8 +5,18 @@ namespace sluice {
 
 const bool kBuiltWithNccl = false;
 
-std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator&, Stream&) {
+namespace {
+
+[[noreturn]] void ThrowNoNccl() {
   throw Error("NCCL is not in this program, which was built without it");
+}
+
+}  // namespace
+
+int NcclVersion() { ThrowNoNccl(); }
+
+std::unique_ptr<Communicator> MakeDeviceCommunicator(Communicator&, Stream&, GpuUse) {
+  ThrowNoNccl();
 }
 
 }  // namespace sluice
