@@ -55,9 +55,18 @@ struct MachineRank {
 void RunOnMachine(const Machine& machine, const JobConfig& config,
                   const std::function<void(const MachineRank&)>& run);
 
+// One rank's part of RunAsThreads: runs the plan and returns, on rank 0 alone, what all computed.
+std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const MachineRank& rank,
+                                    const Tampering& tampering = {});
+
 // Runs the configuration and returns what it computed.
 std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Machine& machine,
                                        const Tampering& tampering = {});
+
+// One rank's part of ExpectGraphRepeatsStep: runs a step, captures it and replays it, each time
+// over gradients that are wrong.  Returns how the first replay differs whose loss or weight
+// gradients on this rank are not, bit for bit, those of the eager step; empty where there is none.
+std::string FindReplayDifference(const JobPlan& plan, const MachineRank& rank, int num_replays);
 
 // Expects that a captured step, repeated, gives the bits of the eager one.
 void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine);

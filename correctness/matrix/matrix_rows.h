@@ -1,0 +1,30 @@
+// The rows of //correctness/matrix: what one start of the processes proves, one row after another.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
+#include "parallel/exec/job.h"
+
+namespace sluice {
+
+enum class RowKind {
+  kParity,       // the results of a step are within their bounds
+  kGraph,        // a captured step, replayed, gives the bits of the eager one
+  kDroppedLayer  // the comparison fails where the last stage drops a layer
+};
+
+struct MatrixRow {
+  std::string name;  // "seqpipe/p:2/bf16/projection", "seqpipe/p:2/bf16/graph"
+  RowKind kind = RowKind::kParity;
+  JobConfig config;
+};
+
+// Every scheme and plan on `num_ranks` ranks, in every precision that the device has and with both
+// losses; more than one sequence, stages and slices of unequal length where a scheme has any, and
+// every product of two or three axes of size two.  The most telling rows come first.
+std::vector<MatrixRow> MatrixRows(int num_ranks, DeviceKind device);
+
+}  // namespace sluice

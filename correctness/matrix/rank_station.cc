@@ -1,0 +1,44 @@
+#include "correctness/matrix/rank_station.h"
+
+#include <utility>
+
+#include "parallel/comm/nccl/device_communicator.h"
+#include "parallel/comm/nccl/staged_device_communicator.h"
+#include "programs/job.h"
+
+namespace sluice {
+
+DeviceKind DeviceOf(const CommRequest& request) {
+  return request.kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
+}
+
+Backend RankStation::MakeBackendOf(Precision precision) {
+  Job job = {.comm = request_.kind, .gpu_use = request_.gpu_use, .device = DeviceOf(request_)};
+  job.config.precision = precision;
+  return MakeBackend(job.BackendOf(world_.rank()));
+}
+
+MachineRank RankStation::Of(Precision precision) {
+  auto seat = seats_.find(precision);
+  if (seat == seats_.end()) {
+    seat = seats_.emplace(precision, Seat{.backend = MakeBackendOf(precision)}).first;
+    if (DeviceOf(request_) == DeviceKind::kCuda) {
+      seat->second.device_world =
+          MakeDeviceCommunicator(world_, *seat->second.backend.stream, request_.gpu_use);
+    }
+  }
+  Communicator* device_world = seat->second.device_world.get();
+  return {world_, device_world == nullptr ? world_ : *device_world, seat->second.backend};
+}
+
+Communicator& RankStation::Staged() {
+  if (DeviceOf(request_) == DeviceKind::kCpu) return world_;
+  if (staged_.device_world == nullptr) {
+    staged_.backend = MakeBackendOf(Precision::kFloat32);
+    staged_.device_world =
+        MakeStagedDeviceCommunicator(world_, *staged_.backend.stream, request_.gpu_use);
+  }
+  return *staged_.device_world;
+}
+
+}  // namespace sluice
