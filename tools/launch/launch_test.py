@@ -42,6 +42,26 @@ class CommandLines(unittest.TestCase):
         self.assertIn(" -x NCCL_SHM_DISABLE ", result.stdout)
         self.assertNotIn(" -x ", launch("--ranks_per_host=2", "--dry_run", "--", PROGRAM).stdout)
 
+    def test_ranks_share_gpus(self):
+        result = launch("--ranks_per_gpu=4", "--gpus_per_host=2", "--dry_run", "--", PROGRAM, "--comm=nccl")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"^mpirun -n 8 .*/mpi_program --comm=nccl --share_gpu$")
+        result = launch("--hosts=a,b", "--ranks_per_gpu=2", "--gpus_per_host=1", "--dry_run", "--", PROGRAM)
+        self.assertIn("-n 4 --host a:2,b:2 --map-by ppr:2:node:OVERSUBSCRIBE", result.stdout)
+
+    def test_one_rank_for_each_gpu_shares_nothing(self):
+        result = launch("--ranks_per_gpu=1", "--gpus_per_host=8", "--dry_run", "--", PROGRAM, "--comm=nccl")
+        self.assertRegex(result.stdout, r"^mpirun -n 8 .*/mpi_program --comm=nccl$")
+
+    def test_gpus_are_those_that_are_visible(self):
+        for visible, num_ranks in [("0", 3), ("0,2", 6), ("GPU-5a,GPU-7b,-1,3", 6)]:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
+            try:
+                result = launch("--ranks_per_gpu=3", "--dry_run", "--", PROGRAM)
+            finally:
+                del os.environ["CUDA_VISIBLE_DEVICES"]
+            self.assertTrue(result.stdout.startswith(f"mpirun -n {num_ranks} "), result.stdout + result.stderr)
+
     def test_bazel_target(self):
         result = launch("--ranks_per_host=2", "--dry_run", "--", "//bench:seqpipe", "--n_slices=8")
         self.assertRegex(result.stdout, r"/bazel-bin/bench/seqpipe --n_slices=8$")
@@ -55,6 +75,11 @@ class CommandLines(unittest.TestCase):
             (["--ranks_per_host=1e9", "--", PROGRAM], "--ranks_per_host=1e9"),
             (["--ranks_per_host= 8", "--", PROGRAM], "--ranks_per_host= 8"),
             (["--ranks=2", "--", PROGRAM], "--ranks=2"),
+            (["--ranks_per_gpu=0", "--", PROGRAM], "--ranks_per_gpu=0"),
+            (["--ranks_per_gpu=2", "--gpus_per_host=x", "--", PROGRAM], "--gpus_per_host=x"),
+            (["--ranks_per_gpu=2", "--ranks_per_host=2", "--", PROGRAM], "both"),
+            (["--gpus_per_host=2", "--", PROGRAM], "--gpus_per_host is for --ranks_per_gpu"),
+            (["--ranks_per_gpu=40000", "--gpus_per_host=40000", "--", PROGRAM], "65536"),
             (["--hosts=a,,b", "--", PROGRAM], "--hosts"),
             (["--hosts=a;reboot", "--", PROGRAM], "--hosts"),
             (["--hosts=a,a", "--", PROGRAM], "twice"),
