@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/cli/build_info.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "correctness/matrix/broken_runs.h"
@@ -131,10 +132,24 @@ void PrintName(const char* key, const std::string& row) {
   std::fflush(stdout);
 }
 
+// Under what conditions rows are proven: {"context":{"program_commit":...,"nccl":"2.28.9",...}}.
+void PrintContext(RankStation& station, DeviceKind device) {
+  const BuildInfo& build = GetBuildInfo();
+  nlohmann::ordered_json context = {{"program_commit", build.commit + " " + build.tree},
+                                    {"compiler", build.compiler}};
+  if (device == DeviceKind::kCuda) {
+    context["nccl"] = NcclVersionText(NcclVersion());
+    context["device_name"] = station.Of(Precision::kFloat32).backend.device->description();
+  }
+  if (station.world().rank() != 0) return;
+  fmt::print("{}\n", nlohmann::ordered_json{{"context", context}}.dump());
+}
+
 // Returns whether all rows that were run passed, on rank 0.
-bool RunRows(const std::vector<Row>& rows, RankStation& station) {
+bool RunRows(const std::vector<Row>& rows, DeviceKind device, RankStation& station) {
   const double begin_s = NowSeconds();
   const bool is_first = station.world().rank() == 0;
+  PrintContext(station, device);
   RowJudge judge;
   for (const Row& row : rows) {
     const bool may_begin = MayBegin(station.world(), begin_s);
@@ -180,8 +195,8 @@ std::function<bool(RankStation&)> WorkFromFlags(int world_size, DeviceKind devic
       return false;
     };
   }
-  return [rows = Selected(AllRows(world_size, device))](RankStation& station) {
-    return RunRows(rows, station);
+  return [rows = Selected(AllRows(world_size, device)), device](RankStation& station) {
+    return RunRows(rows, device, station);
   };
 }
 
@@ -190,6 +205,7 @@ int Run() {
   const int world_size = WorldSizeFrom(request);
   const auto work = WorkFromFlags(world_size, DeviceOf(request));
   if (FLAGS_list) {
+    if (RanksAreProcesses(request.kind) && MpiRank() != 0) return 0;
     for (const Row& row : Selected(AllRows(world_size, DeviceOf(request)))) {
       fmt::print("{}\n", row.name);
     }

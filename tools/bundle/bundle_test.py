@@ -2,8 +2,10 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import unittest
 sys.dont_write_bytecode = True
 SCRIPT = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
 PROGRAM = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
+MATRIX = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
 
 
 def load_bundle():
@@ -91,6 +94,81 @@ class RunTest(unittest.TestCase):
         done = self.run_bundle("shwo", library_path="")
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stderr, "run: name one of: show \n")
+
+
+class LaunchTest(unittest.TestCase):
+    """Several ranks of a bundle's programs, on CPUs."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(dir="/tmp")
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name).resolve()
+        (self.folder / "bin").mkdir()
+        (self.folder / "MANIFEST").write_text("commit c0ffee\n")
+        shutil.copy(MATRIX, self.folder / "bin" / "matrix")
+        show = self.folder / "bin" / "show"
+        show.write_text('#!/bin/bash\necho "$LD_LIBRARY_PATH $*"\n')
+        show.chmod(0o755)
+        bundle.add_scripts(self.folder)
+
+    def run_script(self, *arguments):
+        environment = {**os.environ, "HOME": str(self.folder), "TMPDIR": "/tmp"}
+        environment.pop("LD_LIBRARY_PATH", None)
+        return subprocess.run([str(self.folder / arguments[0]), *arguments[1:]], env=environment, cwd=self.folder,
+                              capture_output=True, text=True, check=False)
+
+    def test_ranks_find_the_bundles_libraries(self):
+        done = self.run_script("launch", "--ranks_per_host=2", "--", "show", "--a=b c")
+        self.assertEqual(done.stdout, f"{self.folder}/lib --a=b c\n" * 2, done.stderr)
+
+    def test_names_the_programs_there_are(self):
+        for name in ["chekc", "//correctness:check"]:
+            done = self.run_script("launch", "--ranks_per_host=2", "--", name)
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr, f"launch: '{name}' is not a program of this bundle: matrix, show\n")
+
+    def prove(self, *arguments):
+        done = self.run_script("prove_nccl", "--comm=mpi", *arguments)
+        document = json.loads((self.folder / "prove_nccl.json").read_text()) if done.returncode < 2 else None
+        return done, document
+
+    def test_proof_of_each_group(self):
+        done, document = self.prove("--ranks=2", "--rows=gpipe.*projection|one_f_one_b.*projection|dropped|Ring")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(document["conditions"]["commit"], "c0ffee")
+        results = {(row["group"], row["row"]): row["result"] for row in document["rows"]}
+        for row in [
+            ("2 ranks", "gpipe/p:2/f32/projection"),
+            ("2 ranks", "one_f_one_b/p:2/f64/dropped_layer"),
+            ("2 ranks", "conformance/RingOfMessages"),
+            ("disagreements, 2 ranks", "SendOfAnotherCount"),
+            ("faults, 3 ranks", "kill in calls"),
+            ("faults, 3 ranks", "stop in calls"),
+            ("faults, 3 ranks", "exit in calls"),
+        ]:
+            self.assertEqual(results.get(row), "pass", f"{row}: {results}")
+        self.assertEqual(set(results.values()), {"pass"})
+        self.assertIn("| gpipe/p:2 | pass |", (self.folder / "prove_nccl.md").read_text())
+
+    def test_what_has_no_time_is_left_out_and_nothing_passes(self):
+        done, document = self.prove("--ranks=2", "--groups=^2 ranks", "--budget_s=1")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual({row["result"] for row in document["rows"]}, {"left out"})
+
+    def test_a_program_that_dies_fails_its_row(self):
+        (self.folder / "bin" / "matrix").write_text(
+            "#!/bin/bash\n[[ $* == *--list* ]] && echo a/b/c && exit\necho '{\"begin\":\"a/b/c\"}'; exit 3\n")
+        done, document = self.prove("--ranks=2", "--groups=^2 ranks")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual([row["result"] for row in document["rows"]], ["FAIL"])
+
+    def test_refusals(self):
+        for arguments, text in [(["--ranks=1"], "2 ranks or more"), (["--ranks=x"], "--ranks=x"),
+                                (["--rows=("], "--rows"), (["--groups=none"], "matches no group")]:
+            done = self.run_script("prove_nccl", "--comm=mpi", *arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertIn(text, done.stderr)
 
 
 if __name__ == "__main__":
