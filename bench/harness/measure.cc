@@ -188,6 +188,7 @@ std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communica
                                  int64_t num_passes, OpTimes* op_times) {
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
   executor.StartRecording();
+  world.Barrier();
   executor.RunStep();
   std::vector<double> pass_s;
   for (int64_t pass = 0; pass < num_passes; ++pass) {
@@ -199,7 +200,6 @@ std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communica
     pass_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9);
     op_times->Add(executor.timeline().Read());
   }
-  executor.StopRecording();
   return MaxOverRanks(world, pass_s);
 }
 

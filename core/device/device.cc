@@ -29,6 +29,13 @@ Buffer::~Buffer() {
   device_->allocated_bytes_ -= size_bytes_;
 }
 
+std::unique_ptr<StreamTimer> Stream::MakeTimer() { return std::make_unique<StreamTimer>(*this); }
+
+int64_t StreamTimer::ElapsedNs() {
+  stream_.Synchronize();
+  return ends_->ElapsedNs(0, 1);
+}
+
 std::unique_ptr<DeviceMonitor> Device::MakeMonitor() const { return nullptr; }
 
 Buffer Device::Allocate(int64_t size_bytes, std::string_view what) {

@@ -56,19 +56,6 @@ class StreamGraph {
   virtual void Launch() = 0;
 };
 
-// Measures the work enqueued on a stream between Begin and End: with events on CUDA, with a
-// monotonic clock on the CPU.  The same timer can be used again once read.
-class StreamTimer {
- public:
-  virtual ~StreamTimer() = default;
-
-  virtual void Begin() = 0;
-  virtual void End() = 0;
-
-  // Waits until the work before End is done, and returns the time from Begin to End.
-  virtual int64_t ElapsedNs() = 0;
-};
-
 // The times at which a stream reaches marked points of its work: events on CUDA, a monotonic clock
 // on the CPU.  Each stream has an origin of its own, so only differences are given.
 class StreamTimestamps {
@@ -83,6 +70,8 @@ class StreamTimestamps {
   // synchronised since.
   virtual int64_t ElapsedNs(int64_t from, int64_t to) = 0;
 };
+
+class StreamTimer;
 
 // A queue of work of one device, done in order.
 class Stream {
@@ -102,11 +91,29 @@ class Stream {
   // reads and writes must stay where it is, and what it refers to must outlive the graph.
   virtual std::unique_ptr<StreamGraph> Capture(std::function<void()> work) = 0;
 
-  virtual std::unique_ptr<StreamTimer> MakeTimer() = 0;
-
   // `count` timestamps, at most max_timestamps().  All that they need is allocated here.
   virtual int64_t max_timestamps() const = 0;
   virtual std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) = 0;
+
+  std::unique_ptr<StreamTimer> MakeTimer();
+};
+
+// Measures the work enqueued on a stream between Begin and End.  The same timer can be used again
+// once read.
+class StreamTimer {
+ public:
+  // `stream` must outlive this.
+  explicit StreamTimer(Stream& stream) : stream_(stream), ends_(stream.MakeTimestamps(2)) {}
+
+  void Begin() { ends_->Record(0); }
+  void End() { ends_->Record(1); }
+
+  // Waits until the stream is done, and returns the time from Begin to End.
+  int64_t ElapsedNs();
+
+ private:
+  Stream& stream_;
+  std::unique_ptr<StreamTimestamps> ends_;
 };
 
 // Not thread-safe: each rank has its own.

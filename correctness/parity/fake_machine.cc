@@ -56,7 +56,6 @@ class FakeStream : public Stream {
     Check(cudaStreamEndCapture(handle_, &graph));
     return std::make_unique<FakeGraph>(graph, handle_);
   }
-  std::unique_ptr<StreamTimer> MakeTimer() override { return nullptr; }
   int64_t max_timestamps() const override { return CudaTimestamps::kMaxCount; }
   std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override {
     return std::make_unique<CudaTimestamps>(handle_, count);

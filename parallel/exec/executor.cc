@@ -107,7 +107,7 @@ const LayerRange& Executor::LayersOf(const Unit& unit) const {
 void Executor::EnqueueStep() {
   if (graph_ == nullptr) return EnqueueOps();
   world_.SetPosition({.step = step_});
-  (timeline_.is_recording() ? recorded_graph_ : graph_)->Launch();
+  graph_->Launch();
 }
 
 void Executor::FinishStep() {
@@ -122,17 +122,21 @@ void Executor::WaitForStream() {
 
 void Executor::Capture() {
   SLUICE_CHECK(can_capture());
+  graph_.reset();  // before there is another: a graph of many kernels takes much memory
   graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
 }
 
 void Executor::StartRecording() {
   SLUICE_CHECK(can_record());
   timeline_.Start();
-  if (graph_ == nullptr || recorded_graph_ != nullptr) return;
-  recorded_graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
+  if (graph_ != nullptr) Capture();
 }
 
-void Executor::StopRecording() { timeline_.Stop(); }
+void Executor::StopRecording() {
+  if (!timeline_.is_recording()) return;
+  timeline_.Stop();
+  if (graph_ != nullptr) Capture();
+}
 
 void Executor::EnqueueOps() {
   std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);

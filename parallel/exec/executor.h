@@ -65,9 +65,10 @@ class Executor {
   bool can_capture() const { return plan_.config.sizes.world_size() == 1 || world_.can_capture(); }
   void Capture();
 
-  // Records when each op of the passes runs that are enqueued from now on, until StopRecording; a
-  // pass that is a graph is captured once more, with timestamps in it.  After the first pass, and
-  // only where all ranks `can_record`: a pass has no more timestamps than the device holds.
+  // Records when each op of the passes runs that are enqueued from now on, until StopRecording. A
+  // pass that is a graph is captured again by both, with timestamps in it and without.  After the
+  // first pass, and only where all ranks `can_record`: a pass has no more timestamps than the
+  // device holds.
   bool can_record() const { return timeline_.num_timestamps() <= timeline_.max_timestamps(); }
   void StartRecording();
   void StopRecording();
@@ -130,7 +131,7 @@ class Executor {
   OpTimeline timeline_;
   std::unique_ptr<TensorParallel> tensor_parallel_;
   const Observer* observer_ = nullptr;
-  std::unique_ptr<StreamGraph> graph_, recorded_graph_;
+  std::unique_ptr<StreamGraph> graph_;
 
   std::vector<Transfer> pending_[4];  // by kind of transfer, and unit of the rank
   std::vector<char> norm_is_written_, linear_is_written_;  // by stage

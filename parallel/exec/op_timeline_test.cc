@@ -24,7 +24,6 @@ class FakeStream : public Stream {
   void Synchronize() override {}
   bool IsIdle() override { return true; }
   std::unique_ptr<StreamGraph> Capture(std::function<void()>) override { return nullptr; }
-  std::unique_ptr<StreamTimer> MakeTimer() override { return nullptr; }
   int64_t max_timestamps() const override { return 6; }
   std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override {
     num_made += count;

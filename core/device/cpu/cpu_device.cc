@@ -26,19 +26,6 @@ class CpuGraph : public StreamGraph {
   std::function<void()> work_;
 };
 
-using Clock = std::chrono::steady_clock;
-
-class CpuTimer : public StreamTimer {
- public:
-  void Begin() override { begin_ = Clock::now(); }
-  void End() override { end_ = Clock::now(); }
-  int64_t ElapsedNs() override { return std::chrono::nanoseconds(end_ - begin_).count(); }
-
- private:
-  Clock::time_point begin_;
-  Clock::time_point end_;
-};
-
 class CpuTimestamps : public StreamTimestamps {
  public:
   explicit CpuTimestamps(int64_t count) : times_(static_cast<size_t>(count)) {}
@@ -51,6 +38,7 @@ class CpuTimestamps : public StreamTimestamps {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
   std::vector<Clock::time_point> times_;
 };
 
@@ -61,7 +49,6 @@ class CpuStream : public Stream {
   std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override {
     return std::make_unique<CpuGraph>(std::move(work));
   }
-  std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<CpuTimer>(); }
 
   // 32 MiB of them.
   int64_t max_timestamps() const override { return int64_t{1} << 22; }

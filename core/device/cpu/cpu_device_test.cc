@@ -63,7 +63,8 @@ TEST(CpuStream, GraphRunsItsWorkAtEachLaunch) {
 
 TEST(CpuStream, TimerMeasuresFromBeginToEnd) {
   CpuDevice device({.num_threads = 1});
-  std::unique_ptr<StreamTimer> timer = device.MakeStream()->MakeTimer();
+  const std::unique_ptr<Stream> stream = device.MakeStream();
+  const std::unique_ptr<StreamTimer> timer = stream->MakeTimer();
   timer->Begin();
   std::this_thread::sleep_for(std::chrono::milliseconds(2));
   timer->End();

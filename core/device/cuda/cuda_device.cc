@@ -38,36 +38,6 @@ class CudaGraph : public StreamGraph {
   cudaGraphExec_t executable_ = nullptr;
 };
 
-class CudaTimer : public StreamTimer {
- public:
-  explicit CudaTimer(cudaStream_t stream) : stream_(stream) {
-    SLUICE_CUDA_CHECK(cudaEventCreate(&begin_));
-    SLUICE_CUDA_CHECK(cudaEventCreate(&end_));
-  }
-  ~CudaTimer() override {
-    SLUICE_CUDA_CHECK(cudaEventDestroy(begin_));
-    SLUICE_CUDA_CHECK(cudaEventDestroy(end_));
-  }
-
-  CudaTimer(const CudaTimer&) = delete;
-  CudaTimer& operator=(const CudaTimer&) = delete;
-
-  void Begin() override { SLUICE_CUDA_CHECK(cudaEventRecord(begin_, stream_)); }
-  void End() override { SLUICE_CUDA_CHECK(cudaEventRecord(end_, stream_)); }
-
-  int64_t ElapsedNs() override {
-    SLUICE_CUDA_CHECK(cudaEventSynchronize(end_));
-    float elapsed_ms = 0;
-    SLUICE_CUDA_CHECK(cudaEventElapsedTime(&elapsed_ms, begin_, end_));
-    return static_cast<int64_t>(static_cast<double>(elapsed_ms) * 1e6);
-  }
-
- private:
-  cudaStream_t stream_;
-  cudaEvent_t begin_ = nullptr;
-  cudaEvent_t end_ = nullptr;
-};
-
 }  // namespace
 
 int NumCudaDevices() {
@@ -125,10 +95,6 @@ std::unique_ptr<StreamGraph> CudaStream::Capture(std::function<void()> work) {
   cudaGraph_t graph = nullptr;
   SLUICE_CUDA_CHECK(cudaStreamEndCapture(handle_, &graph));
   return std::make_unique<CudaGraph>(graph, handle_);
-}
-
-std::unique_ptr<StreamTimer> CudaStream::MakeTimer() {
-  return std::make_unique<CudaTimer>(handle_);
 }
 
 int64_t CudaStream::max_timestamps() const { return CudaTimestamps::kMaxCount; }

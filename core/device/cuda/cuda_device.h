@@ -37,10 +37,8 @@ class CudaStream : public Stream {
   // A CUDA graph of what `work` enqueues, instantiated and uploaded.
   std::unique_ptr<StreamGraph> Capture(std::function<void()> work) override;
 
-  // A pair of CUDA events.
-  std::unique_ptr<StreamTimer> MakeTimer() override;
-
   int64_t max_timestamps() const override;
+  // CUDA events.
   std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t count) override;
 
   // Work enqueued on this stream from now on starts after what `other` holds now.  Where `other` is

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -17,23 +18,27 @@ class FakeStream : public Stream {
   void Synchronize() override {}
   bool IsIdle() override { return true; }
   std::unique_ptr<StreamGraph> Capture(std::function<void()>) override { return nullptr; }
-  std::unique_ptr<StreamTimer> MakeTimer() override { return std::make_unique<Timer>(*this); }
-  int64_t max_timestamps() const override { return 0; }
-  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t) override { return nullptr; }
+  int64_t max_timestamps() const override { return 2; }
+  std::unique_ptr<StreamTimestamps> MakeTimestamps(int64_t) override {
+    return std::make_unique<Timestamps>(*this);
+  }
 
   void Work(int64_t duration_ns) { now_ns_ += duration_ns; }
 
  private:
-  class Timer : public StreamTimer {
+  class Timestamps : public StreamTimestamps {
    public:
-    explicit Timer(FakeStream& stream) : stream_(stream) {}
-    void Begin() override { begin_ns_ = stream_.now_ns_; }
-    void End() override { end_ns_ = stream_.now_ns_; }
-    int64_t ElapsedNs() override { return end_ns_ - begin_ns_; }
+    explicit Timestamps(FakeStream& stream) : stream_(stream) {}
+    void Record(int64_t index) override {
+      times_ns_.at(static_cast<size_t>(index)) = stream_.now_ns_;
+    }
+    int64_t ElapsedNs(int64_t from, int64_t to) override {
+      return times_ns_.at(static_cast<size_t>(to)) - times_ns_.at(static_cast<size_t>(from));
+    }
 
    private:
     FakeStream& stream_;
-    int64_t begin_ns_ = 0, end_ns_ = 0;
+    std::array<int64_t, 2> times_ns_ = {};
   };
 
   int64_t now_ns_ = 0;
