@@ -13,6 +13,8 @@
 #include "programs/rank_starter.h"
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
+// Not the machine's number of cores: the rows, and their names, are the same on every machine.
+SLUICE_INT_FLAG(world_size, 2, 2, 4, "ranks of each scheme except `single`");
 // Two stages on each of four ranks, at least.
 SLUICE_INT_FLAG(num_layers, 24, 8, 1 << 20, "layers of model `test`");
 
@@ -36,9 +38,8 @@ SchemeBenchmark BenchmarkOf(const SchemeRow& row, Pass pass, int num_cores) {
 }
 
 int Run() {
-  // Two ranks at least, so that there is a pipeline; four at most, so that it ends soon.
   const int num_cores = NumCores();
-  const int num_ranks = std::clamp(num_cores, 2, 4);
+  const int num_ranks = static_cast<int>(FLAGS_world_size);
   std::vector<SchemeBenchmark> benchmarks;
   for (const SchemeRow& row : SchemeRows(num_ranks)) {
     for (const Pass pass : {Pass::kForward, Pass::kStep}) {

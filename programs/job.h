@@ -19,6 +19,10 @@ struct Job {
   GpuUse gpu_use = GpuUse::kExclusive;
   DeviceKind device = DeviceKind::kCpu;
   int threads = 1;  // of each rank, on the cpu
+  // Whether the user chose these two numbers.  A number that was derived from the machine is part
+  // of the context of a result, but not of its name.
+  bool threads_requested = false;
+  bool world_size_requested = true;
   std::optional<CausalAttentionImplementation> attention =
       std::nullopt;  // on cuda; else its choice
   double timeout_s = 300;

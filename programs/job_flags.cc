@@ -131,6 +131,11 @@ std::vector<std::string> SchemeNames() {
   return names;
 }
 
+bool RequestsWorldSize(std::string_view scheme, const RequestedSizes& requested) {
+  return scheme == kSingle || requested.world_size || requested.pipeline || requested.tensor ||
+         requested.data;
+}
+
 ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& requested,
                            int default_world_size) {
   ParallelSizes sizes = {.pipeline = requested.pipeline.value_or(1),
@@ -143,8 +148,7 @@ ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& reques
         sizes.pipeline));
   }
   std::optional<int> world_size = requested.world_size;
-  const bool has_axis = requested.pipeline || requested.tensor || requested.data;
-  if (!world_size && !has_axis && scheme != kSingle) world_size = default_world_size;
+  if (!RequestsWorldSize(scheme, requested)) world_size = default_world_size;
   if (!world_size) return sizes;
 
   const bool fills_tensor = scheme == kMegatron && !requested.tensor;
@@ -191,9 +195,12 @@ Job JobFromFlags() {
                 .num_chunks = static_cast<int>(FLAGS_num_chunks),
                 .sizes = ResolveSizes(job.scheme, requested, DefaultWorldSize(job)),
                 .plan = ParsePlan(FLAGS_plan)};
+  job.world_size_requested =
+      RanksAreProcesses(job.comm) || RequestsWorldSize(job.scheme, requested);
   CheckWorldSize(job);
   CheckNumGpus(job);
-  job.threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : job.DefaultThreads();
+  job.threads_requested = WasGiven("threads");
+  job.threads = job.threads_requested ? static_cast<int>(FLAGS_threads) : job.DefaultThreads();
   return job;
 }
 

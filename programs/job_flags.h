@@ -32,6 +32,10 @@ struct RequestedSizes {
   std::optional<int> data;
 };
 
+// Whether the world size follows from the scheme and these sizes.  Otherwise it is the machine's
+// default.
+bool RequestsWorldSize(std::string_view scheme, const RequestedSizes& requested);
+
 // The sizes along each axis.  One that was not given is 1, but the scheme's own axis (tensor for
 // `megatron`, none for `single`, else pipeline) takes what the world size leaves for it.  Without
 // any size the world size is `default_world_size`, for `single` 1.  Throws Error naming product and

@@ -29,6 +29,15 @@ TEST(ResolveSizes, UsesTheWholeMachineWhereNothingIsSaid) {
   EXPECT_EQ(Resolved("single", {}), "1x1x1");
 }
 
+TEST(RequestsWorldSize, UnlessTheMachineDecidesIt) {
+  EXPECT_FALSE(RequestsWorldSize("gpipe", {}));
+  EXPECT_FALSE(RequestsWorldSize("megatron", {}));
+  EXPECT_TRUE(RequestsWorldSize("single", {}));
+  EXPECT_TRUE(RequestsWorldSize("gpipe", {.world_size = 2}));
+  EXPECT_TRUE(RequestsWorldSize("gpipe", {.tensor = 2}));
+  EXPECT_TRUE(RequestsWorldSize("megatron", {.data = 1}));
+}
+
 TEST(ResolveSizes, MultipliesWhatIsGiven) {
   EXPECT_EQ(Resolved("seqpipe", {.pipeline = 3, .tensor = 2, .data = 2}), "3x2x2");
   EXPECT_EQ(Resolved("single", {.tensor = 2}), "1x2x1");

@@ -36,7 +36,7 @@ std::string NameOf(const ModelConfig& model) {
   return name;
 }
 
-// What is not a size, where it is not the default.
+// Conditions that are not sizes, where they are not the default.
 std::string NameOfConditions(const Job& job, const JobConfig& config) {
   std::string name;
   if (config.loss != LossKind::kMean) name += fmt::format("/loss:{}", Name(config.loss));
@@ -44,7 +44,7 @@ std::string NameOfConditions(const Job& job, const JobConfig& config) {
   if (job.comm != CommKind::kThread) name += fmt::format("/comm:{}", Name(job.comm));
   if (job.gpu_use == GpuUse::kShared) name += kSharedGpuName;
   if (job.attention) name += fmt::format("/attention:{}", Name(*job.attention));
-  if (job.threads != job.DefaultThreads()) name += fmt::format("/threads:{}", job.threads);
+  if (job.threads_requested) name += fmt::format("/threads:{}", job.threads);
   return name;
 }
 
@@ -52,8 +52,8 @@ std::string NameOfConditions(const Job& job, const JobConfig& config) {
 
 std::string NameOf(const Job& job, const JobPlan& plan) {
   const JobConfig& config = plan.config;
-  std::string name = fmt::format("scheme:{}/model:{}/world_size:{}", job.scheme,
-                                 NameOf(config.model), config.sizes.world_size());
+  std::string name = fmt::format("scheme:{}/model:{}", job.scheme, NameOf(config.model));
+  if (job.world_size_requested) name += fmt::format("/world_size:{}", config.sizes.world_size());
   const auto add = [&](std::string_view key, int64_t value) {
     if (value > 1) name += fmt::format("/{}:{}", key, value);
   };
@@ -67,7 +67,7 @@ std::string NameOf(const Job& job, const JobPlan& plan) {
     name += "/slices:" + SliceLens(config);
   }
   add("num_chunks", config.num_chunks);
-  if (plan.splits_sequence()) name += fmt::format("/plan:{}", Name(config.plan));
+  if (config.plan != PlanKind::kMegatron) name += fmt::format("/plan:{}", Name(config.plan));
   if (config.prefix_len > 0) name += fmt::format("/prefix_len:{}", config.prefix_len);
   name += NameOfConditions(job, config);
   name += fmt::format("/device:{}/dtype:{}", Name(job.device), Name(config.precision));

@@ -89,13 +89,22 @@ int WorldSizeFrom(const CommRequest& request) {
   return world_size;
 }
 
-std::vector<CommBenchmark> MakeBenchmarks(int world_size, const CommRequest& request) {
+// "/world_size:4" where the user or a launcher chose it: a name does not depend on the machine, but
+// the default does.  The context of a result always has it.
+std::string WorldSizeInName(const CommRequest& request, int world_size) {
+  const bool is_requested = request.world_size.has_value() || RanksAreProcesses(request.kind);
+  return is_requested ? fmt::format("/world_size:{}", world_size) : "";
+}
+
+std::vector<CommBenchmark> MakeBenchmarks(const CommRequest& request, int world_size) {
   const CommKind kind = request.kind;
   const std::string_view mark = request.gpu_use == GpuUse::kShared ? kSharedGpuName : "";
+  const std::string world_size_in_name = WorldSizeInName(request, world_size);
   std::vector<CommBenchmark> benchmarks;
   const auto add = [&](const Primitive& primitive, int64_t bytes) {
-    const std::string name = fmt::format("primitive:{}/bytes:{}/world_size:{}/comm:{}{}/dtype:f32",
-                                         primitive.name, bytes, world_size, Name(kind), mark);
+    const std::string name =
+        fmt::format("primitive:{}/bytes:{}{}/comm:{}{}/dtype:f32", primitive.name, bytes,
+                    world_size_in_name, Name(kind), mark);
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };
   // Hosts meet at a barrier, also where ranks have GPUs.
@@ -255,7 +264,7 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
-  const std::vector<CommBenchmark> all = MakeBenchmarks(world_size, request);
+  const std::vector<CommBenchmark> all = MakeBenchmarks(request, world_size);
   CheckCanRun(all, request.kind,
               RanksAreProcesses(request.kind) ? MpiLocalWorldSize() : world_size);
   return RunWithRanks(request.kind, request.options,

@@ -50,7 +50,6 @@ TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
   const auto name_of = [](const Job& job) { return NameOf({job, PlanJob(job.config), {}}); };
   Job plain = {.scheme = "single"};
   plain.config.model = FindModel("test");
-  plain.threads = plain.DefaultThreads();
   EXPECT_EQ(name_of(plain), "scheme:single/model:test/world_size:1/device:cpu/dtype:f32/pass:step");
   Job other = plain;
   other.config.model.num_layers = 2;
@@ -61,13 +60,37 @@ TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
   other.config.seed = 7;
   other.comm = CommKind::kNccl;
   other.gpu_use = GpuUse::kShared;
-  other.threads += 1;
+  other.threads = 3;
+  other.threads_requested = true;
   other.attention = CausalAttentionImplementation::kCudnn;
   EXPECT_EQ(name_of(other),
             "scheme:single/model:test/num_layers:2/hidden_size:66/seq_len:9/num_heads:3/"
             "world_size:1/loss:projection/seed:7/comm:nccl/share_gpu:not_a_measurement/"
-            "attention:cudnn/threads:" +
-                std::to_string(other.threads) + "/device:cpu/dtype:f32/pass:step");
+            "attention:cudnn/threads:3/device:cpu/dtype:f32/pass:step");
+}
+
+TEST(NameOf, LeavesOutWhatTheMachineDecided) {
+  Job job = {.scheme = "seqpipe", .config = Small()};
+  const auto name = [&] { return NameOf({job, PlanJob(job.config), {}}); };
+  EXPECT_THAT(name(), testing::HasSubstr("/world_size:2/"));
+  job.world_size_requested = false;
+  const std::string of_two_cores = name();
+  job.config.sizes = {.pipeline = 5};
+  job.threads = 7;
+  EXPECT_EQ(name(), of_two_cores);
+  EXPECT_THAT(name(), testing::Not(testing::HasSubstr("world_size")));
+  job.threads_requested = true;
+  EXPECT_THAT(name(), testing::HasSubstr("/threads:7/"));
+}
+
+TEST(NameOf, HasTheRequestedPlanWhateverTheNumberOfRanks) {
+  Job job = {.scheme = "megatron", .world_size_requested = false};
+  job.config.model = FindModel("test");
+  job.config.plan = PlanKind::kMegatronSequenceParallel;
+  const auto name = [&] { return NameOf({job, PlanJob(job.config), {}}); };
+  const std::string of_one_rank = name();
+  job.config.sizes = {.tensor = 2};
+  EXPECT_EQ(name(), of_one_rank);
 }
 
 TEST(NameOf, HasTheTypeOfGradientsWhereItIsNotTheDefaultAndThereAreSome) {

@@ -85,14 +85,11 @@ KernelCall Backward(Operands& operands, const AttentionSize& size, const Slice& 
 
 struct Pass {
   const char* name;
-  std::string DefaultAttention::*default_attention;
   int64_t (*flops)(const AttentionSize&, const Slice&);
   KernelCall (*prepare)(Operands&, const AttentionSize&, const Slice&);
 };
-constexpr Pass kPasses[] = {
-    {"causal_attention_forward", &DefaultAttention::forward, CausalAttentionForwardFlops, Forward},
-    {"causal_attention_backward", &DefaultAttention::backward, CausalAttentionBackwardFlops,
-     Backward}};
+constexpr Pass kPasses[] = {{"causal_attention_forward", CausalAttentionForwardFlops, Forward},
+                            {"causal_attention_backward", CausalAttentionBackwardFlops, Backward}};
 
 std::string NameOf(const Pass& pass, const AttentionSize& size, const Slice& slice) {
   const std::string batch =
@@ -105,13 +102,9 @@ std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
   const AttentionSize size = {sizes.batch_size, sizes.model.num_heads, sizes.model.head_dim()};
   const std::vector<Attention> attentions = ParseAttentions(FLAGS_attention);
   std::vector<KernelBenchmark> benchmarks;
-  const auto add = [&](const Pass& pass, size_t slice_index, const Attention& attention) {
-    const Slice& slice = sizes.slices[slice_index];
+  const auto add = [&](const Pass& pass, const Slice& slice, const Attention& attention) {
     std::string name = NameOf(pass, size, slice);
-    if (!sizes.default_attentions.empty()) {
-      const std::string& chosen = sizes.default_attentions[slice_index].*pass.default_attention;
-      name += fmt::format("/attention:{}", attention ? Name(*attention) : chosen);
-    }
+    if (attention) name += fmt::format("/attention:{}", Name(*attention));
     benchmarks.push_back({.name = name,
                           .limits = sizes.LimitsFor(slice),
                           .ceiling = Ceiling::kMatMulRate,
@@ -121,9 +114,9 @@ std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
                             return prepare(operands, size, slice);
                           }});
   };
-  for (size_t i = 0; i < sizes.slices.size(); ++i) {
+  for (const Slice& slice : sizes.slices) {
     for (const Pass& pass : kPasses) {
-      for (const Attention& attention : attentions) add(pass, i, attention);
+      for (const Attention& attention : attentions) add(pass, slice, attention);
     }
   }
   return benchmarks;

@@ -1,7 +1,9 @@
 #include "bench/kernels/kernel_program.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 #include "bench/harness/ceiling.h"
@@ -65,22 +67,26 @@ KernelTiming TimingFromFlags(Precision precision) {
 }
 
 BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
-                           const Device& device) {
-  return {{"device", std::string(Name(device.kind()))},
-          {"device_name", device.description()},
-          {"model", sizes.model.name},
-          {"batch_size", std::to_string(sizes.batch_size)},
-          {"world_size", "1"},
-          {"num_threads", std::to_string(timing.backend.num_threads)},
-          {"warmup_s", fmt::format("{}", timing.warmup_s)},
-          {"dtype", std::string(Name(sizes.precision))}};
+                           const Device& device, const std::string& default_attentions) {
+  BenchmarkContext context = {{"device", std::string(Name(device.kind()))},
+                              {"device_name", device.description()},
+                              {"model", sizes.model.name},
+                              {"batch_size", std::to_string(sizes.batch_size)},
+                              {"world_size", "1"},
+                              {"num_threads", std::to_string(timing.backend.num_threads)},
+                              {"warmup_s", fmt::format("{}", timing.warmup_s)},
+                              {"dtype", std::string(Name(sizes.precision))}};
+  if (!default_attentions.empty()) context.push_back({"default_attention", default_attentions});
+  return context;
 }
 
 constexpr const char* kRow = "{:<72} {:>10} {:>10} {:>9} {:>13} {:>13} {:>8}\n";
 
-void PrintHeader(const KernelTiming& timing, const Device& device) {
+void PrintHeader(const KernelTiming& timing, const Device& device,
+                 const std::string& default_attentions) {
   fmt::print("{} ({}), {} thread(s), {}\n", Name(device.kind()), device.description(),
              timing.backend.num_threads, Name(timing.backend.precision));
+  if (!default_attentions.empty()) fmt::print("default attention: {}\n", default_attentions);
   if (timing.matmul_flops_per_s.has_value()) {
     fmt::print("products of large square matrices: {:.1f} GFLOP/s\n",
                *timing.matmul_flops_per_s * 1e-9);
@@ -104,8 +110,9 @@ void PrintRow(const KernelBenchmark& benchmark, std::map<std::string, double> co
   std::fflush(stdout);
 }
 
-DefaultAttention FindDefaultAttention(const Kernels& kernels, const KernelSizes& sizes,
-                                      const Slice& slice) {
+// The implementations that cuda chooses by itself for one slice: "hopper", or "small, backward
+// tile".
+std::string DefaultAttention(const Kernels& kernels, const KernelSizes& sizes, const Slice& slice) {
   const std::string small_kernels =
       kernels.SmallKernelNames({.slice_len = slice.len,
                                 .prefix_len = slice.begin,
@@ -116,32 +123,44 @@ DefaultAttention FindDefaultAttention(const Kernels& kernels, const KernelSizes&
                                 .ffn_hidden_size = sizes.model.ffn_hidden_size()});
   const std::string other(kernels.AttentionName(sizes.model.head_dim()));
   const bool is_small = small_kernels.find("attention") != std::string::npos;
-  return {.forward = is_small ? "small" : other, .backward = other};
+  return is_small ? fmt::format("small, backward {}", other) : other;
+}
+
+// Over all slices, once each; empty on the cpu.
+std::string DefaultAttentions(const Backend& backend, const KernelSizes& sizes) {
+  if (backend.device->kind() == DeviceKind::kCpu) return "";
+  std::vector<std::string> names;
+  for (const Slice& slice : sizes.slices) {
+    const std::string name = DefaultAttention(*backend.kernels, sizes, slice);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  return fmt::format("{}", fmt::join(names, " or "));
+}
+
+// States what was requested: what the device chooses by default is in the context.
+std::string FullName(const KernelBenchmark& kernel) {
+  const std::string threads = FLAGS_threads > 1 ? fmt::format("/threads:{}", FLAGS_threads) : "";
+  return fmt::format("kernel:{}{}/device:{}/dtype:{}", kernel.name, threads, FLAGS_device,
+                     FLAGS_dtype);
 }
 
 int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
-  KernelSizes sizes = SizesFromFlags();
+  const KernelSizes sizes = SizesFromFlags();
   KernelTiming timing = TimingFromFlags(sizes.precision);
   // Refuses what the device lacks before anything is timed.
   Backend backend = MakeBackend(timing.backend);
-  if (timing.backend.kind == DeviceKind::kCuda) {
-    for (const Slice& slice : sizes.slices) {
-      sizes.default_attentions.push_back(FindDefaultAttention(*backend.kernels, sizes, slice));
-    }
-  }
   const std::vector<KernelBenchmark> kernels = make(sizes);
   if (kernels.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
   std::vector<Benchmark> benchmarks;
   for (const KernelBenchmark& kernel : kernels) {
-    benchmarks.push_back({.name = fmt::format("kernel:{}/device:{}/dtype:{}", kernel.name,
-                                              FLAGS_device, FLAGS_dtype),
-                          .measure = [&] {
+    benchmarks.push_back({.name = FullName(kernel), .measure = [&] {
                             Samples samples = TimeKernel(timing, kernel);
                             PrintRow(kernel, samples.counters);
                             return samples;
                           }});
   }
   const ResultOptions result = ResultOptionsFromFlags();
+  const std::string default_attentions = DefaultAttentions(backend, sizes);
   std::vector<std::string> names;
   for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
   for (const size_t i : SelectedIndices(names, result.filter)) {
@@ -151,11 +170,12 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
     if (kernels.front().ceiling == Ceiling::kMatMulRate && MeasuresCeilings()) {
       timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
     }
-    PrintHeader(timing, *backend.device);
+    PrintHeader(timing, *backend.device, default_attentions);
   };
-  return RunBenchmarks(
-      benchmarks,
-      {.result = result, .context = ContextOf(sizes, timing, *backend.device), .before = before});
+  return RunBenchmarks(benchmarks,
+                       {.result = result,
+                        .context = ContextOf(sizes, timing, *backend.device, default_attentions),
+                        .before = before});
 }
 
 }  // namespace

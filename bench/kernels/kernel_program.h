@@ -22,18 +22,11 @@
 
 namespace sluice {
 
-// The implementations that cuda chooses by itself for one slice.
-struct DefaultAttention {
-  std::string forward;
-  std::string backward;
-};
-
 struct KernelSizes {
   ModelConfig model;
   int64_t batch_size = 1;
   std::vector<Slice> slices;  // each slice_len behind each prefix_len
   Precision precision = Precision::kFloat32;
-  std::vector<DefaultAttention> default_attentions;  // of the slices; none on the cpu
 
   // Large enough for every call on a slice.
   KernelLimits LimitsFor(const Slice& slice) const;

@@ -1,6 +1,9 @@
 """The counts that the last line of .ci/run shows, for every way that a test or a build can end."""
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -53,6 +56,17 @@ class CountResultsTest(unittest.TestCase):
         self.assertEqual(outcomes(events, all_skipped), {"//a": "skipped"})
         self.assertEqual(outcomes(events, some_skipped), {"//a": "passed"})
         self.assertEqual(outcomes(events, "not SKIPPED: here\n"), {"//a": "passed"})
+
+    def test_label_that_the_terminal_cannot_show(self):
+        with tempfile.NamedTemporaryFile("w", delete=False, encoding="utf-8") as file:
+            for event in (configured("//\u00e9"), summary("//\u00e9", "FAILED")):
+                file.write(json.dumps(event) + "\n")
+        self.addCleanup(os.unlink, file.name)
+        run = subprocess.run(
+            [sys.executable, "-B", "-m", "tools.ci.count_results", file.name, "0"], capture_output=True, text=True,
+            env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, check=False)
+        self.assertIn("failed:  //\\xe9", run.stdout + run.stderr)
+        self.assertNotIn("Traceback", run.stderr)
 
     def test_events_cut_short_are_read_to_the_cut(self):
         with tempfile.NamedTemporaryFile("w", delete=False) as file:

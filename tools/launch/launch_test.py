@@ -62,6 +62,13 @@ class CommandLines(unittest.TestCase):
                 del os.environ["CUDA_VISIBLE_DEVICES"]
             self.assertTrue(result.stdout.startswith(f"mpirun -n {num_ranks} "), result.stdout + result.stderr)
 
+    def test_terminal_that_lacks_a_character(self):
+        environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+        result = subprocess.run([LAUNCH, "--ranks_per_host=2", "--dry_run", "--", PROGRAM, "--json_out=\u00e9.json"],
+                                capture_output=True, text=True, timeout=60, env=environment)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("\\xe9.json", result.stdout)
+
     def test_bazel_target(self):
         result = launch("--ranks_per_host=2", "--dry_run", "--", "//bench:seqpipe", "--n_slices=8")
         self.assertRegex(result.stdout, r"/bazel-bin/bench/seqpipe --n_slices=8$")

@@ -137,7 +137,7 @@ class PyTorch:
     def start(self, limit_s):
         command = [sys.executable, str(HERE / "pytorch_stack.py"), "--serve", "--device=cuda"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        start_new_session=True)
+                                        errors="replace", start_new_session=True)
         self.answers = queue.Queue()
         threading.Thread(target=self.read, args=(self.process.stdout, self.answers), daemon=True).start()
         self.about = self.receive(limit_s)
@@ -201,7 +201,7 @@ class Comparison:
             command = [part.replace("JSON", str(path)) for part in command]
             limit_s = self.limit_s()
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                       env={**os.environ, **environment})
+                                       errors="replace", env={**os.environ, **environment})
             try:
                 output, _ = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
@@ -367,7 +367,7 @@ class Comparison:
 
 
 def write(path, text):
-    with open(path + ".partial", "w") as out:
+    with open(path + ".partial", "w", encoding="utf-8") as out:
         out.write(text)
     os.replace(path + ".partial", path)
 
@@ -406,4 +406,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    # A character that the terminal's encoding lacks is written as an escape.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))

@@ -482,4 +482,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
+    # A character that the terminal's encoding lacks is written as an escape.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     main(sys.argv[1:])

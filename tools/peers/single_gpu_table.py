@@ -183,8 +183,11 @@ def render(result):
 
 
 if __name__ == "__main__":
+    # A character that the terminal's encoding lacks is written as an escape.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     if len(sys.argv) != 2:
         print("single_gpu_table: name the JSON file that compare_single_gpu.py wrote", file=sys.stderr)
         sys.exit(2)
-    with open(sys.argv[1]) as results_file:
+    with open(sys.argv[1], encoding="utf-8") as results_file:
         print(render(json.load(results_file)), end="")

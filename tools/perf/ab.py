@@ -7,13 +7,16 @@
 
 A suspect is judged on num_confirm_pairs fresh pairs alone, because the screen chose it for being slow.  The undecided
 were not chosen so: they get as many pairs as would decide, judged together with those of the screen.
+
+Each benchmark has two quantities (repetitions.py), each judged in this way with a verdict of its own: the typical time
+of a process's repetitions and their tail.  The verdict of the benchmark is the worse one.
 """
 
 import dataclasses
 import random
 import sys
 
-from tools.perf import contexts, judge, machine, runner as runner_module, verdicts
+from tools.perf import contexts, judge, machine, row_text, runner as runner_module, verdicts
 from tools.perf.comparison import compare
 from tools.perf.errors import InputError
 from tools.perf.measure import SIDES, Interleaver, Target
@@ -22,6 +25,9 @@ from tools.perf.result_file import UnreadableResult
 SCHEMA = 1
 
 _SCREENED, _FRESH = ("screen",), ("confirm",)
+
+# What is confirmed first, while the budget lasts.
+_SUSPECTS, _UNDECIDED, _UNDECIDED_TAIL = range(3)
 
 # The plan to confirm rests on the time of one pair; where that was too short, this ends it.
 _MAX_BUDGET_OVERRUN = 1.25
@@ -72,7 +78,7 @@ class Comparer:
                 for name, by_name in target.samples.items() if benchmark in by_name
             }
             row["counters"] = {side: target.counters[side].get(benchmark, {}) for side in SIDES}
-            row["context"] = target.context
+            row["context"] = target.contexts.get("cand", {})
         self.rows.append(row)
 
     # Probing.
@@ -86,28 +92,29 @@ class Comparer:
                 self._add_row(label, "", verdicts.NEW, "base has no such target")
             else:
                 programs = {"base": base.programs[label], "cand": cand.programs[label]}
-                results = self._probe_target(label, programs)
-                if results:
-                    targets += self._check_pair(label, programs, results, problems)
+                probed = self._probe_target(label, programs)
+                if probed:
+                    targets += self._check_pair(label, programs, *probed, problems)
         if problems:
             raise InputError("the two sides cannot be compared:\n  " + "\n  ".join(problems))
         return targets
 
     def _probe_target(self, label, programs):
-        """The results of both sides, or None after adding the row of a failure."""
-        results = {}
+        """The results of both sides and the CPUs to measure on, or None after adding the row of a failure."""
+        results, cpus = {}, []
         for side in SIDES:
             try:
-                results[side] = self._runner.run(programs[side], machine.allowed_cpus())
+                results[side], cpus_of_side = runner_module.probe(self._runner, programs[side])
+                cpus = max(cpus, cpus_of_side, key=len)
             except UnreadableResult as failure:
                 self._add_row(label, "", verdicts.UNREADABLE, f"{side}: {failure}")
                 return None
             except runner_module.BenchmarkFailure as failure:
                 self._add_row(label, "", verdicts.ERROR, f"{side}: {failure}")
                 return None
-        return results
+        return results, cpus
 
-    def _check_pair(self, label, programs, results, problems):
+    def _check_pair(self, label, programs, results, cpus, problems):
         """A list of the one Target to measure, or of none; adds to `problems` what forbids the comparison."""
         context = {side: results[side].context for side in SIDES}
         for side in SIDES:
@@ -125,7 +132,7 @@ class Comparer:
         problems += [f"{label}: {text}" for text in _calibrated_on_one_side(names, common)]
         if not common:
             return []
-        target = Target(label, programs, runner_module.cpus_for(context["cand"]), common, context["cand"])
+        target = Target(label, programs, cpus, common, context)
         for name in common:
             for side in SIDES:
                 if names[side][name].error and not target.problem:
@@ -134,57 +141,58 @@ class Comparer:
 
     # Confirming.
 
-    def _compare(self, phases, target, benchmark):
-        base, cand = (target.values(phases, benchmark, side) for side in SIDES)
+    def _compare(self, phases, target, benchmark, quantity):
+        base, cand = (target.values(phases, benchmark, side, quantity) for side in SIDES)
         return compare(base, cand) if len(cand) >= 2 else None
 
     def _confirm(self, targets):
         """Adds the rows of all targets that can still be measured."""
         screened = {
-            (target, name): self._compare(_SCREENED, target, name) for target in targets for name in target.benchmarks
+            (target, name, quantity): self._compare(_SCREENED, target, name, quantity)
+            for target in targets for name in target.benchmarks for quantity in judge.QUANTITIES
         }
         wanted = self._plan_confirmation(screened)
         self._interleaver.measure("confirm", wanted, _MAX_BUDGET_OVERRUN * self._budget_s)
         compared = {}
-        for (target, name), first in screened.items():
-            if target in wanted and name in target.wanted and not target.problem:
-                second = self._compare(_judged_phases(first, self._rules), target, name)
-                if second and "confirm" in target.samples:
-                    compared[target, name] = second
-        confirmed = judge.confirm_all(compared, self._rules)
-        for (target, name), first in screened.items():
-            if target.problem:
+        for (target, name, quantity), first in screened.items():
+            is_decided = first and judge.screen(first, self._rules.of(quantity)) == verdicts.SAME
+            if is_decided or name not in target.samples.get("confirm", {}):
                 continue
-            if (target, name) in confirmed:
-                phases = _judged_phases(first, self._rules)
-                self._add_confirmed(target, name, confirmed[target, name], compared[target, name], phases)
-            elif first is None:
-                note = "the budget ended before there were two pairs; raise --budget"
-                self._add_row(target.label, name, verdicts.UNSURE, note, target)
-            elif judge.screen(first, self._rules) != verdicts.SAME:
-                note = f"the budget had no room to confirm; {judge.unsure_note(first, self._rules)}; raise --budget"
-                self._add_row(target.label, name, verdicts.UNSURE, note, target, first, _SCREENED)
-            else:
-                self._add_row(target.label, name, verdicts.SAME, "", target, first, _SCREENED)
+            second = self._compare(_judged_phases(first, self._rules.of(quantity)), target, name, quantity)
+            if second:
+                compared[target, name, quantity] = second
+        confirmed = judge.confirm_all(compared, self._rules)
+        decisions = {
+            key: _decide(first, compared.get(key), confirmed.get(key), self._rules.of(key[-1]))
+            for key, first in screened.items()
+        }
+        for target in targets:
+            for name in target.benchmarks if not target.problem else ():
+                self._add_measured(target, name, *(decisions[target, name, quantity] for quantity in judge.QUANTITIES))
 
-    def _add_confirmed(self, target, name, verdict, compared, phases):
-        note = judge.unsure_note(compared, self._rules) if verdict == verdicts.UNSURE else ""
-        self._add_row(target.label, name, verdict, note, target, compared, phases)
+    def _add_measured(self, target, name, typical, tail):
+        """The row of a benchmark: the worse verdict of the two, and the numbers of each."""
+        verdict = min(typical.verdict, tail.verdict, key=verdicts.ORDER.index)
+        self._add_row(
+            target.label, name, verdict, row_text.both_notes(typical, tail), target, typical.compared, typical.phases)
+        self.rows[-1].update(typical_verdict=typical.verdict, tail=tail.as_json())
 
     def _plan_confirmation(self, screened):
         """Returns the pairs that each target gets that needs some and finds room."""
-        needs = {}  # target -> (is not a suspect, pairs)
+        needs = {}  # target -> (its most urgent need, pairs)
         undecided = {}  # target -> its benchmarks that need more pairs
-        for (target, name), compared in screened.items():
-            state = judge.screen(compared, self._rules) if compared else verdicts.SAME
+        for (target, name, quantity), compared in screened.items():
+            rules = self._rules.of(quantity)
+            state = judge.screen(compared, rules) if compared else verdicts.SAME
             if state == verdicts.SAME:
                 continue
-            pairs = self._rules.num_confirm_pairs
+            pairs, urgency = rules.num_confirm_pairs, _SUSPECTS
             if state == verdicts.UNSURE:
-                pairs = judge.more_pairs(compared, self._rules)
-            undecided.setdefault(target, []).append(name)
-            is_undecided, most = needs.get(target, (True, 0))
-            needs[target] = (is_undecided and state == verdicts.UNSURE, max(most, pairs))
+                pairs = judge.more_pairs(compared, rules)
+                urgency = _UNDECIDED_TAIL if quantity == judge.TAIL else _UNDECIDED
+            undecided.setdefault(target, set()).add(name)
+            first_urgency, most = needs.get(target, (urgency, 0))
+            needs[target] = (min(urgency, first_urgency), max(most, pairs))
         remaining_s = self._budget_s - self._interleaver.elapsed_s()
         wanted = {}
         for target, (_, pairs) in sorted(needs.items(), key=lambda item: item[1]):
@@ -192,8 +200,35 @@ class Comparer:
             if seconds <= remaining_s:
                 remaining_s -= seconds
                 wanted[target] = pairs
-                target.wanted = undecided[target]
+                target.wanted = sorted(undecided[target])
         return wanted
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """What one quantity of one benchmark came to."""
+
+    verdict: str
+    note: str
+    compared: object = None  # Comparison, or None where there were too few pairs
+    phases: tuple = ()
+
+    def as_json(self):
+        numbers = dataclasses.asdict(self.compared) if self.compared else {}
+        return {"verdict": self.verdict, "note": self.note, "phases": list(self.phases), **numbers}
+
+
+def _decide(first, second, confirmed_verdict, rules):
+    """The Decision from the comparison after the screen and, where there is one, that of the confirmation."""
+    if confirmed_verdict:
+        note = judge.unsure_note(second, rules) if confirmed_verdict == verdicts.UNSURE else ""
+        return Decision(confirmed_verdict, note, second, _judged_phases(first, rules))
+    if first is None:
+        return Decision(verdicts.UNSURE, "the budget ended before there were two pairs; raise --budget")
+    if judge.screen(first, rules) == verdicts.SAME:
+        return Decision(verdicts.SAME, "", first, _SCREENED)
+    note = f"the budget had no room to confirm; {judge.unsure_note(first, rules)}; raise --budget"
+    return Decision(verdicts.UNSURE, note, first, _SCREENED)
 
 
 def _calibrated_on_one_side(measurements, names):

@@ -98,7 +98,8 @@ class Cache:
             ["git", "-C", self.checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{commit}"],
             capture_output=True, text=True)
         if run.returncode != 0:
-            raise InputError(f"'{ref}' is neither a folder nor a git ref of {self.checkout}")
+            reason = f": git says: {run.stderr.strip()}" if run.stderr.strip() else ""
+            raise InputError(f"'{ref}' is neither a folder nor a git ref of {self.checkout}{reason}")
         return run.stdout.strip()
 
     def _worktree(self, commit):
@@ -185,7 +186,7 @@ class Build:
 def git(folder, *arguments):
     run = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True)
     if run.returncode != 0:
-        raise InputError(f"git {' '.join(arguments)} failed in {folder}: {_last_line(run.stderr)}")
+        raise InputError(f"git {' '.join(arguments)} failed in {folder}: {run.stderr.strip() or 'no message'}")
     return run.stdout.strip()
 
 

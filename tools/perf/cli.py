@@ -102,6 +102,8 @@ def _add_rules(parser):
                         help="fresh pairs for a suspect (default %(default)s)")
     parser.add_argument("--min-effect", type=_percent, default=Rules.min_effect, metavar="P%",
                         help="smallest shift that matters (default 2%%)")
+    parser.add_argument("--min-tail-effect", type=_percent, default=Rules.min_tail_effect, metavar="P%",
+                        help="likewise of the 90th percentile of a process's repetitions (default 10%%)")
     parser.add_argument("--alpha", type=_probability, default=Rules.alpha, metavar="P",
                         help="chance taken of calling an unchanged target slower (default .01)")
     parser.add_argument("--seed", type=_count(0), metavar="N", help="of the order of processes (default random)")
@@ -132,7 +134,8 @@ def _add_record(parser):
     _add_selection(parser)
     parser.add_argument("--processes", type=_count(2), default=12, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=_count(0), metavar="N", help="of the order of processes (default random)")
-    parser.add_argument("--allow-noisy", action="store_true", help="record on a machine that is found unfit")
+    parser.add_argument("--allow-noisy", action="store_true",
+                        help="record on a machine that is found unfit, and, as UNSURE, what processes disagree on")
     _add_history_dir(parser)
 
 
@@ -158,6 +161,8 @@ def _add_selftest(parser):
     what was measured (summary)."""
     parser.add_argument("kind", choices=["aa", "inject", "summary"])
     parser.add_argument("--pct", type=_number, default=5.0, metavar="P", help="more work in inject (default 5)")
+    parser.add_argument("--share", type=_percent, default=1.0, metavar="P%",
+                        help="of cand's steps that do more work in inject (default 100%%)")
     parser.add_argument("--trials", type=_count(1), default=20, metavar="N",
                         help="run until --out holds so many of this kind (default %(default)s)")
     parser.add_argument("--noise", action="store_true", help="beside the bundled noise generator")

@@ -70,11 +70,18 @@ def record(flags):
     records = record_module.records_of(collected, run)
     for label, (verdict, problem) in sorted(failures.items()):
         print(f"perf: {label}: {verdict}: {problem}", file=sys.stderr)
+    unsupported = record_module.problem_lines(records)
+    for line in unsupported:
+        outcome = "recorded as UNSURE" if flags.allow_noisy else "not recorded; --allow-noisy records it as UNSURE"
+        print(f"perf: {line}; {outcome}", file=sys.stderr)
+    kept = [record for record in records if flags.allow_noisy or not record["run"]["problem"]]
+    previous = history_module.last_records(flags.history_dir, records)
     _deliver(
-        lambda: _print("".join(line + "\n" for line in record_module.summary_lines(records))),
-        lambda: history_module.append(flags.history_dir, records),
+        lambda: _print("".join(line + "\n" for line in record_module.summary_lines(records, previous))),
+        lambda: history_module.append(flags.history_dir, kept),
     )
-    return verdicts.exit_code((verdict for verdict, _ in failures.values()), 0)
+    failed = [verdict for verdict, _ in failures.values()]
+    return verdicts.exit_code(failed + [verdicts.UNSURE] * len(unsupported), 1.0 if flags.allow_noisy else 0)
 
 
 def history(flags):
@@ -108,7 +115,7 @@ def selftest(flags):
         _print(selftest_summary.markdown(selftest_module.read(path)))
         return verdicts.EXIT_GOOD
     whole_file.check(flags.out, "--out")
-    pct = flags.pct if flags.kind == "inject" else 0.0
+    pct, share = (flags.pct, flags.share) if flags.kind == "inject" else (0.0, 1.0)
     with _cache().alone():
         fitness = machine.measure_fitness([_bundled("bench/harness/calibrate")])
         conditions = {
@@ -118,8 +125,8 @@ def selftest(flags):
             "calibration_variation": round(fitness.coefficient_of_variation, 4),
         }
         trials = selftest_module.Trials(
-            [_bundled("tools/perf/known_cost/known_cost_benchmark")], pct, _rules(flags), flags.noise, conditions,
-            flags.out)
+            [_bundled("tools/perf/known_cost/known_cost_benchmark")], pct, share, _rules(flags), flags.noise,
+            conditions, flags.out)
         done = trials.num_done()
         if done:
             print(f"perf: {flags.out} holds {done} such trials already", file=sys.stderr)
@@ -181,8 +188,8 @@ def _check_fitness(calibrate, allow_noisy):
 
 
 def _rules(flags):
-    return Rules(min_effect=flags.min_effect, alpha=flags.alpha, num_screen_pairs=flags.screen,
-                 num_confirm_pairs=flags.confirm)
+    return Rules(min_effect=flags.min_effect, min_tail_effect=flags.min_tail_effect, alpha=flags.alpha,
+                 num_screen_pairs=flags.screen, num_confirm_pairs=flags.confirm)
 
 
 def _seed(flags):

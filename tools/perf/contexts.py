@@ -9,10 +9,15 @@ _NOT_CONFIG = {
     "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "commit", "dirty",
     "program_bytes",
 }
-_MEASURED_PREFIXES = ("measured_", "sm_clock")
+_MEASURED_PREFIXES = ("measured_", "sm_clock", "num_throttled", "throttled")
 # Facts of the machine and of the libraries on it: checked between two sides, but no part of a configuration's hash,
 # since the machine class stands beside it.
 _MACHINE_KEYS = {"num_cpus", "caches", "driver", "library_build_type"}
+# What a program makes of its command line on the CPUs or GPUs that it is given: the same in every run of one target.
+_JOB_KEYS = (
+    "device", "world_size", "pipeline_parallel_size", "tensor_parallel_size", "data_parallel_size", "num_threads",
+    "batch_size", "num_micro_batches", "slice_lens", "layers_of_stages", "attention", "small_kernels",
+)
 
 
 def comparable_keys(context):
@@ -41,6 +46,19 @@ def mismatches(base, cand, allowed_keys=()):
         for key in sorted(base.keys() | cand.keys())
         if key not in allowed_keys and base.get(key) != cand.get(key)
     ]
+
+
+def changes_of_job(probed, context):
+    """One sentence per key of the job that a run does not share with the probe of the same program."""
+    return [
+        f"{key} is {_shown(context, key)} and was {_shown(probed, key)}"
+        for key in _JOB_KEYS if key in probed and context.get(key) != probed[key]
+    ]
+
+
+def is_one_job(context):
+    """Whether all benchmarks of the program run one job: where they differ, a key's values are joined by commas."""
+    return not any("," in str(context.get(key, "")) for key in _JOB_KEYS)
 
 
 def unfit_build(context):

@@ -70,28 +70,76 @@ class DeliveryTest(GateCase):
             with self.subTest(number):
                 self.interrupt(number)
 
-    def interrupt(self, number):
-        # A program that starts another, as a wrapper of a bundle might.
-        started = os.path.join(self.folder, f"started_{number}")
+    def test_signal_that_was_ignored_at_the_start_stays_ignored(self):
+        perf, started = self.start_perf("nohup", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        perf.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assertIsNone(perf.poll())
+        perf.send_signal(signal.SIGTERM)
+        _, err = perf.communicate(timeout=100)
+        self.assertEqual(perf.returncode, 128 + signal.SIGTERM, err)
+        self.expect_ended(started)
+
+    def test_label_that_the_terminal_cannot_show(self):
+        for side in ("base", "cand"):
+            fakes.write_benchmark(self.side(side), "//bench:\u00e9tude")
+        run = self.perf("ab", "--base=base", "--cand=cand", "--targets=tude", "--allow-noisy", "--md=\u00e9.md",
+                        LC_ALL="C", PYTHONIOENCODING="ascii")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("//bench:\\xe9tude", run.stdout)
+        self.assertTrue(os.path.exists(os.path.join(self.folder, "\u00e9.md")))
+        run = self.perf("ab", "--base=\u00e9", "--cand=cand", LC_ALL="C", PYTHONIOENCODING="ascii")
+        self.assertEqual(run.returncode, 2)
+        self.assertNotIn("Traceback", run.stderr)
+        run = self.perf("ab", "--base=\u00e9", "--cand=cand", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        self.assertEqual(run.returncode, 2)
+        self.assertNotIn("Traceback", run.stderr)
+
+    def test_clone_of_another_owner_shows_what_git_says(self):
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "init", "--quiet", self.folder], check=True)
+        subprocess.run([*git, "-C", self.folder, "commit", "--quiet", "--allow-empty", "-m", "a"], check=True)
+        run = self.perf("ab", "--base=HEAD", "--cand=HEAD", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+        self.assertEqual(run.returncode, 2)
+        self.assertIn("dubious ownership", run.stderr)
+        self.assertIn("git config --global --add safe.directory", run.stderr)
+        # Folders of programs need no git.
+        run = self.perf("ab", "--base=base", "--cand=cand", "--targets=.", "--allow-noisy",
+                        GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def start_perf(self, *launcher, **streams):
+        """Starts a comparison whose candidate sleeps, and returns (process, path of the file with its process numbers)
+        once that sleeps."""
+        started = os.path.join(self.folder, "started" + "".join(launcher))
         program = os.path.join(self.side("cand"), "bench/kernels/matmul")
         with open(program, "w", encoding="ascii") as file:
             file.write(f"#!/bin/bash\nsleep 1000 &\necho $$ $! > {started}.new\nmv {started}.new {started}\nwait\n")
         perf = subprocess.Popen(
-            [*PERF, "ab", "--base=base", "--cand=cand", "--targets=.", "--json=out.json", "--allow-noisy"],
-            cwd=self.folder, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [*launcher, *PERF, "ab", "--base=base", "--cand=cand", "--targets=.", "--json=out.json", "--allow-noisy"],
+            cwd=self.folder, env=self.environment(), text=True, **streams)
         deadline = time.monotonic() + 100
         while not os.path.exists(started):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
+        return perf, started
+
+    def expect_ended(self, started):
+        with open(started, encoding="ascii") as file:
+            for pid in file.read().split():
+                self.assertFalse(_is_running(pid), pid)
+        os.unlink(started)
+
+    def interrupt(self, number):
+        # The candidate starts another program, as a wrapper of a bundle might.
+        perf, started = self.start_perf(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         perf.send_signal(number)
         out, err = perf.communicate(timeout=100)
         self.assertEqual(perf.returncode, 128 + number, err)
         self.assertIn("perf: interrupted; nothing was judged", err)
         self.assertEqual(out, "")
         self.assertFalse(os.path.exists(os.path.join(self.folder, "out.json")))
-        with open(started, encoding="ascii") as file:
-            for pid in file.read().split():
-                self.assertFalse(_is_running(pid), pid)
+        self.expect_ended(started)
 
     def test_history_that_does_not_fit_on_the_disk(self):
         arguments = ("record", "--cand=cand", "--targets=matmul", "--processes=12", "--allow-noisy")
@@ -130,6 +178,29 @@ class DeliveryTest(GateCase):
         self.assertIn("//bench/kernels:matmul BM_layer: 2 records", run.stdout)
         with open(os.path.join(self.folder, "trend.html"), encoding="utf-8") as file:
             self.assertIn('<svg class="trend"', file.read())
+
+    def test_record_of_processes_that_disagree_is_refused(self):
+        counter = os.path.join(self.folder, "runs")
+        # Every other process takes 27 % longer, with the same calibration.
+        self.mutate(code=f"file = open({counter!r}, 'a+'); file.write('x'); file.flush(); file.seek(0)\n"
+                         "spec['document']['benchmarks'][0]['cpu_time'] *= 1.27 if len(file.read()) % 2 else 1")
+        arguments = ("record", "--cand=cand", "--targets=.", "--processes=8")
+        run = self.perf(*arguments)
+        self.assertEqual(run.returncode, 3, run.stderr)
+        self.assertRegex(run.stderr, r"//bench/kernels:matmul BM_layer: its 8 processes disagree: .*; not recorded")
+        self.assertEqual(self.perf("history", "matmul").returncode, 2)
+        self.assertEqual(self.perf("history", "gpipe").returncode, 0)
+        run = self.perf(*arguments, "--allow-noisy")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("recorded as UNSURE", run.stderr)
+        self.assertRegex(self.perf("history", "matmul").stdout, r" x calibration \(.* [mu]s\)  UNSURE")
+
+    def test_record_says_units_and_what_changed_since_the_last(self):
+        arguments = ("record", "--cand=cand", "--targets=matmul", "--processes=8")
+        self.assertRegex(self.perf(*arguments).stdout,
+                         r"BM_layer: median [45]\d(\.\d+)? x calibration \(.* [mu]s\) over 8 processes, 95 % interval ")
+        self.mutate(rows=[fakes.row(time_ns=1.27e6)])
+        self.assertRegex(self.perf(*arguments).stdout, r"; \+2[67]\.\d+% against the record of 20")
 
     def test_history_of_another_machine_class_is_refused(self):
         self.assertEqual(self.perf("record", "--cand=cand", "--targets=.", "--processes=2").returncode, 0)

@@ -13,6 +13,7 @@ _SCRIPT = """#!/usr/bin/python3 -ESs
 import json, random, sys
 spec = json.loads({spec!r})
 out = [argument.split("=", 1)[1] for argument in sys.argv if argument.startswith("--json_out=")][0]
+exec(spec["code"])
 if spec["exit_code"]:
     sys.exit("the fake fails as told")
 for row in spec["document"]["benchmarks"]:
@@ -36,10 +37,18 @@ def row(name="BM_layer", time_ns=1e6, **fields):
             "calibration_cpu_ns": 2e4, **fields}
 
 
-def write_benchmark(folder, label, rows=None, context=None, noise=0.005, exit_code=0, is_truncated=False):
-    """Writes the program of `label` into a folder of binaries."""
+def repetitions(times_ns, name="BM_layer", **fields):
+    """The rows of one benchmark, numbered as Google Benchmark does."""
+    return [row(name, time_ns, repetitions=len(times_ns), repetition_index=index, **fields)
+            for index, time_ns in enumerate(times_ns)]
+
+
+def write_benchmark(folder, label, rows=None, context=None, noise=0.005, exit_code=0, is_truncated=False,
+                    code=""):
+    """Writes the program of `label` into a folder of binaries; `code` runs first and may change `spec`."""
     document = {"context": {**CONTEXT, **(context or {})}, "benchmarks": [row()] if rows is None else rows}
-    spec = {"document": document, "noise": noise, "exit_code": exit_code, "is_truncated": is_truncated}
+    spec = {"document": document, "noise": noise, "exit_code": exit_code, "is_truncated": is_truncated,
+            "code": code}
     _write(os.path.join(folder, label.removeprefix("//").replace(":", "/")), _SCRIPT.format(spec=json.dumps(spec)))
 
 

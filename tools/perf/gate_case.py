@@ -57,7 +57,8 @@ class GateCase(unittest.TestCase):
         run, verdicts = self.ab(*arguments)
         self.assertEqual(run.returncode, exit_code, run.stderr + run.stdout)
         self.assertEqual(verdicts, {GOOD: "SAME", BAD: verdict})
-        self.assertIn(message, run.stdout)
+        # Long notes are wrapped.
+        self.assertIn(message, " ".join(run.stdout.split()))
 
     def expect_refused(self, *messages, targets="."):
         """Bad input: exit code 2, one message, nothing judged."""

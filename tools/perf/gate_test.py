@@ -19,6 +19,26 @@ class GateTest(GateCase):
         self.mutate(rows=[fakes.row(time_ns=1.05e6)])
         self.expect(1, "SLOWER")
 
+    def test_half_of_the_repetitions_twice_slower(self):
+        self.mutate("base", rows=fakes.repetitions([1e6] * 20))
+        self.mutate(rows=fakes.repetitions([1e6, 2e6] * 10))
+        self.expect(1, "SLOWER", "typical time SAME, 90th percentile of the repetitions SLOWER by")
+
+    def test_an_eighth_of_the_repetitions_slower_by_a_third(self):
+        self.mutate("base", rows=fakes.repetitions([1e6] * 40))
+        self.mutate(rows=fakes.repetitions(([1e6] * 7 + [1.33e6]) * 5))
+        self.expect(1, "SLOWER", "typical time SAME, 90th percentile of the repetitions SLOWER by")
+
+    def test_the_slower_half_is_repaired(self):
+        self.mutate("base", rows=fakes.repetitions([1e6, 2e6] * 10))
+        self.mutate(rows=fakes.repetitions([1e6] * 20))
+        self.expect(0, "FASTER", "typical time SAME, 90th percentile of the repetitions FASTER by")
+
+    def test_one_slow_repetition_in_ten_is_not_seen_and_the_report_says_so(self):
+        self.mutate("base", rows=fakes.repetitions([1e6] * 20))
+        self.mutate(rows=fakes.repetitions([1e6] * 18 + [9e6] * 2))
+        self.expect(0, "SAME", "Not seen: a slowdown of at most a tenth of")
+
     def test_twice_faster(self):
         self.mutate(rows=[fakes.row(time_ns=5e5)])
         self.expect(0, "FASTER")
@@ -70,6 +90,29 @@ class GateTest(GateCase):
     def test_file_with_no_samples(self):
         self.mutate(rows=[])
         self.expect(2, "UNREADABLE", "has no samples")
+
+    def test_name_that_depends_on_the_cpus_is_that_of_the_measured_runs(self):
+        code = "import os; spec['document']['benchmarks'][0]['name'] += f'/cpus:{len(os.sched_getaffinity(0))}'"
+        for side in ("base", "cand"):
+            self.mutate(side, code=code)
+        self.expect(0, "SAME", "BM_layer/cpus:1")
+
+    def test_run_on_another_number_of_threads_than_its_probe(self):
+        counter = os.path.join(self.folder, "runs")
+        code = (f"file = open({counter!r}, 'a+'); file.write('x'); file.flush(); file.seek(0)\n"
+                "spec['document']['context']['num_threads'] = '1' if len(file.read()) <= 4 else '2'")
+        for side in ("base", "cand"):
+            self.mutate(side, context={"num_threads": "1"}, code=code)
+        self.expect(4, "ERROR", 'this run is not what was probed: num_threads is "2" and was "1"')
+
+    def test_another_number_of_threads_on_one_side(self):
+        self.mutate("base", context={"num_threads": "1"})
+        self.mutate(context={"num_threads": "2"})
+        self.expect_refused('num_threads is "1" in base and "2" in cand', BAD)
+
+    def test_two_benchmarks_of_one_name(self):
+        self.mutate(rows=fakes.repetitions([1e6, 1e6]) + fakes.repetitions([2e6, 2e6]))
+        self.expect(2, "UNREADABLE", "have the name 'BM_layer'")
 
     def test_debug_build_on_one_side(self):
         self.mutate(context={"build_mode": "dbg"})

@@ -49,6 +49,17 @@ def append(folder, records):
             f"{len(problems)} of {len(by_path)} histories did not get their records:\n  " + "\n  ".join(problems))
 
 
+def last_records(folder, records):
+    """The newest record in the history of the same configuration, by target and benchmark of `records`."""
+    found = {}
+    for record in records:
+        path = path_of(folder, record["machine_class"], record["target"])
+        for old in read(path) if os.path.exists(path) else ():
+            if (old["benchmark"], old["config_hash"]) == (record["benchmark"], record["config_hash"]):
+                found[record["target"], record["benchmark"]] = old
+    return found
+
+
 def check_writable(folder):
     """Raises InputError unless a history can be kept in `folder`, which need not exist yet: asked before measuring."""
     existing = os.path.abspath(folder)

@@ -103,7 +103,7 @@ def why_not_counted(context):
         return f"not counted: it runs on {device}"
     if result_file.is_multi_rank(context):
         return f"not counted: {context['world_size']} ranks wait for each other"
-    num_threads = result_file.context_number(context, "num_threads") or 1
+    num_threads = result_file.largest_number(context, "num_threads")
     if num_threads != 1:
         return f"not counted: {num_threads:g} threads wait for each other"
     return ""

@@ -8,13 +8,25 @@ from tools.perf import comparison, verdicts
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """min_effect is the smallest shift that matters, alpha the chance taken of calling one that is not there."""
+    """min_effect is the smallest shift of the typical time that matters, min_tail_effect that of the tail time, and
+    alpha the chance taken of calling one that is not there."""
 
     min_effect: float = 0.02
+    min_tail_effect: float = 0.10
     alpha: float = 0.01
     screen_alpha: float = 0.10
     num_screen_pairs: int = 12
     num_confirm_pairs: int = 30
+
+    def of(self, quantity):
+        """The rules by which one quantity is judged: its smallest effect is min_effect of the result."""
+        effect = self.min_tail_effect if quantity == TAIL else self.min_effect
+        return dataclasses.replace(self, min_effect=effect)
+
+
+# What is judged of every benchmark, each with a verdict of its own: repetitions.py.
+TYPICAL, TAIL = "typical", "tail"
+QUANTITIES = (TYPICAL, TAIL)
 
 
 # What the screen makes of a target that may have changed; no verdict.
@@ -44,12 +56,13 @@ def confirm(compared, p_slower, p_faster, rules):
 
 
 def confirm_all(compared_by_key, rules):
-    """The verdicts of all confirmed targets, by key, Holm's adjustment over all of them."""
+    """The verdicts of all confirmed quantities, Holm's adjustment over all of them; keys are tuples that end with the
+    quantity."""
     keys = list(compared_by_key)
     p_slower = comparison.holm([compared_by_key[key].p_slower for key in keys])
     p_faster = comparison.holm([compared_by_key[key].p_faster for key in keys])
     return {
-        key: confirm(compared_by_key[key], slower, faster, rules)
+        key: confirm(compared_by_key[key], slower, faster, rules.of(key[-1]))
         for key, slower, faster in zip(keys, p_slower, p_faster)
     }
 

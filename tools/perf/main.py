@@ -30,8 +30,11 @@ class _Interrupted(BaseException):
 
 
 def main(arguments):
+    _accept_every_character(sys.stdout, sys.stderr)
     for number in _SIGNALS:
-        signal.signal(number, _interrupt)
+        # A signal that was ignored at the start, SIGHUP under nohup, stays ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         # Under `bazel run`, paths are meant from where the user stands.
         os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
@@ -45,6 +48,13 @@ def main(arguments):
     except Exception:  # pylint: disable=broad-except
         traceback.print_exc()
         return _fail("this is a fault of perf itself")
+
+
+def _accept_every_character(*streams):
+    """A character that the terminal's encoding lacks is written as an escape, not answered with an exception."""
+    for stream in streams:
+        if stream is not None:  # the caller may have closed it
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(message):

@@ -3,7 +3,7 @@
 import re
 import time
 
-from tools.perf import verdicts
+from tools.perf import contexts, judge, verdicts
 from tools.perf.result_file import UnreadableResult
 from tools.perf.runner import BenchmarkFailure
 from tools.perf.samples import make_sample
@@ -21,9 +21,9 @@ class Target:
     follows, or empty.
     """
 
-    def __init__(self, label, programs, cpus, benchmarks, context, arguments=None):
+    def __init__(self, label, programs, cpus, benchmarks, contexts_by_side, arguments=None):
         self.label = label
-        self.context = context  # of cand
+        self.contexts = contexts_by_side  # of the probe; every later run must agree with it
         self.programs = programs  # by side, the words that start it
         self.arguments = arguments or {side: () for side in SIDES}
         self.cpus = cpus
@@ -38,18 +38,19 @@ class Target:
     def fail(self, verdict, problem):
         self.problem_verdict, self.problem = verdict, problem
 
-    def values(self, phases, benchmark, side):
+    def values(self, phases, benchmark, side, quantity=judge.TYPICAL):
         kept = [self.samples[phase][benchmark][side] for phase in phases if benchmark in self.samples.get(phase, {})]
-        return [sample.value for samples in kept for sample in samples]
+        return [sample.of(quantity) for samples in kept for sample in samples]
 
     def num_pairs(self, benchmark):
         return sum(len(by_name[benchmark]["cand"]) for by_name in self.samples.values() if benchmark in by_name)
 
 
 def _filter(target):
-    """The argument that has the program run nothing but the wanted benchmarks; none where that is all of them, or where
-    their names are more than a program takes."""
-    if target.wanted == target.benchmarks:
+    """The argument that has the program run nothing but the wanted benchmarks; none where that is all of them, where
+    their names are more than a program takes, or where its context would then describe another set of jobs."""
+    is_one_job = all(map(contexts.is_one_job, target.contexts.values()))
+    if target.wanted == target.benchmarks or not is_one_job:
         return []
     names = (re.sub(r"[][.*+?^$(){}|\\]", r"\\\g<0>", name) for name in target.wanted)
     pattern = f"^({'|'.join(names)})$"
@@ -111,6 +112,10 @@ class Interleaver:
             return None
         except UnreadableResult as failure:
             target.fail(verdicts.UNREADABLE, f"{side}: {failure}")
+            return None
+        changes = contexts.changes_of_job(target.contexts.get(side, {}), result.context)
+        if changes:
+            target.fail(verdicts.ERROR, f"{side}: this run is not what was probed: {'; '.join(changes)}")
             return None
         samples = {}
         for name in target.wanted:

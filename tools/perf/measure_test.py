@@ -23,7 +23,7 @@ class _Runner:
         number, failure = self.failures.get(path, (0, None))
         if failure and self.calls.count(path) >= number:
             raise failure
-        return Result(fakes.CONTEXT, {"BM": Measurement(4e7, 2e7, 1, False, {}, "")})
+        return Result(fakes.CONTEXT, {"BM": Measurement(4e7, 6e7, 2e7, 1, False, {}, "")})
 
 
 class MeasureTest(unittest.TestCase):

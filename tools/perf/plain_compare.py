@@ -33,4 +33,4 @@ def _run_of(trial):
 
 
 def _times(trial, side):
-    return [time_ns for time_ns, _ in trial["samples"]["screen"][side]]
+    return [sample[0] for sample in trial["samples"]["screen"][side]]

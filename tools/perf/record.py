@@ -1,15 +1,19 @@
-"""`perf record`: measures one side and adds it to the history; and how a history record is made."""
+"""`perf record`: measures one side and adds it to the history; and how a history record is made.
 
+A record is kept for comparisons months later, so that its processes must support its value, their median: support.py.
+"""
+
+import dataclasses
 import datetime
 import os
 import statistics
 
 import numpy as np
 
-from tools.perf import contexts, history, machine, runner as runner_module, verdicts
+from tools.perf import contexts, history, machine, row_text, runner as runner_module, support, verdicts
 from tools.perf.errors import InputError
-from tools.perf.result_file import UnreadableResult, context_number
-from tools.perf.samples import make_sample
+from tools.perf.result_file import Result, UnreadableResult, context_number
+from tools.perf.samples import Sample, make_sample
 
 _BUILT_KEYS = ("parameter_count", "layers_per_stage", "flops_per_step")
 _BUILD_KEYS = ("build_mode", "ndebug", "compiler", "compiler_flags")
@@ -28,8 +32,9 @@ class RecordedRun:
             "steal": steal_share,
         }
 
-    def make(self, label, benchmark, context, samples, num_repetitions, counters, verdict):
-        """One history record of one benchmark: `samples` is a list of Sample, one per process."""
+    def make(self, label, benchmark, context, samples, num_repetitions, counters, supported):
+        """One history record of one benchmark: `samples` is a list of Sample, one per process, and `supported` the
+        Support of their median."""
         calibration = [sample.calibration_ns for sample in samples if sample.calibration_ns]
         noise = float(np.std(calibration, ddof=1) / np.mean(calibration)) if len(calibration) > 1 else None
         return {
@@ -43,10 +48,11 @@ class RecordedRun:
             "build": {key: context.get(key) for key in _BUILD_KEYS},
             "machine": self._machine,
             "machine_class": machine.machine_class(self._machine),
-            "run": {**self._run, "processes": len(samples), "repetitions": num_repetitions, "noise_index": noise},
+            "run": {**self._run, "processes": len(samples), "repetitions": num_repetitions, "noise_index": noise,
+                    **supported.as_json()},
             "samples": [sample.as_json() for sample in samples],
             "counters": counters,
-            "verdict": verdict,
+            "verdict": verdicts.UNSURE if supported.problem else None,
         }
 
     def _built_from(self, context):
@@ -57,6 +63,15 @@ class RecordedRun:
         return {"commit": str(context.get("commit", "unknown")), "dirty": context.get("dirty", "unknown")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Process:
+    """One process of one benchmark."""
+
+    result: Result
+    sample: Sample
+    other_cpus: float  # how many CPUs all other processes kept busy meanwhile
+
+
 class Recorder:
     """Measures every target of one side, processes of all targets in random order."""
 
@@ -65,11 +80,11 @@ class Recorder:
         self._rng = rng
         self._clock = clock
         self._start = clock()
-        self._collected = {}  # (label, benchmark) -> [(Result, Sample)]
+        self._collected = {}  # (label, benchmark) -> [Process]
         self._failures = {}  # label -> (verdict, problem)
 
     def measure(self, side, num_processes):
-        """Returns ({(label, benchmark): [(Result, Sample)]}, {label: (verdict, problem)})."""
+        """Returns ({(label, benchmark): [Process]}, {label: (verdict, problem)})."""
         cpus = {label: self._probe(label, program) for label, program in sorted(side.programs.items())}
         for _ in range(num_processes):
             labels = [label for label in cpus if label not in self._failures]
@@ -79,9 +94,9 @@ class Recorder:
         kept = {key: value for key, value in self._collected.items() if key[0] not in self._failures}
         return kept, self._failures
 
-    def _run(self, label, program, cpus):
+    def _run(self, label, run):
         try:
-            return self._runner.run(program, cpus)
+            return run()
         except UnreadableResult as failure:
             self._failures[label] = (verdicts.UNREADABLE, str(failure))
         except runner_module.BenchmarkFailure as failure:
@@ -89,39 +104,67 @@ class Recorder:
         return None
 
     def _probe(self, label, program):
-        result = self._run(label, program, machine.allowed_cpus())
-        if result is None:
+        probed = self._run(label, lambda: runner_module.probe(self._runner, program))
+        if probed is None:
             return []
+        result, cpus = probed
         if contexts.unfit_build(result.context):
             raise InputError(f"{label}: {contexts.unfit_build(result.context)}")
-        return runner_module.cpus_for(result.context)
+        return cpus
 
     def _measure_once(self, label, program, cpus):
-        result = self._run(label, program, cpus)
+        others = machine.OthersMeter()
+        result = self._run(label, lambda: self._runner.run(program, cpus))
+        other_cpus = others.num_cpus()
         for name, measurement in result.measurements.items() if result else ():
             sample, problem = make_sample(measurement, result.context, self._clock() - self._start)
             if problem:
                 self._failures[label] = (verdicts.ERROR, f"{name}: {problem}")
                 return
-            self._collected.setdefault((label, name), []).append((result, sample))
+            self._collected.setdefault((label, name), []).append(Process(result, sample, other_cpus))
 
 
 def records_of(collected, run):
-    """History records of what a Recorder collected; verdict null, since nothing was compared."""
+    """History records of what a Recorder collected; the verdict is UNSURE where its processes do not support the value,
+    else null, since nothing was compared."""
     records = []
-    for (label, name), pairs in sorted(collected.items()):
-        result = pairs[-1][0]
-        measurement = result.measurements[name]
-        samples = [sample for _, sample in pairs]
+    for (label, name), processes in sorted(collected.items()):
+        last = processes[-1].result
+        samples = [process.sample for process in processes]
+        supported = support.of(
+            [sample.value for sample in samples], [process.other_cpus for process in processes],
+            support.num_busy_cpus(last.context, last.measurements[name].is_manual))
+        measurement = last.measurements[name]
         records.append(run.make(
-            label, name, result.context, samples, measurement.num_repetitions, measurement.counters, None))
+            label, name, last.context, samples, measurement.num_repetitions, measurement.counters, supported))
     return records
 
 
-def summary_lines(records):
+def problem_lines(records):
+    """Why records are not supported, one sentence each."""
     return [
-        f"{record['target']} {record['benchmark']}: median "
-        f"{statistics.median(sample['value'] for sample in record['samples']):.6g} over {len(record['samples'])} "
-        f"processes, noise {record['run']['noise_index'] or 0:.2%}"
-        for record in records
+        f"{record['target']} {record['benchmark']}: {record['run']['problem']}"
+        for record in records if record["run"]["problem"]
     ]
+
+
+def summary_lines(records, previous):
+    """One line a record; `previous` has the record before it, by target and benchmark, where there is one."""
+    return [_summary_line(record, previous.get((record["target"], record["benchmark"]))) for record in records]
+
+
+def _summary_line(record, before):
+    run = record["run"]
+    line = (f"{record['target']} {record['benchmark']}: median {row_text.value(record['samples'])} over "
+            f"{len(record['samples'])} processes, 95 % interval {row_text.percent(run['median_low'])} .. "
+            f"{row_text.percent(run['median_high'])}")
+    if run["noise_index"] is not None:
+        line += f", calibration varies by {run['noise_index']:.2%}"
+    if before:
+        line += (f"; {row_text.percent(_median(record) / _median(before) - 1)} against the record of "
+                 f"{before['run']['time'][:16]} ({before['commit'][:12]})")
+    return line
+
+
+def _median(record):
+    return statistics.median(sample["value"] for sample in record["samples"])

@@ -27,11 +27,11 @@ def ab(document, histories=None):
     title = f"{sides['cand']['given']} against {sides['base']['given']}"
     body = [f'<p class="summary">{html.escape(text.summary(document))}</p>', _table(document)]
     if measured:
-        body.append("<h2>Shift of every benchmark, with its 95 % interval</h2>")
+        body.append("<h2>Shift of the typical time of every benchmark, with its 95 % interval</h2>")
         body.append(svg.forest(
             [{**row, "label": name} for row, name in zip(measured, text.short_names(measured))], min_effect))
         body.append("<h2>Every process of both sides, relative to the median of base</h2>")
-        body += [_strip(row, min_effect) for row in measured]
+        body += [plot for row in measured for plot in _strips(row, document["rules"])]
     body += _trends(histories or {})
     points = _calibration_points(rows)
     if points:
@@ -71,10 +71,23 @@ def _table(document):
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def _strip(row, min_effect):
-    values = {side: [sample["value"] for sample in text.samples(row, side)] for side in ("base", "cand")}
-    heading = f'{html.escape(text.name(row))} <span class="verdict {row["verdict"]}">{row["verdict"]}</span>'
-    return f"<h3>{heading}</h3>" + svg.strip(values["base"], values["cand"], min_effect)
+def _strips(row, rules):
+    """Every process, by its typical time and, where that tail has a verdict other than SAME, by its tail."""
+    typical = row.get("typical_verdict", row["verdict"])
+    strips = [_strip(row, "typical time", "value", typical, row["phases"], rules["min_effect"])]
+    tail = row.get("tail", {})
+    if "shift" in tail and tail["verdict"] != "SAME":
+        strips.append(
+            _strip(row, text.TAIL_NAME, "tail_value", tail["verdict"], tail["phases"], rules["min_tail_effect"]))
+    return strips
+
+
+def _strip(row, quantity, key, verdict, phases, min_effect):
+    samples = {side: text.samples(row, side, phases) for side in ("base", "cand")}
+    values = {side: [sample[key] for sample in samples[side]] for side in samples}
+    heading = f'{html.escape(text.name(row))}, {quantity} <span class="verdict {verdict}">{verdict}</span>'
+    return f"<h3>{heading}</h3>" + svg.strip(
+        values["base"], values["cand"], min_effect, text.value(samples["base"], key))
 
 
 def _trends(histories):
@@ -84,7 +97,9 @@ def _trends(histories):
             continue
         points = [_trend_point(record) for record in records]
         changes = change_points.find([point["value"] for point in points])
-        parts.append(f"<h3>Trend of {html.escape(target)} {html.escape(benchmark)}</h3>" + svg.trend(points, changes))
+        unit = text.value([sample for record in records for sample in record["samples"]])
+        parts.append(
+            f"<h3>Trend of {html.escape(target)} {html.escape(benchmark)}</h3>" + svg.trend(points, changes, unit))
     return parts
 
 

@@ -10,20 +10,27 @@ from tools.perf.judge import Rules
 HOSTILE = "//bench:x</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">|a&b"
 
 
-def _row(rng, target, shift, verdict):
+def _row(rng, target, shift, verdict, tail_shift=None):
+    tail_shift = shift if tail_shift is None else tail_shift
     samples = {
         side: [
-            {"value": value, "time_ns": 2e7 * value, "calibration_ns": 2e7 * rng.gauss(1, 0.01), "seconds": 2.0 * index,
+            {"value": value, "tail_value": value * tail_factor, "time_ns": 2e7 * value,
+             "tail_ns": 2e7 * value * tail_factor, "calibration_ns": 2e7 * rng.gauss(1, 0.01), "seconds": 2.0 * index,
              "sm_clock_mhz": 0.0}
             for index, value in enumerate(rng.gauss(factor, 0.008) for _ in range(30))
         ]
-        for side, factor in (("base", 1.0), ("cand", 1.0 + shift))
+        for side, factor, tail_factor in (("base", 1.0, 1.2), ("cand", 1.0 + shift, 1.2 * (1 + tail_shift - shift)))
     }
-    compared = compare(*([sample["value"] for sample in samples[side]] for side in ("base", "cand")))
+    compared, compared_tail = (
+        compare(*([sample[key] for sample in samples[side]] for side in ("base", "cand")))
+        for key in ("value", "tail_value"))
+    tail_verdict = verdicts.SLOWER if tail_shift > 0.1 else verdicts.SAME
     note = "about 25 more pairs would decide" if verdict == verdicts.UNSURE else ""
     return {
         "target": target, "benchmark": "BM/model:test", "verdict": verdict, "note": note, "phases": ["confirm"],
         "num_pairs": 42, "samples": {"confirm": samples}, "counters": {"base": {}, "cand": {}}, "context": {},
+        "typical_verdict": verdicts.SAME if tail_shift > 0.1 else verdict,
+        "tail": {"verdict": tail_verdict, "note": "", "phases": ["confirm"], **dataclasses.asdict(compared_tail)},
         **dataclasses.asdict(compared),
     }
 
@@ -34,6 +41,7 @@ def document():
         {"target": "//bench:gone", "benchmark": "", "verdict": verdicts.MISSING, "note": "cand has no such target",
          "phases": []},
         _row(rng, HOSTILE, 0.05, verdicts.SLOWER),
+        _row(rng, "//bench:tail", 0.0, verdicts.SLOWER, 0.30),
         _row(rng, "//bench:wide", 0.012, verdicts.UNSURE),
         _row(rng, "//bench:better", -0.08, verdicts.FASTER),
         _row(rng, "//bench:same", 0.0, verdicts.SAME),
@@ -52,7 +60,8 @@ def histories():
     rng = random.Random(4)
     records = [
         {"commit": f"{index:040x}", "run": {"time": f"2026-01-{index // 2 + 1:02}T00:00:00+00:00"}, "verdict": None,
-         "samples": [{"value": rng.gauss(1.06 if index >= 30 else 1.0, 0.006)} for _ in range(12)]}
+         "samples": [{"value": value, "time_ns": 2e7 * value, "calibration_ns": 2e7} for value in
+                     (rng.gauss(1.06 if index >= 30 else 1.0, 0.006) for _ in range(12))]}
         for index in range(50)
     ]
     return {(HOSTILE, "BM"): records}

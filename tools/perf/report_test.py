@@ -6,6 +6,8 @@ import re
 import unittest
 
 from tools.perf import report_html, report_samples, report_text, row_text, svg, verdicts
+from tools.perf.ab import Decision
+from tools.perf.comparison import compare
 from tools.perf.report_samples import HOSTILE
 
 
@@ -36,7 +38,8 @@ class HtmlTest(unittest.TestCase):
         self.page = _Page(self.html)
 
     def test_plots(self):
-        self.assertEqual(self.page.plots, ["forest"] + ["strip"] * 4 + ["trend", "noise"])
+        # Every typical time, and the one tail that is not SAME.
+        self.assertEqual(self.page.plots, ["forest"] + ["strip"] * 6 + ["trend", "noise"])
         self.assertEqual(self.html.count('class="change"'), 1)
 
     def test_raw_samples_are_embedded_whole(self):
@@ -61,7 +64,7 @@ class HtmlTest(unittest.TestCase):
 
     def test_summary_and_facts(self):
         text = " ".join(self.page.text)
-        self.assertIn("1 SLOWER", text)
+        self.assertIn("2 SLOWER", text)
         self.assertIn("false alarms of this tool: 0 of 300 A/A trials", text)
         self.assertIn("Xeon & <i>co</i>", text)
 
@@ -78,12 +81,12 @@ class TextTest(unittest.TestCase):
     def test_terminal(self):
         text = report_text.terminal(report_samples.document())
         lines = text.splitlines()
-        self.assertRegex(lines[0], r"^target +base +cand +shift +95% interval +p +n +verdict$")
+        self.assertRegex(lines[0], r"^target +base +cand +shift +95% interval +p +n +p90 shift +verdict$")
         self.assertRegex(lines[1], r"^//bench:gone .* MISSING$")
         self.assertEqual(lines[2].strip(), "MISSING: cand has no such target")
         self.assertRegex(lines[3], r"\+[45]\.\d\d% +\+\d.* \.\. .*SLOWER$")
         self.assertIn("    UNSURE: about 25 more pairs would decide", lines)
-        self.assertIn("exit code 4", " ".join(lines[-2:]))
+        self.assertIn("exit code 4", " ".join(lines[-3:]))
 
     def test_terminal_is_no_wider_than_one_and_drops_nothing(self):
         document = report_samples.document()
@@ -102,6 +105,24 @@ class TextTest(unittest.TestCase):
             # The numbers of a row stand on one line, whatever it is called.
             self.assertRegex(text, "  +".join(re.escape(cell) for cell in cells[1:]))
 
+    def test_both_quantities_are_shown_with_their_verdicts(self):
+        text = report_text.terminal(report_samples.document())
+        self.assertRegex(text, r"//bench:same .* \+?-?\d\.\d\d% SAME +SAME\n")
+        self.assertRegex(text, r"//bench:tail .* \+(29|30|31)\.\d\d% SLOWER +SLOWER\n")
+        self.assertIn("Not seen: a slowdown of at most a tenth of the repetitions", " ".join(text.split()))
+
+    def test_note_says_which_quantity_differs(self):
+        same = Decision(verdicts.SAME, "")
+        slower = Decision(verdicts.SLOWER, "", compare([1.0, 1.01] * 5, [1.5, 1.51] * 5))
+        unsure = Decision(verdicts.UNSURE, "about 9 more pairs would decide")
+        self.assertEqual(row_text.both_notes(same, same), "")
+        self.assertEqual(row_text.both_notes(unsure, unsure), "about 9 more pairs would decide")
+        self.assertRegex(row_text.both_notes(same, slower),
+                         r"^typical time SAME, 90th percentile of the repetitions SLOWER by \+49\.\d+% \(.*\)$")
+        self.assertEqual(
+            row_text.both_notes(same, unsure),
+            "typical time SAME, 90th percentile of the repetitions UNSURE; about 9 more pairs would decide")
+
     def test_wrapping_cuts_after_what_separates(self):
         self.assertEqual(row_text.wrapped("a:bb/cc dd", 5), ["a:bb/", "cc dd"])
         self.assertEqual(row_text.wrapped("a//b::c", 3), ["a//", "b::", "c"])
@@ -118,12 +139,12 @@ class TextTest(unittest.TestCase):
     def test_markdown_is_a_table_worst_first_with_labels_as_text(self):
         lines = report_text.markdown(report_samples.document()).splitlines()
         table = [line for line in lines if line.startswith("| ")]
-        self.assertEqual(len(table), 6)
+        self.assertEqual(len(table), 7)
         self.assertIn("MISSING", table[1])
         hostile = table[2]
         self.assertNotIn("<script>", hostile.replace("\\<script\\>", ""))
-        # Unescaped bars are cell borders: nine of them around eight cells.
-        self.assertEqual(hostile.replace("\\|", "").count("|"), 9)
+        # Unescaped bars are cell borders: ten of them around nine cells.
+        self.assertEqual(hostile.replace("\\|", "").count("|"), 10)
 
 
     def test_instructions_are_a_column_where_they_were_counted(self):
@@ -133,7 +154,7 @@ class TextTest(unittest.TestCase):
             {"target": HOSTILE, "verdict": verdicts.SLOWER, "note": "", "counts": counts, "shift": 0.05},
             {"target": "//bench:same", "verdict": verdicts.SKIPPED, "note": "why", "counts": None, "shift": None}]
         lines = report_text.terminal(document).splitlines()
-        self.assertRegex(lines[0], r" n +instructions +verdict$")
+        self.assertRegex(lines[0], r" n +p90 shift +instructions +verdict$")
         self.assertRegex(lines[1], r" - +MISSING$")
         self.assertRegex(lines[3], r" \+5\.000% +SLOWER$")
         self.assertTrue(any(re.search(r"^//bench:same .* SKIPPED +SAME$", line) for line in lines))
@@ -153,11 +174,22 @@ class SvgTest(unittest.TestCase):
         heights = [float(y) for y, _ in texts]
         self.assertTrue(all(after - before >= 14 for before, after in zip(heights, heights[1:])), heights)
 
+    def test_axes_have_titles_and_values_have_units(self):
+        page = report_html.ab(report_samples.document(), report_samples.histories())
+        for title in ("shift of cand against base, with its 95 % interval", "time since the start of the measurement",
+                      " x calibration (20",
+                      "from the median, ", "commit and date of the record",
+                      "0 is the median of these records, 1.0"):
+            self.assertIn(title, page)
+        self.assertEqual(row_text.value([{"value": 2e6, "time_ns": 2e6, "calibration_ns": 0.0}]), "2 ms")
+        self.assertEqual(row_text.value([{"value": 4.0, "time_ns": 2e6, "calibration_ns": 5e5}]),
+                         "4 x calibration (2 ms)")
+
     def test_equal_values_and_single_points_have_a_plot(self):
-        self.assertIn("<circle", svg.strip([1.0, 1.0], [1.0, 1.0], 0.02))
+        self.assertIn("<circle", svg.strip([1.0, 1.0], [1.0, 1.0], 0.02, "1 ms"))
         self.assertIn("<circle", svg.noise([(0.0, 2e7)]))
         point = {"label": "a", "value": 1.0, "low": 1.0, "high": 1.0}
-        self.assertIn("<circle", svg.trend([point, point], []))
+        self.assertIn("<circle", svg.trend([point, point], [], "1 ms"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 import re
 
 from tools.perf.errors import InputError
-from tools.perf.repetitions import faster_half_mean
+from tools.perf.repetitions import faster_half_mean, tail
 
 _UNIT_NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -26,12 +26,13 @@ class UnreadableResult(InputError):
 class Measurement:
     """One benchmark in one process.
 
-    time_ns is that of the faster half of its repetitions: CPU time, or the manual time (maximum over ranks) where
-    `is_manual`.  calibration_ns is likewise of the calibration kernel between the repetitions, 0 where it did not run.
-    `error` says why there is no usable time, and is empty when there is one.
+    time_ns and tail_ns are the typical and the tail time of its repetitions (repetitions.py): CPU time, or the manual
+    time (maximum over ranks) where `is_manual`.  calibration_ns is the typical time of the calibration kernel between
+    the repetitions, 0 where it did not run.  `error` says why there is no usable time, and is empty when there is one.
     """
 
     time_ns: float
+    tail_ns: float
     calibration_ns: float
     num_repetitions: int
     is_manual: bool
@@ -63,6 +64,8 @@ def parse_result(text, source):
             by_name.setdefault(row["name"], []).append(row)
     if not by_name:
         raise UnreadableResult(f"{source}: has no samples")
+    for name, repetitions in by_name.items():
+        _check_repetitions(name, repetitions, source)
     context = document["context"]
     _refuse_shared_gpu(context, by_name, source)
     return Result(context, {name: _measurement(name, rows, context) for name, rows in by_name.items()})
@@ -82,13 +85,31 @@ def context_number(context, key):
         return None
 
 
+def largest_number(context, key, default=1):
+    """The largest number under `key`, where benchmarks of one program that differ in it are joined by commas."""
+    numbers = [context_number({key: word}, key) for word in str(context.get(key, default)).split(",")]
+    return max((number for number in numbers if number is not None), default=default)
+
+
 def uses_manual_time(name, context):
     """CPU time of one thread says nothing about a GPU or about several ranks."""
     return "/manual_time" in name or context.get("device", "cpu") != "cpu" or is_multi_rank(context)
 
 
 def is_multi_rank(context):
-    return (context_number(context, "world_size") or 1) > 1
+    return largest_number(context, "world_size") > 1
+
+
+def _check_repetitions(name, rows, source):
+    """Rows of one name are repetitions of one benchmark only where the file numbers them as such."""
+    if len(rows) == 1:
+        return
+    numbers = [row.get("repetition_index") for row in rows]
+    families = {repr((row.get("family_index"), row.get("per_family_instance_index"))) for row in rows}
+    if len(families) > 1 or numbers != list(range(len(rows))):
+        raise UnreadableResult(
+            f"{source}: {len(rows)} rows have the name '{name}' and are not the repetitions 0 to {len(rows) - 1} of "
+            "one benchmark (by repetition_index and family_index); give each benchmark a name of its own")
 
 
 def _measurement(name, rows, context):
@@ -101,6 +122,7 @@ def _measurement(name, rows, context):
     counters = {key: value for key, value in rows[-1].items() if key not in _FIXED_FIELDS}
     return Measurement(
         time_ns=math.nan if error else faster_half_mean(times),
+        tail_ns=math.nan if error else tail(times),
         calibration_ns=0.0 if error else _calibration_ns(rows),
         num_repetitions=len(rows),
         is_manual=is_manual,

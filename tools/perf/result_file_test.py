@@ -14,20 +14,45 @@ def _parse(rows, **context):
 
 class ResultFileTest(unittest.TestCase):
     def test_faster_half_over_repetitions(self):
-        rows = [fakes.row(time_ns=time) for time in (9.0, 3.0, 2.0, 50.0)]
+        rows = fakes.repetitions([9.0, 3.0, 2.0, 50.0])
         rows.append({**fakes.row("BM_layer_mean", time_ns=1.0), "run_type": "aggregate"})
         measurement, = _parse(rows).measurements.values()
         self.assertEqual((measurement.time_ns, measurement.num_repetitions), (2.5, 4))
         self.assertFalse(measurement.is_manual)
 
     def test_calibration_is_of_the_same_half(self):
-        rows = [fakes.row(calibration_cpu_ns=time) for time in (5.0, 7.0, 6.0)]
+        rows = fakes.repetitions([1e6] * 3)
+        for row, time in zip(rows, (5.0, 7.0, 6.0)):
+            row["calibration_cpu_ns"] = time
         self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 5.5)
         for unusable in (None, "7", True, 0, -1.0, 1e-320, 10**400):
             rows[1]["calibration_cpu_ns"] = unusable
             self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 0, unusable)
         del rows[1]["calibration_cpu_ns"]
         self.assertEqual(_parse(rows).measurements["BM_layer"].calibration_ns, 0)
+
+    def test_tail_is_the_90th_percentile_by_nearest_rank(self):
+        for times, expected in (([5.0], 5.0), ([1.0, 2.0], 2.0), (range(1, 10), 9.0), (range(1, 11), 9.0),
+                                (range(1, 41), 36.0)):
+            measurement = _parse(fakes.repetitions(list(times))).measurements["BM_layer"]
+            self.assertEqual(measurement.tail_ns, expected)
+
+    def test_rows_of_one_name_must_be_numbered_as_repetitions(self):
+        twice = fakes.repetitions([1.0, 2.0]) + fakes.repetitions([3.0, 4.0])
+        unnumbered = [{key: value for key, value in row.items() if key != "repetition_index"}
+                      for row in fakes.repetitions([1.0, 2.0])]
+        two_families = fakes.repetitions([1.0, 2.0])
+        two_families[1]["family_index"] = 1
+        odd = fakes.repetitions([1.0, 2.0])
+        odd[1]["repetition_index"], odd[1]["family_index"] = [], {}
+        for rows in ([fakes.row(), fakes.row()], twice, unnumbered, two_families, odd, twice[1:3]):
+            with self.assertRaisesRegex(UnreadableResult, "file: . rows have the name 'BM_layer'"):
+                _parse(rows)
+        self.assertEqual(_parse(unnumbered[:1]).measurements["BM_layer"].num_repetitions, 1)
+
+    def test_several_ranks_in_one_of_several_jobs(self):
+        row = fakes.row(time_ns=1.0, real_time=7.0)
+        self.assertEqual(_parse([row], world_size="1,2").measurements["BM_layer"].time_ns, 7.0)
 
     def test_units(self):
         for unit, size in (("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9)):
@@ -64,7 +89,8 @@ class ResultFileTest(unittest.TestCase):
         ]
         for fields, message in cases:
             # One bad repetition spoils the good one.
-            measurement = _parse([fakes.row(time_ns=1.0), fakes.row(**fields)]).measurements["BM_layer"]
+            rows = [fakes.row(time_ns=1.0), fakes.row(**{"repetition_index": 1, **fields})]
+            measurement = _parse(rows).measurements["BM_layer"]
             self.assertIn(message, measurement.error, fields)
             self.assertTrue(math.isnan(measurement.time_ns))
 

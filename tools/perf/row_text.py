@@ -5,6 +5,9 @@ import statistics
 
 TERMINAL_WIDTH = 120
 
+TAIL_NAME = "90th percentile of the repetitions"
+NOT_SEEN = "Not seen: a slowdown of at most a tenth of the repetitions of a process."
+
 
 def printable(text):
     """Control characters of a hostile label would drive the terminal."""
@@ -30,6 +33,18 @@ def time(time_ns):
         if time_ns >= size:
             return f"{time_ns / size:.4g} {unit}"
     return f"{time_ns:.4g} ns"
+
+
+def value(samples_of_processes, key="value"):
+    """The median over processes with its unit: as a multiple of the calibration kernel's time, where that ran, and as a
+    time."""
+    time_key = "tail_ns" if key == "tail_value" else "time_ns"
+    times = [sample[time_key] for sample in samples_of_processes if time_key in sample]
+    median_time = time(statistics.median(times)) if times else ""
+    if not all(sample.get("calibration_ns") for sample in samples_of_processes):
+        return median_time
+    ratio = statistics.median(sample[key] for sample in samples_of_processes)
+    return f"{ratio:.5g} x calibration" + (f" ({median_time})" if median_time else "")
 
 
 def percent(share):
@@ -60,10 +75,29 @@ def short_names(rows):
     return names
 
 
-def samples(row, side):
-    """The samples that the verdict rests on."""
+def both_notes(typical, tail):
+    """The note of a benchmark from its two Decisions: why each is what it is, as far as there is anything to say."""
+    notes = [typical.note] if typical.note else []
+    if tail.verdict != typical.verdict or tail.note != typical.note:
+        shift = f" by {percent(tail.compared.shift)} ({interval(vars(tail.compared))})" if tail.compared else ""
+        why = f"; {tail.note}" if tail.note and tail.note != typical.note else ""
+        notes.append(f"typical time {typical.verdict}, {TAIL_NAME} {tail.verdict}{shift}{why}")
+    return "; ".join(notes)
+
+
+def tail_cell(row):
+    """The tail's shift and verdict."""
+    tail = row.get("tail")
+    if not tail or "shift" not in tail:
+        return tail["verdict"] if tail else "-"
+    return f"{percent(tail['shift'])} {tail['verdict']}"
+
+
+def samples(row, side, phases=None):
+    """The samples that the verdict rests on, or those of other phases."""
     by_phase = row.get("samples", {})
-    return [sample for phase in row["phases"] for sample in by_phase.get(phase, {}).get(side, [])]
+    phases = row["phases"] if phases is None else phases
+    return [sample for phase in phases for sample in by_phase.get(phase, {}).get(side, [])]
 
 
 def median_time(row, side):
@@ -73,7 +107,7 @@ def median_time(row, side):
 
 def table(document):
     """The header and a list of cells for each row; with a column of instructions where they were counted."""
-    header = ["target", "base", "cand", "shift", "95% interval", "p", "n", "verdict"]
+    header = ["target", "base", "cand", "shift", "95% interval", "p", "n", "p90 shift", "verdict"]
     rows = [_cells(row) for row in document["rows"]]
     if "instructions" in document:
         counted = {row["target"]: row for row in document["instructions"]}
@@ -85,10 +119,11 @@ def table(document):
 
 def _cells(row):
     if "shift" not in row:
-        return [name(row), "-", "-", "-", "-", "-", "0", row["verdict"]]
+        return [name(row), "-", "-", "-", "-", "-", "0", tail_cell(row), row["verdict"]]
     return [
         name(row), median_time(row, "base"), median_time(row, "cand"), percent(row["shift"]), interval(row),
-        p_value(min(row["p_slower"], row["p_faster"])), str(row["num_cand"]), row["verdict"],
+        p_value(min(row["p_slower"], row["p_faster"])), str(row["num_cand"]),
+        tail_cell(row), row["verdict"],
     ]
 
 
@@ -111,5 +146,5 @@ def summary(document):
     return (
         f"{len(rows)} benchmarks: {counted}; exit code {document['exit_code']}; {cost}{document['wall_s']:.0f} s; "
         f"calibration varies by {document['fitness']['coefficient_of_variation']:.1%}, steal "
-        f"{document['fitness']['steal_share']:.1%}; false alarms of this tool: {document['selftest']}"
+        f"{document['fitness']['steal_share']:.1%}; false alarms of this tool: {document['selftest']}. {NOT_SEEN}"
     )

@@ -53,9 +53,20 @@ class Runner:
             raise BenchmarkFailure(f"exit code {run.returncode}: {last_line[:300]}")
 
 
+def probe(runner, program):
+    """Returns (Result, CPUs): one run of the program on the CPUs that it is to be measured on.
+
+    A first run on all CPUs says how many it needs.  Where these are fewer, another run on them gives the Result: what
+    programs make of the CPUs that they see is then the same in the probe and in all that is compared with it."""
+    every_cpu = machine.allowed_cpus()
+    result = runner.run(program, every_cpu)
+    cpus = cpus_for(result.context)
+    return (result if cpus == every_cpu else runner.run(program, cpus)), cpus
+
+
 def cpus_for(context):
     """One CPU for what runs on one thread; all for several ranks, several threads, or a GPU's host side."""
-    num_threads = result_file.context_number(context, "num_threads") or 1
+    num_threads = result_file.largest_number(context, "num_threads")
     if context.get("device", "cpu") == "cpu" and not result_file.is_multi_rank(context) and num_threads == 1:
         return [machine.measuring_cpu()]
     return machine.allowed_cpus()

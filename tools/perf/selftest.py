@@ -1,7 +1,8 @@
 """`perf selftest`: measures the tool's own false alarms (aa) and power (inject) on a benchmark of known cost.
 
-A trial is one whole `perf ab` decision about one target.  Both sides run the same binary; in `inject` cand really does
---pct percent more work.  Trials are added to a file as they end, so that many short runs make one long one.
+A trial is one whole `perf ab` decision about one target, and has a verdict for each of its two quantities, the typical
+time and the tail.  Both sides run the same binary; in `inject` cand really does --pct percent more work, in all steps
+or in --share of them.  Trials are added to a file as they end, so that many short runs make one long one.
 
 Each trial says how it was made (METHOD and the rules) and what the machine was doing: "noise" is beside the bundled
 noise generator, "quiet" is where other processes and the hypervisor used next to nothing, "shared" is the rest.
@@ -18,12 +19,16 @@ from tools.perf.ab import Comparer
 from tools.perf.errors import InputError
 from tools.perf.runner import ENVIRONMENT, Runner
 
-SCHEMA = 2
+SCHEMA = 3
+# Before there was a tail; all steps of cand did more work.
+_SCHEMA_WITHOUT_TAIL = 2
 RESULTS = "docs/results/perf_selftest.jsonl"
 
 # What the value of a process is, and what it is started with; trials made otherwise are never summed up with these.
-METHOD = {"value": "mean of the faster half", "calibration_version": 2, "environment": " ".join(
-    f"{key}={value}" for key, value in sorted(ENVIRONMENT.items()))}
+METHOD = {
+    "value": "mean of the faster half", "tail": "90th percentile", "calibration_version": 2,
+    "environment": " ".join(f"{key}={value}" for key, value in sorted(ENVIRONMENT.items())),
+}
 
 QUIET, SHARED, NOISE = "quiet", "shared", "noise"
 MAX_QUIET_OTHER_CPUS = 0.1
@@ -33,20 +38,25 @@ _LABEL = "//tools/perf/known_cost:known_cost_benchmark"
 _BENCHMARK = "known_cost"
 
 
-def run_trial(program, pct, rules, seed, cpus):
-    """Returns the trial as it is recorded."""
+def run_trial(program, pct, share, rules, seed, cpus):
+    """Returns the trial as it is recorded.  `share` of cand's steps do `pct` percent more work."""
     work = {"base": 1000, "cand": round(1000 + 10 * pct)}
-    arguments = {side: (f"--work_permille={permille}",) for side, permille in work.items()}
+    arguments = {
+        side: (f"--work_permille={permille}", f"--slow_permille_of_steps={round(1000 * share)}")
+        for side, permille in work.items()
+    }
     target = measure.Target(_LABEL, {side: program for side in measure.SIDES}, cpus, [_BENCHMARK], {}, arguments)
     comparer = Comparer(rules, Runner(timeout_s=60), seed, budget_s=600)
     comparer.measure([target])
     row, = comparer.rows
     return {
-        "seed": seed, "pct": pct, "verdict": row["verdict"], "note": row["note"], "pairs": row["num_pairs"],
+        "seed": seed, "pct": pct, "share": share, "note": row["note"], "pairs": row["num_pairs"],
+        "verdict": row.get("typical_verdict", row["verdict"]),
+        "tail": {key: _rounded(row.get("tail", {}).get(key)) for key in ("verdict", "shift", "p_slower", "phases")},
         "shift": _rounded(row.get("shift")), "p_slower": _rounded(row.get("p_slower")), "phases": row["phases"],
-        # [time_ns, calibration_ns] of every process, in order.
+        # [time_ns, calibration_ns, tail_ns] of every process, in order.
         "samples": {
-            phase: {side: [[round(s["time_ns"]), round(s["calibration_ns"])] for s in samples]
+            phase: {side: [[round(s[key]) for key in ("time_ns", "calibration_ns", "tail_ns")] for s in samples]
                     for side, samples in by_side.items()}
             for phase, by_side in row["samples"].items()
         },
@@ -56,9 +66,10 @@ def run_trial(program, pct, rules, seed, cpus):
 class Trials:
     """Runs trials of one kind, each added to the file `out` (where given) as one line."""
 
-    def __init__(self, program, pct, rules, is_beside_noise, conditions, out):
+    def __init__(self, program, pct, share, rules, is_beside_noise, conditions, out):
         self._program = program
         self._pct = pct
+        self._share = share
         self._rules = rules
         self._is_beside_noise = is_beside_noise
         self._conditions = conditions
@@ -68,7 +79,7 @@ class Trials:
         """How many trials of this kind the file holds already."""
         if not self._out or not os.path.exists(self._out):
             return 0
-        like_these = {"pct": self._pct, "method": METHOD, "rules": vars(self._rules),
+        like_these = {"pct": self._pct, "share": self._share, "method": METHOD, "rules": vars(self._rules),
                       "machine_class": self._conditions["machine_class"]}
         return sum(
             all(trial[key] == value for key, value in like_these.items())
@@ -100,7 +111,7 @@ class Trials:
 
     def _run_one(self, seed, cpus):
         started, steal, others = time.monotonic(), machine.StealMeter(), machine.OthersMeter()
-        trial = run_trial(self._program, self._pct, self._rules, seed, cpus)
+        trial = run_trial(self._program, self._pct, self._share, self._rules, seed, cpus)
         steal_share, other_cpus = steal.share(), others.num_cpus()
         condition = NOISE if self._is_beside_noise else condition_of(other_cpus, steal_share)
         return {
@@ -121,19 +132,22 @@ def read(path):
             trials = [json.loads(line) for line in file]
     except (OSError, ValueError) as error:
         raise InputError(f"selftest results {path}: {error}") from error
-    unknown = {trial.get("schema") if isinstance(trial, dict) else None for trial in trials} - {SCHEMA}
+    schemas = {trial.get("schema") if isinstance(trial, dict) else None for trial in trials}
+    unknown = schemas - {SCHEMA, _SCHEMA_WITHOUT_TAIL}
     if unknown:
-        raise InputError(f"selftest results {path}: unknown schema {unknown.pop()!r}; this version reads {SCHEMA}")
-    return trials
+        raise InputError(f"selftest results {path}: unknown schema {unknown.pop()!r}; this version reads "
+                         f"{_SCHEMA_WITHOUT_TAIL} and {SCHEMA}")
+    return [{"share": 1.0, "tail": None, **trial} for trial in trials]
 
 
 def print_progress(index, count, trial):
     """One line a trial, with the time that the rest will take if it goes on like the last."""
     left_s = (count - index) * trial["seconds"]
     print(
-        f"perf: trial {index} of {count}: {trial['verdict']} after {trial['pairs']} pairs, {trial['condition']}; "
+        f"perf: trial {index} of {count}: {trial['verdict']}, tail {trial['tail']['verdict']}, after {trial['pairs']} "
+        f"pairs, {trial['condition']}; "
         f"about {left_s / 60:.0f} min left", file=sys.stderr, flush=True)
 
 
 def _rounded(number):
-    return None if number is None else round(number, 6)
+    return round(number, 6) if isinstance(number, float) else number

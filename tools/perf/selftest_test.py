@@ -21,11 +21,12 @@ def _perf(folder, *arguments):
         capture_output=True, text=True, timeout=250)
 
 
-def _trial(verdict, pct=0.0, pairs=12, condition="quiet", **fields):
-    return {"schema": selftest.SCHEMA, "pct": pct, "condition": condition, "verdict": verdict, "pairs": pairs,
+def _trial(verdict, pct=0.0, pairs=12, condition="quiet", tail="SAME", **fields):
+    return {"schema": selftest.SCHEMA, "pct": pct, "share": 1.0, "tail": {"verdict": tail},
+            "condition": condition, "verdict": verdict, "pairs": pairs,
             "time": "2026-01-02T00:00:00", "seconds": 2.0, "method": selftest.METHOD, "rules": vars(Rules()),
             "machine_class": "m", **fields,
-            "samples": {"screen": {side: [[1e6 + i, 2e7] for i in range(6)] for side in ("base", "cand")}}}
+            "samples": {"screen": {side: [[1e6 + i, 2e7, 2e6] for i in range(6)] for side in ("base", "cand")}}}
 
 
 class BookkeepingTest(unittest.TestCase):
@@ -43,16 +44,19 @@ class BookkeepingTest(unittest.TestCase):
 
     def test_summary(self):
         text = selftest_summary.markdown(
-            [_trial("SAME")] * 18 + [_trial("SLOWER", pairs=42)] * 2 + [_trial("SLOWER", 5.0, 42, "noise")])
+            [_trial("SAME")] * 18 + [_trial("SLOWER", pairs=42, tail="UNSURE")] * 2
+            + [_trial("SLOWER", 5.0, 42, "noise"), _trial("SAME", 50.0, share=0.2, tail="SLOWER")])
         self.assertIn(
-            "| identical binaries | quiet | 2 of 20 | 1.2% to 31.7% | 2 SLOWER, 18 SAME | 15.0 | 2.0 |\n", text)
+            "| identical binaries | quiet | 2 of 20 | 1.2% to 31.7% | 2 SLOWER, 18 SAME | 0 of 20 | 0.0% to 16.8% | "
+            "2 UNSURE, 18 SAME | 15.0 | 2.0 |\n", text)
+        self.assertIn("| cand does 50 % more work in 20% of its steps | quiet | 0 of 1 |", text)
         self.assertIn("| cand does 5 % more work | noise | 1 of 1 |", text)
 
     def test_other_rules_and_methods_are_summed_up_apart(self):
         text = selftest_summary.markdown(
             [_trial("SAME"), _trial("SLOWER", rules={"alpha": 0.5}), _trial("SLOWER", method={"value": "minimum"})])
-        self.assertEqual(text.count("| 0 of 1 |"), 1)
-        self.assertEqual(text.count("| 1 of 1 |"), 2)
+        self.assertEqual(text.count("| quiet | 0 of 1 |"), 1)
+        self.assertEqual(text.count("| quiet | 1 of 1 |"), 2)
         self.assertIn("m, value minimum, ", text)
 
     def test_a_run_goes_on_where_the_file_ends(self):
@@ -61,7 +65,7 @@ class BookkeepingTest(unittest.TestCase):
             _trial("SAME", rules={"alpha": 0.5}), _trial("SAME", machine_class="other")])
 
         def num_done(pct, is_beside_noise):
-            trials = selftest.Trials([], pct, Rules(), is_beside_noise, {"machine_class": "m"}, path)
+            trials = selftest.Trials([], pct, 1.0, Rules(), is_beside_noise, {"machine_class": "m"}, path)
             return trials.num_done()
 
         self.assertEqual([num_done(0.0, False), num_done(0.0, True), num_done(5.0, False), num_done(5.0, True)],
@@ -75,7 +79,8 @@ class BookkeepingTest(unittest.TestCase):
     def test_what_reports_say(self):
         self.assertIn("not measured", selftest_summary.last_measured(self.folder))
         path = self.write([_trial("SAME")] * 3 + [_trial("SLOWER", 5.0), _trial("SLOWER", method={"value": "minimum"})])
-        self.assertEqual(selftest_summary.last_measured(self.folder), "0 of 3 A/A trials, last on 2026-01-02")
+        self.assertEqual(selftest_summary.last_measured(self.folder),
+                         "0 of 3 A/A trials, of the tail 0, last on 2026-01-02")
         with open(path, "a", encoding="utf-8") as file:
             file.write('{"schema": 9}\n')
         with self.assertRaisesRegex(InputError, "unknown schema 9"):
@@ -107,7 +112,14 @@ class SmokeTest(unittest.TestCase):
             run = _perf(folder, "selftest", "inject", "--pct=50", "--trials=1", "--screen=8", "--confirm=10",
                         "--out=trials.jsonl")
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertRegex(run.stdout, r"cand does 50 % more work \| (quiet|shared) \| 1 of 1 ")
+            self.assertRegex(run.stdout, r"cand does 50 % more work \| (quiet|shared) \| 1 of 1 .*\| 1 of 1 ")
+
+    def test_half_as_much_again_in_a_quarter_of_the_steps_is_found_in_the_tail(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = _perf(folder, "selftest", "inject", "--pct=50", "--share=25%", "--trials=1", "--screen=8",
+                        "--confirm=10", "--out=trials.jsonl")
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertRegex(run.stdout, r" more work in 25% of its steps \| (quiet|shared) \| 0 of 1 .*\| 1 of 1 ")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 import html
 import math
 
-from tools.perf.row_text import wrapped
+from tools.perf.row_text import time, wrapped
 
 WIDTH = 860
 _LEFT, _RIGHT = 340, 20
+# Of a plot without labels in the margin, beside the ticks and the title of its axis.
+_PLOT_LEFT = 80
 # Of a label in the left margin: so many characters of 12 pixels fit, of most fonts.
 _LABEL_LENGTH, _LINE_HEIGHT = 48, 14
 
@@ -21,8 +23,9 @@ def forest(rows, min_effect):
     reach = max([2 * min_effect] + [abs(row[key]) for row in rows for key in ("shift_low", "shift_high")])
     scale = _Scale(-1.1 * reach, 1.1 * reach)
     heights = [10 + _LINE_HEIGHT * len(wrapped(row["label"], _LABEL_LENGTH)) for row in rows]
-    height = sum(heights) + 40
-    parts = [_band(scale, -min_effect, min_effect, height - 30), _percent_axis(scale, height - 30)]
+    height = sum(heights) + 60
+    parts = [_band(scale, -min_effect, min_effect, height - 50), _percent_axis(scale, height - 50),
+             _axis_title(scale, height - 10, "shift of cand against base, with its 95 % interval")]
     for index, row in enumerate(rows):
         y = 6 + sum(heights[:index]) + heights[index] // 2
         color = COLORS.get(row["verdict"], "#000000")
@@ -35,14 +38,15 @@ def forest(rows, min_effect):
     return _svg("forest", height, parts)
 
 
-def strip(base, cand, min_effect):
-    """Every process of both sides as a dot, relative to the median of base."""
+def strip(base, cand, min_effect, unit):
+    """Every process of both sides as a dot, relative to the median of base; `unit` says what that is."""
     center = sorted(base)[len(base) // 2]
     lanes = {"base": [value / center - 1 for value in base], "cand": [value / center - 1 for value in cand]}
     every = lanes["base"] + lanes["cand"] + [-min_effect, min_effect]
     margin = 0.05 * (max(every) - min(every))
     scale = _Scale(min(every) - margin, max(every) + margin)
-    parts = [_band(scale, -min_effect, min_effect, 70), _percent_axis(scale, 70)]
+    parts = [_band(scale, -min_effect, min_effect, 70), _percent_axis(scale, 70),
+             _axis_title(scale, 110, f"difference from the median of base, {unit}")]
     for lane, (side, values) in enumerate(lanes.items()):
         y = 20 + 32 * lane
         parts.append(_label(f"{side} ({len(values)} processes)", y))
@@ -54,31 +58,34 @@ def strip(base, cand, min_effect):
         median = sorted(values)[len(values) // 2]
         parts.append(
             f'<line x1="{scale(median):.1f}" x2="{scale(median):.1f}" y1="{y - 12}" y2="{y + 12}" stroke="#000"/>')
-    return _svg("strip", 100, parts)
+    return _svg("strip", 120, parts)
 
 
 def noise(points):
     """The calibration kernel's time over the run: points are (seconds, ns)."""
     center = sorted(ns for _, ns in points)[len(points) // 2]
     relative = [(seconds, ns / center - 1) for seconds, ns in points]
-    across = _Scale(0, max(1.0, max(seconds for seconds, _ in points)), left=60)
+    across = _Scale(0, max(1.0, max(seconds for seconds, _ in points)), left=_PLOT_LEFT)
     up = _Vertical(relative, 150)
-    parts = [up.axis(60)]
+    parts = [up.axis(_PLOT_LEFT)]
     parts += [
         f'<circle cx="{across(seconds):.1f}" cy="{up(value):.1f}" r="2.5" fill="#4c78a8" fill-opacity="0.6"/>'
         for seconds, value in relative
     ]
     parts.append(_text(WIDTH - _RIGHT, 175, f"{points[-1][0]:.0f} s", "end"))
-    parts.append(_text(60, 175, "0 s", "start"))
+    parts.append(_text(_PLOT_LEFT, 175, "0 s", "start"))
+    parts.append(_axis_title(across, 175, "time since the start of the measurement"))
+    parts.append(_vertical_title(80, f"from the median, {time(center)}"))
     return _svg("noise", 185, parts)
 
 
-def trend(points, change_points):
-    """A history: points are dicts with label, value, low, high; change_points are indices into them."""
+def trend(points, change_points, unit):
+    """A history: points are dicts with label, value, low, high; change_points are indices into them; `unit` says what
+    the median of their values is."""
     center = sorted(point["value"] for point in points)[len(points) // 2]
-    across = _Scale(-0.5, len(points) - 0.5, left=60)
+    across = _Scale(-0.5, len(points) - 0.5, left=_PLOT_LEFT)
     up = _Vertical([(0, point[key] / center - 1) for point in points for key in ("low", "high")], 190)
-    parts = [up.axis(60)]
+    parts = [up.axis(_PLOT_LEFT)]
     for index in change_points:
         x = across(index - 0.5)
         parts.append(f'<line class="change" x1="{x:.1f}" x2="{x:.1f}" y1="10" y2="190" stroke="#d62728" '
@@ -95,7 +102,18 @@ def trend(points, change_points):
                      f'<title>{html.escape(point["label"])}</title></circle>')
     parts.append(_text(across(0), 215, points[0]["label"], "start"))
     parts.append(_text(WIDTH - _RIGHT, 215, points[-1]["label"], "end"))
-    return _svg("trend", 225, parts)
+    parts.append(_axis_title(across, 235, "commit and date of the record"))
+    parts.append(_vertical_title(100, "from the median"))
+    parts.append(_text(_PLOT_LEFT, 255, f"0 is the median of these records, {unit}", "start"))
+    return _svg("trend", 265, parts)
+
+
+def _axis_title(scale, y, title):
+    return _text((scale(scale.low) + scale(scale.high)) / 2, y, title, "middle")
+
+
+def _vertical_title(y, title):
+    return (f'<text transform="rotate(-90 12 {y})" x="12" y="{y}" text-anchor="middle">{html.escape(title)}</text>')
 
 
 class _Scale:

@@ -36,7 +36,7 @@ def commits_since(checkout, ref):
     run = subprocess.run(
         ["git", "-C", checkout, "rev-list", "--end-of-options", f"{ref}..HEAD"], capture_output=True, text=True)
     if run.returncode != 0:
-        raise InputError(f"--since '{ref}' is no git ref of {checkout}")
+        raise InputError(f"--since '{ref}' is no git ref of {checkout}: git says: {run.stderr.strip()}")
     return set(run.stdout.split())
 
 
@@ -47,14 +47,14 @@ def terminal(series):
         changes = change_points.find(medians)
         lines += row_text.wrapped(
             f"{target} {benchmark}: {len(records)} records of configuration {records[-1]['config_hash']}")
-        for index, (record, value) in enumerate(zip(records, medians)):
+        for index, record in enumerate(records):
             change = ""
             if index in changes:
                 before = statistics.median(medians[max(0, index - change_points.MIN_SEGMENT):index])
                 after = statistics.median(medians[index:index + change_points.MIN_SEGMENT])
                 change = f"  <- changed by {after / before - 1:+.2%}"
             lines.append(row_text.printable(
-                f"  {record['run']['time'][:16]}  {record['commit'][:12]:12}  {value:12.6g}  "
+                f"  {record['run']['time'][:16]}  {record['commit'][:12]:12}  {row_text.value(record['samples']):>32}  "
                 f"{record['verdict'] or '-':8}{change}".rstrip()))
     return "\n".join(lines) + "\n"
 

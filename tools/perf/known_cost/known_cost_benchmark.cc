@@ -1,6 +1,6 @@
 // A benchmark whose cost is known: the target on which tools/perf measures its own false alarms and
 // power (`perf selftest`).  --work_permille sets how much a step does, so that 1050 is a true
-// slowdown of 5 %.
+// slowdown of 5 %; with --slow_permille_of_steps=200 only every fifth step does so much.
 #include <fmt/format.h>
 
 #include <numeric>
@@ -16,6 +16,8 @@
 #include "core/cli/main.h"
 
 SLUICE_INT_FLAG(work_permille, 1000, 1, 1'000'000, "work of a step, in thousandths");
+SLUICE_INT_FLAG(slow_permille_of_steps, 1000, 0, 1000,
+                "steps that do work_permille, in thousandths of all; the others do 1000");
 SLUICE_INT_FLAG(n_steps, 40, 1, 1'000'000, "timed steps");
 
 namespace sluice {
@@ -43,15 +45,23 @@ void Step(const std::vector<Row>& rows, int64_t num_rows, Row* sum) {
   }
 }
 
+// Spreads the slow steps evenly.
+bool IsSlow(int64_t step) {
+  const int64_t share = FLAGS_slow_permille_of_steps;
+  return (step + 1) * share / 1000 > step * share / 1000;
+}
+
+int64_t NumRows(int64_t step) { return 16 * (IsSlow(step) ? FLAGS_work_permille : 1000); }
+
 Samples Measure() {
-  const int64_t num_rows = 16 * FLAGS_work_permille;
   std::vector<Row> rows(kNumStoredRows);
   for (Row& row : rows) std::fill(std::begin(row.values), std::end(row.values), 0.5f);
   Row sum = {};
-  Step(rows, num_rows, &sum);
+  Step(rows, NumRows(0), &sum);
   Samples samples;
   Calibration calibration;
   for (int64_t i = 0; i < FLAGS_n_steps; ++i) {
+    const int64_t num_rows = NumRows(i);
     sum = {};
     samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
     const double begin_s = ProcessCpuSeconds();
