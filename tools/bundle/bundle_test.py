@@ -18,14 +18,15 @@ PROGRAM = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
 MATRIX = pathlib.Path(os.environ["TEST_SRCDIR"]) / "sluice" / sys.argv.pop(1)
 
 
-def load_bundle():
-    loader = importlib.machinery.SourceFileLoader("bundle", str(SCRIPT))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("bundle", loader))
+def load_script(path):
+    loader = importlib.machinery.SourceFileLoader(path.name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.name, loader))
     loader.exec_module(module)
     return module
 
 
-bundle = load_bundle()
+bundle = load_script(SCRIPT)
+prove_nccl = load_script(SCRIPT.parent / "prove_nccl")
 
 
 def run_script(*arguments):
@@ -94,6 +95,30 @@ class RunTest(unittest.TestCase):
         done = self.run_bundle("shwo", library_path="")
         self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stderr, "run: name one of: show \n")
+
+
+class GpusTest(unittest.TestCase):
+    """How prove_nccl uses the GPUs of a host."""
+
+    def host(self, num_gpus):
+        host = prove_nccl.Host.__new__(prove_nccl.Host)
+        host.is_gpu, host.visible = True, [str(index) for index in range(num_gpus)]
+        return host
+
+    def test_ranks_share_where_there_are_too_few(self):
+        for num_gpus, num_ranks, is_shared in [(1, 2, True), (2, 2, False), (2, 3, True), (8, 8, False)]:
+            self.assertEqual("--share_gpu" in self.host(num_gpus).flags(num_ranks), is_shared)
+
+    def test_numbers_of_ranks(self):
+        for num_gpus, ranks in [(1, [2, 4, 8, 3]), (4, [2, 4, 8, 3]), (6, [2, 4, 8, 3, 6])]:
+            self.assertEqual(self.host(num_gpus).default_ranks(), ranks)
+
+    def test_half_of_a_host_stands_for_a_host(self):
+        self.assertEqual(self.host(1).part_as_host(1, 2), ({}, ["--comm=nccl", "--share_gpu"]))
+        self.assertEqual(self.host(3).part_as_host(1, 2),
+                         ({"CUDA_VISIBLE_DEVICES": "1"}, ["--comm=nccl", "--share_gpu"]))
+        self.assertEqual(self.host(8).part_as_host(1, 2),
+                         ({"CUDA_VISIBLE_DEVICES": "4,5,6,7", "NCCL_HOSTID": "host-1"}, ["--comm=nccl"]))
 
 
 class LaunchTest(unittest.TestCase):
