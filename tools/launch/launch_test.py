@@ -54,6 +54,12 @@ class CommandLines(unittest.TestCase):
         self.assertRegex(result.stdout, r"^mpirun -n 8 .*/mpi_program --comm=nccl$")
 
     def test_gpus_are_those_that_are_visible(self):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        try:
+            result = launch("--ranks_per_gpu=3", "--dry_run", "--", PROGRAM)
+        finally:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        self.assertEqual((result.returncode, "shows no NVIDIA GPU" in result.stderr), (2, True), result.stderr)
         for visible, num_ranks in [("0", 3), ("0,2", 6), ("GPU-5a,GPU-7b,-1,3", 6)]:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible
             try:
