@@ -116,6 +116,7 @@ class TextTest(unittest.TestCase):
         slower = Decision(verdicts.SLOWER, "", compare([1.0, 1.01] * 5, [1.5, 1.51] * 5))
         unsure = Decision(verdicts.UNSURE, "about 9 more pairs would decide")
         self.assertEqual(row_text.both_notes(same, same), "")
+        self.assertEqual(row_text.both_notes(slower, same), "")
         self.assertEqual(row_text.both_notes(unsure, unsure), "about 9 more pairs would decide")
         self.assertRegex(row_text.both_notes(same, slower),
                          r"^typical time SAME, 90th percentile of the repetitions SLOWER by \+49\.\d+% \(.*\)$")

@@ -3,6 +3,8 @@
 import re
 import statistics
 
+from tools.perf import verdicts
+
 TERMINAL_WIDTH = 120
 
 TAIL_NAME = "90th percentile of the repetitions"
@@ -78,7 +80,8 @@ def short_names(rows):
 def both_notes(typical, tail):
     """The note of a benchmark from its two Decisions: why each is what it is, as far as there is anything to say."""
     notes = [typical.note] if typical.note else []
-    if tail.verdict != typical.verdict or tail.note != typical.note:
+    says_the_same = (tail.verdict, tail.note) == (typical.verdict, typical.note)
+    if tail.verdict != verdicts.SAME and not says_the_same:
         shift = f" by {percent(tail.compared.shift)} ({interval(vars(tail.compared))})" if tail.compared else ""
         why = f"; {tail.note}" if tail.note and tail.note != typical.note else ""
         notes.append(f"typical time {typical.verdict}, {TAIL_NAME} {tail.verdict}{shift}{why}")
