@@ -139,15 +139,43 @@ void ChangeInput(const std::string& path) {
   file.put(0x41);
 }
 
-TEST(Check, RefusesAReferenceThatStartsFromOtherValues) {
+TEST(Check, FailsWhereResultsAreThoseOfAnotherInput) {
   const std::string path = NewPath("reference.safetensors");
   ExpectSaved(path, kSmall);
   ChangeInput(path);
-  const ProgramResult result =
-      RunTool("check", With(kSmall, {"--checkpoint_path=" + path, "--world_size=1"}));
-  EXPECT_EQ(result.exit_code, 2) << result.stdout_text;
-  EXPECT_NE(result.stderr_text.find("element 0 of input is "), std::string::npos)
-      << result.stderr_text;
+  const ProgramResult result = RunTool("check", {"--checkpoint_path=" + path});
+  EXPECT_EQ(result.exit_code, 1) << result.stdout_text;
+  EXPECT_NE(result.stdout_text.find("FAIL: scheme:single"), std::string::npos);
+  EXPECT_NE(result.stdout_text.find("initial values from the file"), std::string::npos);
+}
+
+TEST(Check, TakesTheWorkloadFromTheFile) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  const ProgramResult result = RunTool(
+      "check", {"--scheme=seqpipe", "--world_size=2", "--n_slices=6", "--checkpoint_path=" + path});
+  EXPECT_EQ(result.exit_code, 0) << result.stdout_text << result.stderr_text;
+  EXPECT_NE(result.stdout_text.find("/num_layers:5/hidden_size:40/seq_len:18/"), std::string::npos);
+  EXPECT_NE(result.stdout_text.find("/batch_size:4/n_slices:6/loss:projection/seed:3/"),
+            std::string::npos)
+      << result.stdout_text;
+}
+
+TEST(Check, RefusesFlagsThatDisagreeWithTheFile) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"--batch_size=8", "batch_size is '4', expected '8'"},
+      {"--seed=4", "seed is '3', expected '4'"},
+      {"--loss=mean", "loss is 'projection', expected 'mean'"},
+      {"--model=gpt2-1hm", "model is 'test', expected 'gpt2-1hm'"},
+      {"--num_layers=4194304", "num_layers is '5', expected '4194304'"}};
+  for (const auto& [flag, message] : cases) {
+    const ProgramResult result = RunTool("check", {flag, "--checkpoint_path=" + path});
+    EXPECT_EQ(result.exit_code, 2) << flag;
+    EXPECT_NE(result.stderr_text.find(message), std::string::npos) << result.stderr_text;
+    EXPECT_EQ(result.stderr_text.find("\\n"), std::string::npos) << result.stderr_text;
+  }
 }
 
 // Overwrites the first `from` in the file with `to`, which is as long.
@@ -187,6 +215,21 @@ TEST(Check, CallsTheTensorWithANanNearest) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.stdout_text.find("nearest: grad.layers.0.fc2.bias, at nan"), std::string::npos)
       << result.stdout_text;
+}
+
+TEST(Check, SaysThatTheReferenceIsInfinite) {
+  const std::string path = NewPath("reference.safetensors");
+  ExpectSaved(path, kSmall);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  // The last bytes of the tensor before grad.input, as in the test above.
+  file.seekp(-18 * 4 * 40 * 8 - 8, std::ios::end);
+  file.write("\0\0\0\0\0\0\xf0\x7f", 8);
+  file.close();
+  const ProgramResult result = RunTool("check", {"--checkpoint_path=" + path});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.stdout_text.find("FAIL: the reference is inf at element 39"), std::string::npos)
+      << result.stdout_text;
+  EXPECT_EQ(result.stdout_text.find("-nan"), std::string::npos) << result.stdout_text;
 }
 
 TEST(SaveReference, WritesTheSameFileTwice) {

@@ -91,23 +91,22 @@ int Run() {
   const Job job = SingleJob(workload);
   const JobPlan plan = PlanJob(job.config);
   const std::string path = UserPath(FLAGS_checkpoint_path);
-  const SafetensorsHeader header = ReferenceHeader({.model = workload.model,
-                                                    .batch_size = workload.batch_size,
-                                                    .loss = std::string(Name(workload.loss)),
-                                                    .seed = workload.seed,
-                                                    .dtype = workload.precision,
-                                                    .commit = GetBuildInfo().commit});
   const int exit_code = RunRanks(
       job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {
         Executor executor(plan, environment.backend, environment.device_world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();
+        // Once the job is known to fit: a header of very many layers is large.
+        const SafetensorsHeader header = ReferenceHeader({.model = workload.model,
+                                                          .batch_size = workload.batch_size,
+                                                          .loss = std::string(Name(workload.loss)),
+                                                          .seed = workload.seed,
+                                                          .dtype = workload.precision,
+                                                          .commit = GetBuildInfo().commit});
         CheckpointWriter writer(path, header);
         WriteInitialValues(workload, writer);
         results.Visit(environment.world,
-                      [&](const std::string& name, std::span<const double> values) {
-                        writer.Write(name, values);
-                      });
+                      [&](const Result& result) { writer.Write(result.name, result.values); });
         writer.Commit();
         fmt::print("saved {} tensors of model {} ({}, loss {}, seed {}) to {}\n",
                    header.tensors.size(), workload.model.name, Name(workload.precision),

@@ -164,8 +164,9 @@ ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& reques
   return sizes;
 }
 
-Job JobFromFlags() {
-  const Workload workload = WorkloadFromFlags(Precision::kFloat32);
+Job JobFromFlags() { return JobFromFlags(WorkloadFromFlags(Precision::kFloat32)); }
+
+Job JobFromFlags(const Workload& workload) {
   const CommRequest comm = CommFromFlags();
   Job job;
   job.scheme = FLAGS_scheme;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "programs/job.h"
+#include "programs/workload_flags.h"
 
 namespace sluice {
 
@@ -20,6 +21,9 @@ namespace sluice {
 // has started.  `--scheme=megatron` is short for --scheme=single with all ranks tensor-parallel.
 // Throws Error naming flag, value and what is allowed.
 Job JobFromFlags();
+
+// The same with another workload than that of the flags.
+Job JobFromFlags(const Workload& workload);
 
 // The names that --scheme takes: those of the table of schemes, and `megatron`.
 std::vector<std::string> SchemeNames();

@@ -57,13 +57,20 @@ SLUICE_CHOICE_FLAG(grad_dtype, "", sluice::GradDTypeNames(),
 namespace sluice {
 
 Workload WorkloadFromFlags(Precision default_precision) {
-  Workload workload = {
-      .model = FindModel(FLAGS_model),
-      .batch_size = FLAGS_batch_size,
-      .loss = ParseLoss(FLAGS_loss),
-      .seed = static_cast<uint64_t>(FLAGS_seed),
-      .precision = WasGiven("dtype") ? ParsePrecision(FLAGS_dtype) : default_precision,
-  };
+  return WorkloadFromFlags(Workload{.model = FindModel(FLAGS_model),
+                                    .batch_size = FLAGS_batch_size,
+                                    .loss = ParseLoss(FLAGS_loss),
+                                    .seed = static_cast<uint64_t>(FLAGS_seed),
+                                    .precision = default_precision});
+}
+
+Workload WorkloadFromFlags(const Workload& base) {
+  Workload workload = base;
+  if (WasGiven("model")) workload.model = FindModel(FLAGS_model);
+  if (WasGiven("batch_size")) workload.batch_size = FLAGS_batch_size;
+  if (WasGiven("loss")) workload.loss = ParseLoss(FLAGS_loss);
+  if (WasGiven("seed")) workload.seed = static_cast<uint64_t>(FLAGS_seed);
+  if (WasGiven("dtype")) workload.precision = ParsePrecision(FLAGS_dtype);
   if (WasGiven("grad_dtype")) {
     workload.grad_dtype = ParseGradDType(FLAGS_grad_dtype, workload.precision);
   }

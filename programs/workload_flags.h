@@ -29,4 +29,7 @@ struct Workload {
 // do not make a model, or a dtype and a grad_dtype do not go together.
 Workload WorkloadFromFlags(Precision default_precision);
 
+// The same, where what was not given is that of `base`.
+Workload WorkloadFromFlags(const Workload& base);
+
 }  // namespace sluice

@@ -91,6 +91,18 @@ void SafetensorsReader::Read(std::string_view name, std::span<std::byte> out) co
   ReadData(index, 0, out);
 }
 
+void SafetensorsReader::ReadElements(std::string_view name, int64_t element_begin,
+                                     std::span<std::byte> out) const {
+  const size_t index = IndexOf(name);
+  const int64_t element_bytes =
+      SizeBytes({.name = std::string(name), .dtype = tensors()[index].dtype});
+  const int64_t begin = element_begin * element_bytes;
+  SLUICE_CHECK_LE(0, begin);
+  SLUICE_CHECK_EQ(std::ssize(out) % element_bytes, 0);
+  SLUICE_CHECK_LE(begin + std::ssize(out), SizeBytes(tensors()[index]));
+  ReadData(index, begin, out);
+}
+
 void SafetensorsReader::ReadRows(std::string_view name, RowRange rows,
                                  std::span<std::byte> out) const {
   const size_t index = IndexOf(name);

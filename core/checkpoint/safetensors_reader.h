@@ -45,6 +45,10 @@ class SafetensorsReader {
   // has shrunk or cannot be read.  Any thread may call it.
   void Read(std::string_view name, std::span<std::byte> out) const;
 
+  // The same for consecutive elements from `element_begin` on, which must lie in the tensor.  Its
+  // elements must be whole bytes.
+  void ReadElements(std::string_view name, int64_t element_begin, std::span<std::byte> out) const;
+
   // The same for some rows.  The range must lie in the tensor, and its rows must be whole bytes.
   void ReadRows(std::string_view name, RowRange rows, std::span<std::byte> out) const;
 

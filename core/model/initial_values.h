@@ -64,4 +64,36 @@ void FillInput(uint64_t seed, int64_t element_begin, std::span<T> out);
 template <typename T>
 void FillProjection(uint64_t seed, int64_t element_begin, std::span<T> out);
 
+// Where a run's parameters, input and projection come from: drawn, as above, or a file.  Elements
+// are those of the whole tensors.  Called on several threads at once.
+class InitialValues {
+ public:
+  virtual ~InitialValues() = default;
+
+  // As FillParameter, FillInput and FillProjection.
+  virtual void Parameter(int64_t layer, const ParameterSpec& parameter, const Block& block,
+                         std::span<double> out) const = 0;
+  virtual void Input(int64_t element_begin, std::span<double> out) const = 0;
+  virtual void Projection(int64_t element_begin, std::span<double> out) const = 0;
+};
+
+class DrawnValues : public InitialValues {
+ public:
+  explicit DrawnValues(uint64_t seed) : seed_(seed) {}
+
+  void Parameter(int64_t layer, const ParameterSpec& parameter, const Block& block,
+                 std::span<double> out) const override {
+    FillParameter<double>({seed_, layer}, parameter, block, out);
+  }
+  void Input(int64_t element_begin, std::span<double> out) const override {
+    FillInput<double>(seed_, element_begin, out);
+  }
+  void Projection(int64_t element_begin, std::span<double> out) const override {
+    FillProjection<double>(seed_, element_begin, out);
+  }
+
+ private:
+  uint64_t seed_;
+};
+
 }  // namespace sluice

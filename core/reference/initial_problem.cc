@@ -8,6 +8,10 @@
 namespace sluice::reference {
 
 Problem InitialProblem(const InitialProblemOptions& options) {
+  return InitialProblem(options, DrawnValues(options.seed));
+}
+
+Problem InitialProblem(const InitialProblemOptions& options, const InitialValues& initial) {
   const ModelConfig& config = options.config;
   Problem problem{.config = config, .batch_size = options.batch_size};
   const int64_t token_size = options.batch_size * config.hidden_size;
@@ -16,7 +20,7 @@ Problem InitialProblem(const InitialProblemOptions& options) {
     for (const ParameterSpec& parameter : LayerParameters(config)) {
       Values& values = weights[parameter.name];
       values.resize(static_cast<size_t>(parameter.shape.num_elements()));
-      FillParameter({options.seed, layer}, parameter, WholeBlock(parameter), std::span(values));
+      initial.Parameter(layer, parameter, WholeBlock(parameter), values);
     }
     problem.weights.push_back(std::move(weights));
     if (options.prefix_len == 0) continue;
@@ -27,10 +31,10 @@ Problem InitialProblem(const InitialProblemOptions& options) {
   }
   problem.prefix_len = options.prefix_len;
   problem.input.resize(static_cast<size_t>(config.seq_len * token_size));
-  FillInput(options.seed, 0, std::span(problem.input));
+  initial.Input(0, problem.input);
   if (options.loss == LossKind::kProjection) {
     problem.projection.resize(problem.input.size());
-    FillProjection(options.seed, 0, std::span(problem.projection));
+    initial.Projection(0, problem.projection);
   }
   return problem;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/model/initial_values.h"
 #include "core/model/loss_kind.h"
 #include "core/reference/transformer.h"
 
@@ -20,5 +21,8 @@ struct InitialProblemOptions {
 // Weights, input and projection of the seed.  The prefix of layer i is standard normal, stream
 // "layers.{i}.prefix", element in [prefix_len, batch_size, 3 * hidden_size].
 Problem InitialProblem(const InitialProblemOptions& options);
+
+// The same with other weights, input and projection than those of the seed.
+Problem InitialProblem(const InitialProblemOptions& options, const InitialValues& values);
 
 }  // namespace sluice::reference

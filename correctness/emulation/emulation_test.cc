@@ -149,6 +149,43 @@ TEST(ShortGradients, StayWithinTheirBoundsAndMayNotLoseAPart) {
   }
 }
 
+// Weights that are not drawn: matrices with a few large singular values, as those of trained models
+// have, of another scale, and without biases.
+void MakeLikeTrained(double scale, Problem& problem) {
+  for (reference::NamedValues& layer : problem.weights) {
+    for (auto& [name, values] : layer) {
+      const bool is_norm = name.find("_ln.") != std::string::npos;
+      if (is_norm) continue;
+      for (size_t i = 0; i < values.size(); ++i) {
+        const double column = static_cast<double>(i % problem.config.hidden_size);
+        const bool is_bias = name.ends_with("bias");
+        values[i] = is_bias ? 0 : scale * (values[i] * std::exp(-column / 20) + 0.02);
+      }
+    }
+  }
+}
+
+TEST(OtherWeights, StayWithinTheirBounds) {
+  for (const Precision precision : kPrecisions) {
+    for (const double scale : {0.1, 1.0, 3.0}) {
+      SCOPED_TRACE(std::string(Name(precision)) + " scale " + std::to_string(scale));
+      const InitialProblemOptions options = {.config = {"trained", 6, 64, 40, 4},
+                                             .batch_size = 3,
+                                             .loss = LossKind::kProjection,
+                                             .seed = 31};
+      Problem problem = InitialProblem(options);
+      MakeLikeTrained(scale, problem);
+      const StackErrors errors = AnalyzeStack(problem, {.precision = precision,
+                                                        .gain = WeightGain::kLargest,
+                                                        .gradient_scale = LossScale(precision)});
+      const std::vector<double> used =
+          Used(errors, Emulate(problem, precision), ForwardBackward(problem));
+      RecordProperty("worst_" + std::string(Name(precision)) + std::to_string(scale),
+                     std::to_string(*std::max_element(used.begin(), used.end())));
+    }
+  }
+}
+
 // Partial products of tensor-parallel ranks: right runs stay within bounds that allow for the
 // roundings of the sum over ranks, and these bounds are wider than those of one rank.
 TEST(TensorParallel, StaysWithinItsBounds) {

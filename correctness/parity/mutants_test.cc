@@ -202,5 +202,89 @@ TEST(Mutant, ThatUsesAStaleBufferIsCaught) {
   }
 }
 
+// Changes the gradients of the weights on some ranks, after a right step.
+template <typename IsChanged, typename Change>
+Tampering WithChangedGradients(const IsChanged& is_changed, const Change& change) {
+  return {.after = [=](Executor& executor, Device& device) {
+    const std::vector<ParameterSpec> parameters = LayerParameters(SmallJob().model);
+    for (const int64_t layer : executor.memory().layers()) {
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        if (!is_changed(executor.rank(), parameters[i])) continue;
+        const Tensor gradient = executor.memory().WeightGradients(layer)[i];
+        std::vector<double> values = ReadTensor(device, gradient);
+        change(values);
+        WriteTensor(device, gradient, values);
+      }
+    }
+  }};
+}
+
+const auto kZero = [](std::vector<double>& values) {
+  std::fill(values.begin(), values.end(), 0.0);
+};
+
+std::vector<std::string> GradientNames(bool only_replicated) {
+  std::vector<std::string> names;
+  for (const ParameterSpec& parameter : LayerParameters(SmallJob().model)) {
+    if (only_replicated && parameter.shard_axis != ShardAxis::kReplicated) continue;
+    for (const int64_t layer : {0, 5})
+      names.push_back("grad." + ParameterName(layer, parameter.name));
+  }
+  return names;
+}
+
+// Only the first of the data-parallel copies has the right gradients.
+TEST(Mutant, ThatLosesTheGradientsOfADataParallelCopyIsCaught) {
+  JobConfig config = SmallJob();
+  config.sizes = {.pipeline = 2, .data = 2};
+  const auto is_changed = [](const RankCoordinates& rank, const ParameterSpec&) {
+    return rank.data == 1;
+  };
+  const Tampering tampering = WithChangedGradients(is_changed, kZero);
+  ExpectCaught(config, tampering, GradientNames(/*only_replicated=*/false));
+  for (const Comparison& comparison : CompareResults(
+           config, RunAsThreads(config, CpuMachine(), tampering), ReferenceResults(config))) {
+    // Ranks 0 and 1 are the pipeline of the first copy.
+    if (comparison.name == "grad.layers.0.fc1.weight") {
+      EXPECT_EQ(comparison.note.find("rank 2 holds another copy"), 0u) << comparison.note;
+    }
+  }
+}
+
+TEST(Mutant, ThatHasAStaleElementInADataParallelCopyIsCaught) {
+  JobConfig config = SmallJob();
+  config.sizes = {.data = 2};
+  config.scheme = "single";
+  config.slices.clear();
+  const auto is_changed = [](const RankCoordinates& rank, const ParameterSpec&) {
+    return rank.data == 1;
+  };
+  ExpectCaught(config,
+               WithChangedGradients(is_changed,
+                                    [](std::vector<double>& values) { values.back() *= 1 + 1e-6; }),
+               GradientNames(/*only_replicated=*/false));
+}
+
+TEST(Mutant, ThatLosesTheCopiesOfATensorParallelRankIsCaught) {
+  for (const PlanKind plan : {PlanKind::kMegatron, PlanKind::kMegatronSequenceParallel}) {
+    const auto is_changed = [](const RankCoordinates& rank, const ParameterSpec& parameter) {
+      return rank.tensor == 1 && parameter.shard_axis == ShardAxis::kReplicated;
+    };
+    ExpectCaught(TensorParallelJob(plan), WithChangedGradients(is_changed, kZero),
+                 GradientNames(/*only_replicated=*/true));
+  }
+}
+
+TEST(Mutant, ThatHasAnotherLossOnATensorParallelRankIsCaught) {
+  ExpectCaught(TensorParallelJob(PlanKind::kMegatron),
+               {.after =
+                    [](Executor& executor, Device& device) {
+                      if (executor.rank().tensor == 1) {
+                        WriteTensor(device, executor.memory().Loss(), {1.0});
+                      }
+                    }},
+               {"loss"});
+}
+
 }  // namespace
 }  // namespace sluice

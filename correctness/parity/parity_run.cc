@@ -7,10 +7,10 @@
 #include <map>
 
 #include "core/base/check.h"
-#include "core/reference/initial_problem.h"
 #include "correctness/results/flipped_reference.h"
 #include "correctness/results/result_checker.h"
 #include "correctness/results/results.h"
+#include "correctness/results/run_problem.h"
 #include "parallel/comm/thread/thread_communicator.h"
 #include "parallel/exec/initialize.h"
 
@@ -55,12 +55,7 @@ class ScaledInput {
 }  // namespace
 
 std::vector<ResultTensor> ReferenceResults(const JobConfig& config) {
-  const reference::Step step =
-      ForwardBackward(reference::InitialProblem({.config = config.model,
-                                                 .batch_size = config.batch_size,
-                                                 .prefix_len = config.prefix_len,
-                                                 .loss = config.loss,
-                                                 .seed = config.seed}));
+  const reference::Step step = ForwardBackward(ProblemOf(config));
   std::vector<ResultTensor> results = {{"output", step.output}, {"loss", {step.loss}}};
   if (config.pass == Pass::kForward) return results;
   for (int64_t layer = config.model.num_layers - 1; layer >= 0; --layer) {
@@ -99,8 +94,10 @@ std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const MachineRank& rank
   executor.RunStep();
   if (tampering.after) tampering.after(executor, device);
   std::vector<ResultTensor> results;
-  whole.Visit(rank.world, [&](const std::string& name, std::span<const double> values) {
-    if (rank.world.rank() == 0) results.push_back({name, {values.begin(), values.end()}});
+  whole.Visit(rank.world, [&](const Result& result) {
+    if (rank.world.rank() != 0) return;
+    results.push_back(
+        {result.name, {result.values.begin(), result.values.end()}, result.different_copy});
   });
   return results;
 }
@@ -182,12 +179,20 @@ std::vector<Comparison> CompareResults(const JobConfig& config,
     SLUICE_CHECK_EQ(actual[i].name, expected[i].name);
     comparisons.push_back(checker.Check(expected[i].name, actual[i].values, expected[i].values));
   }
+  const auto find_copies = [&] {
+    for (size_t i = 0; i < actual.size(); ++i) {
+      if (!actual[i].different_copy) continue;
+      comparisons[i].pass = false;
+      comparisons[i].note = Describe(*actual[i].different_copy);
+    }
+    return comparisons;
+  };
   const auto has_missed = [](const Comparison& comparison) {
     return !comparison.pass && comparison.name.starts_with("grad.");
   };
   if (config.precision != Precision::kFloat32 ||
       std::none_of(comparisons.begin(), comparisons.end(), has_missed)) {
-    return comparisons;
+    return find_copies();
   }
   FlippedReference flipped(config);
   std::map<std::string, std::vector<double>> fc1_biases;
@@ -200,7 +205,7 @@ std::vector<Comparison> CompareResults(const JobConfig& config,
     comparisons[i] = checker.Check(actual[i].name, actual[i].values,
                                    flipped.Apply(expected[i].name, expected[i].values));
   }
-  return comparisons;
+  return find_copies();
 }
 
 }  // namespace sluice

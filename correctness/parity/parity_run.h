@@ -5,11 +5,13 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/backend/backend.h"
 #include "core/device/device.h"
+#include "correctness/results/results.h"
 #include "correctness/tolerance/compare.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/executor.h"
@@ -20,6 +22,7 @@ namespace sluice {
 struct ResultTensor {
   std::string name;
   std::vector<double> values;
+  std::optional<DifferentCopy> different_copy = std::nullopt;
 };
 
 // What core/reference computes in float64, in the order of Results (correctness/results).
@@ -71,7 +74,8 @@ std::string FindReplayDifference(const JobPlan& plan, const MachineRank& rank, i
 // Expects that a captured step, repeated, gives the bits of the eager one.
 void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine);
 
-// Compares tensor by tensor (correctness/results/result_checker.h); gradients of a float32 run that
+// Compares tensor by tensor (correctness/results/result_checker.h), and fails a tensor of which a
+// rank holds another copy; gradients of a float32 run that
 // miss, again with the run's own ReLU flips (correctness/results/flipped_reference.h).  A name that
 // differs or is missing is our bug.
 std::vector<Comparison> CompareResults(const JobConfig& config,

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/reference/initial_problem.h"
+#include "correctness/results/run_problem.h"
 
 namespace sluice {
 namespace {
@@ -34,12 +34,8 @@ const reference::Values& Find(const reference::Step& step, const std::string& na
 
 }  // namespace
 
-FlippedReference::FlippedReference(const JobConfig& config)
-    : problem_(reference::InitialProblem({.config = config.model,
-                                          .batch_size = config.batch_size,
-                                          .prefix_len = config.prefix_len,
-                                          .loss = config.loss,
-                                          .seed = config.seed})),
+FlippedReference::FlippedReference(const JobConfig& config, const InitialValues* values)
+    : problem_(ProblemOf(config, values)),
       possible_(AnalyzeStack(problem_, {.precision = Precision::kFloat32}).possible_flips()),
       is_flipped_(possible_.size()),
       plain_(ForwardBackward(problem_)),

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/initial_values.h"
 #include "core/reference/transformer.h"
 #include "correctness/tolerance/stack_errors.h"
 #include "parallel/exec/job.h"
@@ -26,8 +27,9 @@ namespace sluice {
 
 class FlippedReference {
  public:
-  // Computes the reference and the inputs that may flip: two to three steps in plain loops.
-  explicit FlippedReference(const JobConfig& config);
+  // Computes the reference and the inputs that may flip: two to three steps in plain loops.  The
+  // run starts from `values`, or without them from those of config.seed.
+  explicit FlippedReference(const JobConfig& config, const InitialValues* values = nullptr);
 
   // Finds the flips that explain the gradients of fc1.bias best, given by their names in a
   // checkpoint; all others stay.

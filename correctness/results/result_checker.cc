@@ -9,8 +9,9 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/model/initial_values.h"
-#include "core/reference/initial_problem.h"
+#include "correctness/results/run_problem.h"
 #include "correctness/tolerance/error_model.h"
+#include "correctness/tolerance/number_format.h"
 #include "correctness/tolerance/stack_bound.h"
 #include "parallel/exec/executor.h"
 
@@ -30,19 +31,6 @@ StackTensor KindOf(const std::string& name) {
   return StackTensor::kParameterGradient;
 }
 
-double ProjectionNorm(const JobConfig& config) {
-  const int64_t size = config.model.seq_len * config.batch_size * config.model.hidden_size;
-  if (config.loss == LossKind::kMean) return std::sqrt(static_cast<double>(size));
-  std::vector<double> projection(static_cast<size_t>(size));
-  FillProjection<double>(config.seed, 0, projection);
-  return Norm(projection);
-}
-
-bool IsAnalysed(const ModelConfig& model, Precision precision) {
-  return (precision != Precision::kFloat64 && precision != Precision::kFloat32) ||
-         model.hidden_size < kMinHiddenSizeOfStackBound;
-}
-
 }  // namespace
 
 ResultChecker::ResultChecker(CheckedRun run) : run_(std::move(run)) {
@@ -56,11 +44,48 @@ void ResultChecker::CheckHiddenSize(const ModelConfig& model) {
       "reads; at least 2 are needed");
 }
 
-int64_t ResultChecker::HostBytes(const JobConfig& config) {
-  if (!IsAnalysed(config.model, config.precision)) return 0;
-  ModelConfig model = config.model;
-  model.seq_len += config.prefix_len;
-  return StackAnalysisBytes(model, config.batch_size);
+bool MayFlip(const CheckedRun& run) {
+  return run.config.precision == Precision::kFloat32 &&
+         run.reference_precision == Precision::kFloat64;
+}
+
+bool ResultChecker::IsAnalysed(Precision precision) const {
+  return (precision != Precision::kFloat64 && precision != Precision::kFloat32) ||
+         run_.config.model.hidden_size < kMinHiddenSizeOfStackBound || run_.values != nullptr;
+}
+
+bool ResultChecker::IsAnalysed() const {
+  return IsAnalysed(run_.config.precision) || IsAnalysed(run_.reference_precision);
+}
+
+int64_t ResultChecker::HostBytes(const CheckedRun& run) {
+  if (!ResultChecker(run).IsAnalysed()) return 0;
+  ModelConfig model = run.config.model;
+  model.seq_len += run.config.prefix_len;
+  return StackAnalysisBytes(model, run.config.batch_size);
+}
+
+double ResultChecker::ProjectionNorm() const {
+  const JobConfig& config = run_.config;
+  const int64_t size = config.model.seq_len * config.batch_size * config.model.hidden_size;
+  if (config.loss == LossKind::kMean) return std::sqrt(static_cast<double>(size));
+  std::vector<double> projection(static_cast<size_t>(size));
+  if (run_.values != nullptr) {
+    run_.values->Projection(0, projection);
+  } else {
+    FillProjection<double>(config.seed, 0, projection);
+  }
+  return Norm(projection);
+}
+
+// Relative norm of what rounding to the file's element type may be, where that is narrower than
+// what results are computed in.
+double ResultChecker::StoredRounding(const std::string& name,
+                                     std::span<const double> expected) const {
+  if (!run_.stored_type) return 0;
+  const DType stored = run_.stored_type(name);
+  if (UnitRoundoff(stored) <= UnitRoundoff(AccumulatorDType(run_.reference_precision))) return 0;
+  return std::sqrt(RoundingSquaresOf(FormatOf(stored), expected).all) / Norm(expected);
 }
 
 const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
@@ -68,12 +93,12 @@ const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
   if (found != errors_.end()) return found->second;
   if (run_.on_analysis) run_.on_analysis(precision);
   const JobConfig& config = run_.config;
-  const reference::Problem problem = reference::InitialProblem({.config = config.model,
-                                                                .batch_size = config.batch_size,
-                                                                .prefix_len = config.prefix_len,
-                                                                .loss = config.loss,
-                                                                .seed = config.seed});
+  const reference::Problem problem = ProblemOf(config, run_.values);
   StackRounding rounding = {.precision = precision, .gradient_scale = LossScale(precision)};
+  if (run_.values != nullptr) {
+    rounding.gain = WeightGain::kLargest;
+    if (MayFlip(run_)) rounding.flips = ReluFlips::kExcluded;
+  }
   if (precision == config.precision) rounding.tensor_parallel_size = config.sizes.tensor;
   const DType grad_dtype = GradDType(config);
   // A reference keeps its gradients in the accumulator type.
@@ -92,17 +117,18 @@ Bound ResultChecker::LossBound() const {
   const JobConfig& config = run_.config;
   ModelConfig model = config.model;
   model.seq_len += config.prefix_len;
-  const double r_norm = ProjectionNorm(config);
+  const double r_norm = ProjectionNorm();
   const auto numel =
       static_cast<double>(config.model.seq_len * config.batch_size * config.model.hidden_size);
   const double lambda = std::sqrt(2 * std::log(2 / kFailureProbability));
   double bound = 0;
   for (const Precision precision : {run_.config.precision, run_.reference_precision}) {
-    if (!IsAnalysed(model, precision)) {
+    if (!IsAnalysed(precision)) {
       bound += StackLossBound(model, config.batch_size, precision, {output_norm_, r_norm});
       continue;
     }
-    const double factor = config.loss == LossKind::kProjection ? lambda : r_norm;
+    const bool is_normal = config.loss == LossKind::kProjection && run_.values == nullptr;
+    const double factor = is_normal ? lambda : r_norm;
     const double own_sum = lambda * ArithmeticOf(precision).accumulation * r_norm;
     bound += (output_bound_.at(precision) * factor + own_sum) * output_norm_ / numel;
   }
@@ -117,7 +143,7 @@ Bound ResultChecker::BoundOf(const std::string& name, std::span<const double> ex
   if (name == "output") output_norm_ = Norm(expected);
   double bound = 0, demanded = 0;
   for (const Precision precision : {run_.config.precision, run_.reference_precision}) {
-    if (!IsAnalysed(model, precision)) {
+    if (!IsAnalysed(precision)) {
       demanded = std::max(demanded, DemandedRelativeL2(precision));
       bound += StackRelativeL2(model, config.batch_size, precision, KindOf(name));
       continue;
@@ -127,7 +153,7 @@ Bound ResultChecker::BoundOf(const std::string& name, std::span<const double> ex
     if (name == "output") output_bound_[precision] = analysed;
     bound += analysed;
   }
-  bound = std::min(bound, demanded);
+  bound = std::min(bound, demanded) + StoredRounding(name, expected);
   return {.relative_l2 = bound, .elementwise = {bound * Norm(expected)}};
 }
 

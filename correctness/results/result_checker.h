@@ -11,8 +11,12 @@
 // error is at most the norm of all errors: its bound is the relative bound times the norm of the
 // expected tensor.
 //
+// Where a run starts from other values than those of its seed, that is so in float64 and float32
+// too.
+//
 // In float32 a lone ReLU input may be on the other side of 0 than in the reference: then gradients
-// miss, and correctness/results/flipped_reference.h finds what they are to be compared with.
+// miss, and correctness/results/flipped_reference.h finds what they are to be compared with
+// (MayFlip): bounds of such a run do not allow for it.
 //
 // The analysis runs when its first bound is asked for, once for each precision; it takes the time
 // and the memory of a step in plain float64 loops.
@@ -24,6 +28,7 @@
 #include <span>
 #include <string>
 
+#include "core/model/initial_values.h"
 #include "correctness/tolerance/compare.h"
 #include "correctness/tolerance/stack_errors.h"
 #include "parallel/exec/job.h"
@@ -34,9 +39,20 @@ struct CheckedRun {
   JobConfig config;
   Precision reference_precision = Precision::kFloat64;
 
+  // The initial values of the run, if not those of config.seed: the formula of sizes does not hold
+  // for them, so bounds are analysed in every precision.  Must outlive the checker.
+  const InitialValues* values = nullptr;
+
+  // The element type in which the reference's result of that name is stored; absent: one that adds
+  // no rounding.
+  std::function<DType(const std::string& name)> stored_type;
+
   // Called before an analysis; may be absent.
   std::function<void(Precision)> on_analysis;
 };
+
+// Whether gradients of a run may miss for ReLU inputs that flipped, and FlippedReference finds out.
+bool MayFlip(const CheckedRun& run);
 
 class ResultChecker {
  public:
@@ -46,9 +62,11 @@ class ResultChecker {
   // Throws Error of a model that has no bounds: of one feature.
   static void CheckHiddenSize(const ModelConfig& model);
 
-  // Host memory that an analysis takes which every check of such a run needs; of most float32 runs,
-  // none.
-  static int64_t HostBytes(const JobConfig& config);
+  // Whether bounds come from analyses, which take long.
+  bool IsAnalysed() const;
+
+  // Host memory that analyses of such a run take, if there are any.
+  static int64_t HostBytes(const CheckedRun& run);
 
   // The bound of one tensor.  That of `loss` follows from `output`,
   // which must have been asked for before.
@@ -59,6 +77,9 @@ class ResultChecker {
                    std::span<const double> expected);
 
  private:
+  bool IsAnalysed(Precision precision) const;
+  double ProjectionNorm() const;
+  double StoredRounding(const std::string& name, std::span<const double> expected) const;
   Bound LossBound() const;
   const StackErrors& ErrorsOf(Precision precision);
 

@@ -2,15 +2,18 @@
 //
 //   Results results(plan, *backend.device, executor);   // watches the executor from now on
 //   executor.RunStep();
-//   results.Visit(world, [&](const std::string& name, std::span<const double> values) { ... });
+//   results.Visit(world, [&](const Result& result) { ... });
 //
 // One tensor is whole at a time: each rank puts what it holds into zeros of the whole size, and the
-// sum over ranks is the tensor.  What several ranks hold alike (replicated parameters, replicas of
-// data parallelism) is put by one of them.
+// sum over ranks is the tensor.  What several ranks hold (replicated parameters, replicas of data
+// parallelism, the rows of tensor-parallel ranks that do not split the sequence) is put by the
+// first of them, and each other one compares its own copy with it.  All copies come from the same
+// sums in the same order, so they must have the same bits.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,7 +26,22 @@
 
 namespace sluice {
 
-using ResultVisitor = std::function<void(const std::string& name, std::span<const double> values)>;
+// A copy that is not the tensor.
+struct DifferentCopy {
+  int rank = 0;           // that holds it, the first one
+  double difference = 0;  // norm of what it is off by; NaN where it has NaNs
+};
+
+struct Result {
+  std::string name;
+  std::span<const double> values;
+  std::optional<DifferentCopy> different_copy;
+};
+
+// "rank 2 holds another copy, off by 1.3e-02".
+std::string Describe(const DifferentCopy& copy);
+
+using ResultVisitor = std::function<void(const Result&)>;
 
 class Results {
  public:
@@ -45,16 +63,27 @@ class Results {
   void Visit(Communicator& world, const ResultVisitor& visit);
 
  private:
-  void Keep(std::vector<double>& whole, const Unit& unit, const Tensor& own_rows, double scale);
-  bool Contributes(const ParameterSpec& parameter) const;
-  std::vector<double> OwnGradient(int64_t layer, size_t index, const ParameterSpec& parameter);
+  // What one rank holds of a tensor.
+  struct Part {
+    explicit Part(int64_t size) : values(static_cast<size_t>(size)), is_held(values.size()) {}
+
+    std::vector<double> values;  // of the whole size; zeros where nothing is held
+    std::vector<bool> is_held;   // by element
+    bool is_first = true;        // of the ranks that hold this part
+  };
+
+  void Keep(Part& part, const Unit& unit, const Tensor& own_rows, double scale);
+  bool HoldsFirst(const ParameterSpec& parameter) const;
+  Part OwnGradient(int64_t layer, size_t index, const ParameterSpec& parameter);
+  Part OwnLoss();
+  void SumAndVisit(Communicator& world, const std::string& name, const Part& part,
+                   const ResultVisitor& visit);
 
   const JobPlan& plan_;
   Device& device_;
   Executor& executor_;
   Observer observer_;
-  // Whole tensors, of which this rank's rows are filled.
-  std::vector<double> output_, input_gradient_;
+  Part output_, input_gradient_;
 };
 
 }  // namespace sluice

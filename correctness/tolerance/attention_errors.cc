@@ -81,8 +81,11 @@ class Head {
   std::vector<double> squares_[3];
 };
 
+// RoundingSquare relative to the square of x, which may underflow.
 double RelativeSquare(const NumberFormat& format, double x) {
-  return x == 0 ? 0 : RoundingSquare(format, x) / (x * x);
+  if (x == 0) return 0;
+  const double ratio = SpacingAt(format, x) / 2 / std::abs(x);
+  return std::min(1.0, ratio * ratio);
 }
 
 double HiddenSize(const AttentionShape& shape) {

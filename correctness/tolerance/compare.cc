@@ -73,6 +73,7 @@ std::string ToString(const Comparison& comparison) {
     text += fmt::format("; worst element {}: {:.2e}, bound {:.2e}", comparison.worst_index,
                         comparison.worst_error, comparison.worst_bound);
   }
+  if (!comparison.note.empty()) text += "; " + comparison.note;
   return text + (comparison.pass ? "" : "  FAIL");
 }
 

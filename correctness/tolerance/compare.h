@@ -39,6 +39,7 @@ struct Comparison {
   double worst_bound = 0;  // infinity where elements have no bound
 
   bool pass = false;
+  std::string note;  // why it fails, where that is not an error over its bound
 };
 
 // The two tensors must have the same size, and the bound one of the sizes above (SLUICE_CHECK).

@@ -141,6 +141,26 @@ struct Weights {
   const Values& bias;
 };
 
+// The square of the largest singular value of weight [out, in], by power iteration; the margin is
+// for what it may still be short of.
+double LargestGain(const Values& weight, int64_t in_features) {
+  constexpr int kIterations = 30;
+  constexpr double kMargin = 1.1;
+  const auto rows = static_cast<int64_t>(weight.size()) / in_features;
+  Values x(static_cast<size_t>(in_features));
+  for (size_t k = 0; k < x.size(); ++k) x[k] = 1 + 0.3 * std::sin(static_cast<double>(k) + 1);
+  double gain = 0;
+  for (int i = 0; i < kIterations; ++i) {
+    const Values y =
+        reference::Linear({1, in_features, rows}, x, weight, Values(static_cast<size_t>(rows)));
+    x = reference::MatMul({1, rows, in_features}, y, weight);
+    gain = std::sqrt(SumOfSquares(x));
+    if (gain == 0) return 0;
+    for (double& value : x) value /= gain;
+  }
+  return kMargin * gain;
+}
+
 // Columns [begin, begin + count) of x [rows, row_size].
 Values Columns(const Values& x, int64_t row_size, int64_t begin, int64_t count) {
   Values columns;
@@ -242,6 +262,10 @@ class StackAnalysis {
   void StoreInputGradient(const Noisy& dout, const Values& weight, Noisy& dx) const;
   // Adds to `sum` the roundings of a sum over ranks, to which each adds a part of the same shape.
   void AddRankSumErrors(const std::function<Values(int rank)>& part_of_rank, Noisy& sum) const;
+
+  // By how much a weight enlarges the mean square of an error's norm.
+  double GainOf(const Values& weight, int64_t in_features) const;
+  double NormGainOf(const Values& weight) const;
 
   // Products of x and weight, whose rows are read in full: the errors of both and of the sums.
   void AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const;
@@ -363,8 +387,23 @@ Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
       Sum(dy, LayerNormBackward(name("attn_ln"), a.x, weights.at("attn_ln.weight"), dattn_ln)));
 }
 
+double StackAnalysis::GainOf(const Values& weight, int64_t in_features) const {
+  const double mean = SumOfSquares(weight) / static_cast<double>(in_features);
+  if (result_.rounding_.gain == WeightGain::kMean) return mean;
+  return std::max(mean, LargestGain(weight, in_features));
+}
+
+double StackAnalysis::NormGainOf(const Values& weight) const {
+  if (result_.rounding_.gain == WeightGain::kMean) {
+    return SumOfSquares(weight) / static_cast<double>(weight.size());
+  }
+  double largest = 0;
+  for (const double value : weight) largest = std::max(largest, value * value);
+  return largest;
+}
+
 void StackAnalysis::AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const {
-  const double gain = SumOfSquares(weight) / static_cast<double>(x.row_size);
+  const double gain = GainOf(weight, x.row_size);
   double weight_errors = RoundingSquaresOf(formats_.storage, weight).all;
   if (formats_.has_short_operands) {
     weight_errors += RoundingSquaresOf(formats_.operand, weight).all;
@@ -504,8 +543,7 @@ Noisy StackAnalysis::LayerNormForward(const Noisy& x, const Values& weight,
   const LayerNormShape shape = {x.num_rows(), x.row_size};
   const reference::LayerNormOutput forward = LayerNorm(shape, x.values, weight, bias);
   Noisy out = Exact(forward.out, x.row_size);
-  const auto size = static_cast<double>(x.row_size);
-  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
+  const double u = formats_.float32, weight_square = NormGainOf(weight);
   for (int64_t m = 0; m < x.num_rows(); ++m) {
     const double scale = forward.rstd[m] * forward.rstd[m] * weight_square;
     out.errors[m] = scale * x.errors[m] + SumError(u, x.row_size) * weight_square +
@@ -526,7 +564,7 @@ Noisy StackAnalysis::LayerNormBackward(const std::string& name, const Noisy& x,
   const auto size = static_cast<double>(x.row_size);
   Noisy dx =
       Exact(reference::LayerNormBackward(shape, x.values, weight, dout.values).x, x.row_size);
-  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
+  const double u = formats_.float32, weight_square = NormGainOf(weight);
   const double over_hidden = SumError(u, x.row_size) + 3 * u * u;
   const double over_tokens = SumError(u, num_tokens_) + u * u;
   double dweight_square = 0, dbias_square = dout.excess_of_sum, mean_square_rstd = 0;
@@ -618,6 +656,8 @@ Noisy StackAnalysis::Relu(const Noisy& fc1) const {
 Noisy StackAnalysis::ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& drelu) {
   Noisy dfc1 =
       Exact(reference::ReluBackward(reference::Relu(fc1.values), drelu.values), fc1.row_size);
+  dfc1.shared = drelu.shared;
+  dfc1.drift = drelu.drift;
   const auto size = static_cast<double>(fc1.row_size);
   const double num_units = size * static_cast<double>(num_tokens_ * problem_.config.num_layers);
   // Beyond this many deviations none of the stack's units flips.
@@ -649,6 +689,7 @@ Noisy StackAnalysis::ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& 
     dfc1.excess_of_sum += drelu.excess_of_sum * static_cast<double>(num_positive) / size /
                           static_cast<double>(num_tokens_);
   }
+  if (result_.rounding_.flips == ReluFlips::kExcluded) return dfc1;
   const double expected = Sum(likely);
   // Bernstein's inequality; and no more than all that may flip do.
   const double bound = expected + std::sqrt(2 * t * sum_of_fourths) + largest * t / 3;
@@ -659,8 +700,7 @@ Noisy StackAnalysis::ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& 
   // An error that the tokens share shifts a unit's threshold for all of them: with density phi(0)
   // of inputs at 0, the gradient changes by 2 phi(0) times the relative error.
   const double density = 2 / std::sqrt(2 * M_PI);
-  dfc1.shared = drelu.shared + density * density * fc1.shared;
-  dfc1.drift = drelu.drift;
+  dfc1.shared += density * density * fc1.shared;
   return dfc1;
 }
 

@@ -44,8 +44,19 @@ struct TensorErrors {
   int64_t num_write_groups = 1;
 };
 
+// Whether bounds allow for ReLU inputs that rounding moves over 0.
+enum class ReluFlips : uint8_t { kAllowed, kExcluded };
+
+// By how much a linear layer's weight W [out, in] or a layer norm's enlarges an error.
+enum class WeightGain : uint8_t {
+  kMean,     // in the mean over weights that are independent and of mean zero: |W|_F^2 / in
+  kLargest,  // whatever the weights are: the largest singular value, squared
+};
+
 struct StackRounding {
   Precision precision = Precision::kFloat64;
+  ReluFlips flips = ReluFlips::kAllowed;
+  WeightGain gain = WeightGain::kMean;
   double gradient_scale = 1;  // the loss scale: matters where gradients underflow
 
   // Gradients of linear layers' parameters, where they are not kept in the accumulator type: their

@@ -35,7 +35,8 @@ int TagOf(const Schedule& schedule, const Op& op) {
 
 double LossScale(Precision precision) { return precision == Precision::kFloat16 ? 128 : 1; }
 
-Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
+Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
+                   const InitialValues& values)
     : plan_(plan),
       backend_(backend),
       rank_(CoordinatesOf(world.rank(), plan.config.sizes)),
@@ -58,7 +59,7 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world)
   for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
   norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
-  InitializeRank(plan, rank_, *tensor_parallel_, memory_, *backend_.device);
+  InitializeRank(plan, rank_, *tensor_parallel_, values, memory_, *backend_.device);
   if (backend_.kernels->tunes()) Rehearse();
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/backend/backend.h"
+#include "core/model/initial_values.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/op_timeline.h"
@@ -42,7 +43,10 @@ class Executor {
   // `world` has plan.config.sizes.world_size() ranks, and moves memory of the backend's device. All
   // arguments must outlive the executor.  All ranks construct theirs together: it splits `world`,
   // connects those that send to each other, and rehearses where kernels tune.
-  Executor(const JobPlan& plan, Backend& backend, Communicator& world);
+  Executor(const JobPlan& plan, Backend& backend, Communicator& world)
+      : Executor(plan, backend, world, DrawnValues(plan.config.seed)) {}
+  // From other initial values than those of the seed; they are read here and no later.
+  Executor(const JobPlan& plan, Backend& backend, Communicator& world, const InitialValues& values);
   // The kernels may tune again.
   ~Executor();
 

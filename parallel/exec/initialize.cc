@@ -86,13 +86,14 @@ RowDrawing DrawingOf(const Tensor& tensor, const RowParts& parts, const Fill& fi
   };
 }
 
-// Draws into one rank's memory, on its share of the cores where ranks are threads of one process.
+// Writes into one rank's memory, on its share of the cores where ranks are threads of one process.
 class Initializer {
  public:
-  Initializer(const JobPlan& plan, const RankCoordinates& rank, const RankMemory& memory,
-              Device& device)
+  Initializer(const JobPlan& plan, const RankCoordinates& rank, const InitialValues& values,
+              const RankMemory& memory, Device& device)
       : plan_(plan),
         rank_(rank),
+        values_(values),
         memory_(memory),
         device_(device),
         pool_(std::max(1, NumCores() / plan.config.sizes.world_size())) {}
@@ -107,24 +108,21 @@ class Initializer {
                    Block part = block;
                    part.row_begin += row_begin;
                    part.num_rows = static_cast<int64_t>(rows.size()) / block.num_columns;
-                   FillParameter<double>({plan_.config.seed, layer}, specs[i], part, rows);
+                   values_.Parameter(layer, specs[i], part, rows);
                  });
       }
     }
   }
 
   void DrawUnit(const Unit& unit) {
-    const uint64_t seed = plan_.config.seed;
     if (plan_.config.prefix_len > 0 && unit.slice == 0) DrawPrefix(unit);
     if (unit.stage == 0) {
-      DrawHidden(unit, memory_.Input(unit), [=](int64_t begin, std::span<double> out) {
-        FillInput<double>(seed, begin, out);
-      });
+      DrawHidden(unit, memory_.Input(unit),
+                 [this](int64_t begin, std::span<double> out) { values_.Input(begin, out); });
     }
     if (unit.stage == plan_.schedule.num_stages - 1) {
-      DrawHidden(unit, memory_.Projection(unit), [=](int64_t begin, std::span<double> out) {
-        FillProjection<double>(seed, begin, out);
-      });
+      DrawHidden(unit, memory_.Projection(unit),
+                 [this](int64_t begin, std::span<double> out) { values_.Projection(begin, out); });
     }
   }
 
@@ -162,6 +160,7 @@ class Initializer {
 
   const JobPlan& plan_;
   const RankCoordinates& rank_;
+  const InitialValues& values_;
   const RankMemory& memory_;
   Device& device_;
   ThreadPool pool_;
@@ -170,9 +169,9 @@ class Initializer {
 }  // namespace
 
 void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
-                    const TensorParallel& tensor_parallel, const RankMemory& memory,
-                    Device& device) {
-  Initializer initializer(plan, rank, memory, device);
+                    const TensorParallel& tensor_parallel, const InitialValues& values,
+                    const RankMemory& memory, Device& device) {
+  Initializer initializer(plan, rank, values, memory, device);
   initializer.DrawWeights(tensor_parallel.shard());
   for (const Op& op : plan.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)]) {
     if (op.kind == OpKind::kForward) initializer.DrawUnit(op.unit);

@@ -4,17 +4,18 @@
 #include <vector>
 
 #include "core/device/device.h"
+#include "core/model/initial_values.h"
 #include "core/model/tensor_parallel.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/rank_memory.h"
 
 namespace sluice {
 
-// Draws the rank's shards of the weights, the cached prefix, and its parts of the model's input and
-// of the loss's projection (core/model/initial_values.h) into its memory.
+// Writes the rank's shards of the weights and its parts of the model's input and of the loss's
+// projection into its memory, and draws the cached prefix.
 void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
-                    const TensorParallel& tensor_parallel, const RankMemory& memory,
-                    Device& device);
+                    const TensorParallel& tensor_parallel, const InitialValues& values,
+                    const RankMemory& memory, Device& device);
 
 // The positions, sequences and elements of the whole [seq_len, batch_size, hidden_size] that a
 // unit's own rows are.

@@ -140,7 +140,8 @@ TEST_P(InitializeRankTest, GivesEachElementTheValueOfItsNumberInTheWhole) {
     RankMemory memory(plan_, rank);
     memory.Allocate(device_);
     const ShardIndex shard = plan_.ShardOf(rank);
-    InitializeRank(plan_, rank, Place(shard, plan_.splits_sequence()), memory, device_);
+    InitializeRank(plan_, rank, Place(shard, plan_.splits_sequence()),
+                   DrawnValues(plan_.config.seed), memory, device_);
     ExpectWeights(memory, shard);
     for (const Op& op : plan_.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)]) {
       if (op.kind == OpKind::kForward) ExpectUnit(memory, rank, op.unit);
