@@ -79,7 +79,7 @@ class ForeignReference(unittest.TestCase):
             change(tensors)
         safetensors_file.write(
             self.path,
-            {name: (dtype_of(name), values.shape, TO_BYTES[dtype_of(name)](values)) for name, values in tensors.items()},
+            {name: (dtype_of(name), x.shape, TO_BYTES[dtype_of(name)](x)) for name, x in tensors.items()},
             {
                 "num_layers": str(sizes.num_layers),
                 "hidden_size": str(sizes.hidden_size),
