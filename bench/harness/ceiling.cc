@@ -69,7 +69,7 @@ class SquareProduct {
     TimeNs();  // chooses the algorithm
   }
 
-  double num_flops() const { return 2.0 * static_cast<double>(size_ * size_ * size_); }
+  double num_flops() const { return CeilingMatmulFlops(backend_.device->kind()); }
 
   void Enqueue(StreamTimer& timer) {
     timer.Begin();
@@ -105,6 +105,27 @@ double MeasureMatmulRate(Backend& backend, Precision precision) {
     best_ns = std::min(best_ns, product.TimeNs());
   }
   return product.num_flops() / (static_cast<double>(best_ns) * 1e-9);
+}
+
+double CeilingMatmulFlops(DeviceKind device) {
+  const auto size = static_cast<double>(CeilingMatmulSize(device));
+  return 2 * size * size * size;
+}
+
+std::vector<double> TimeMatmulRounds(Backend& backend, Precision precision,
+                                     const std::function<void()>& meet) {
+  using Clock = std::chrono::steady_clock;
+  SquareProduct product(backend, precision);
+  std::vector<double> elapsed_s;
+  meet();
+  for (int i = 0; i < kNumRepetitions; ++i) {
+    const Clock::time_point begin = Clock::now();
+    product.TimeNs();
+    meet();
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    elapsed_s.push_back(elapsed.count());
+  }
+  return elapsed_s;
 }
 
 SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,

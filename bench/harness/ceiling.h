@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "core/backend/backend.h"
 #include "core/device/device_monitor.h"
@@ -19,10 +21,20 @@ bool MeasuresCeilings();
 int64_t CeilingMatmulSize(DeviceKind device);
 
 // Floating-point operations a second of that product, the best of several, on a GPU each after a
-// pause, as LinearForward without bias on the backend's threads or GPU, in its precision.  Ranks
-// that share a machine measure together and so find their share.  The kernels' scratch memory is
-// reserved for it: reserve anew.  It leaves a GPU warm, and so comes after what is timed.
+// pause, as LinearForward without bias on the backend's threads or GPU, in its precision.  The
+// kernels' scratch memory is reserved for it: reserve anew.  It leaves a GPU warm, and so comes
+// after what is timed.
 double MeasureMatmulRate(Backend& backend, Precision precision);
+
+// Floating-point operations of that product.
+double CeilingMatmulFlops(DeviceKind device);
+
+// Seconds of each of several rounds in which every rank makes that product once, on the cpu: from
+// the rank's own leave of `meet`, which all ranks call together, to its leave of the next.  The
+// most over the ranks is what all products of a round took together, however many ranks share a
+// core.
+std::vector<double> TimeMatmulRounds(Backend& backend, Precision precision,
+                                     const std::function<void()>& meet);
 
 // What a GPU keeps up, where its power limit lowers its clocks under load.
 struct SustainedRate {

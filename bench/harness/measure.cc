@@ -114,6 +114,7 @@ struct RankTimes {
   std::vector<double> step_cpu_s;
   std::vector<double> calibration_cpu_s;  // on the cpu
   std::optional<DeviceConditions> conditions;
+  CpuContention contention;  // of this process, where this rank is its first
 };
 
 std::vector<double> MaxOverRanks(Communicator& world, std::vector<double> values) {
@@ -150,8 +151,28 @@ size_t NumSteps(const std::vector<double>& warmup_s, const MeasureOptions& optio
       std::clamp(enough, static_cast<double>(options.n_steps), static_cast<double>(kMaxSteps)));
 }
 
+// Of the process that lost the most; null where this process has another rank that measures it.
+CpuContention MostContention(Communicator& world, const CpuContention& own) {
+  const std::vector<double> most =
+      MaxOverRanks(world, {own.run_delay_share.value_or(-1), own.steal_share,
+                           static_cast<double>(own.num_throttled_periods), own.throttled_s});
+  CpuContention contention = {.steal_share = most[1],
+                              .num_throttled_periods = std::llround(most[2]),
+                              .throttled_s = most[3]};
+  if (most[0] >= 0) contention.run_delay_share = most[0];
+  return contention;
+}
+
+// All ranks learn of all.
+std::optional<CoreShortage> FindCoreShortage(Communicator& world, int num_threads) {
+  const RankCores own = OwnCores(num_threads);
+  std::vector<RankCores> all(static_cast<size_t>(world.world_size()));
+  world.AllGather(ConstPayload{&own, int64_t{sizeof(own)}, ControlType::kByte}, all.data());
+  return FindCoreShortage(all);
+}
+
 // Adds to `op_times` what was recorded of each timed pass, if passes are recorded.
-RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
+RankTimes TimeSteps(const Job& job, Executor& executor, Backend& backend, Communicator& world,
                     const MeasureOptions& options, PartClock& clock, OpTimes* op_times) {
   Calibration calibration;
   const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu;
@@ -164,6 +185,8 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
   times.step_s.resize(n_steps);
   times.step_cpu_s.resize(n_steps);
   clock.Begin("timed_passes");
+  std::optional<ContentionMeter> meter;
+  if (world.rank() == 0 || RanksAreProcesses(job.comm)) meter.emplace();
   if (monitor != nullptr) monitor->Start();
   for (size_t step = 0; step < times.step_s.size(); ++step) {
     if (is_calibrated) times.calibration_cpu_s.push_back(calibration.CpuSeconds());
@@ -179,6 +202,7 @@ RankTimes TimeSteps(Executor& executor, Backend& backend, Communicator& world,
     if (executor.timeline().is_recording()) op_times->Add(executor.timeline().Read());
   }
   if (monitor != nullptr) times.conditions = monitor->Stop();
+  if (meter) times.contention = meter->Stop();
   return times;
 }
 
@@ -258,7 +282,7 @@ void AddMemory(const JobPlan& plan, const Executor& executor, const Device& devi
 }
 
 // All that is measured while there is an executor.
-void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
+void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& options,
                    const RankEnvironment& environment, PartClock& clock, Measurement* measurement) {
   Communicator& world = environment.world;
   Backend& backend = environment.backend;
@@ -277,10 +301,11 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
   m.num_timestamps = MaxOverRanks(world, timeline.num_timestamps());
   m.max_timestamps = std::min(options.max_timestamps, timeline.max_timestamps());
   const bool is_cpu = backend.device->kind() == DeviceKind::kCpu;
+  if (is_cpu) m.core_shortage = FindCoreShortage(world, job.threads);
   const bool has_op_times = m.num_timestamps <= m.max_timestamps;
   if (has_op_times && is_cpu) executor.StartRecording();
   const int64_t allocations_before = backend.device->num_allocations();
-  const RankTimes times = TimeSteps(executor, backend, world, options, clock, &op_times);
+  const RankTimes times = TimeSteps(job, executor, backend, world, options, clock, &op_times);
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
   executor.StopRecording();
 
@@ -289,6 +314,7 @@ void MeasurePasses(const JobPlan& plan, const MeasureOptions& options,
   m.step_cpu_s = times.step_cpu_s;
   m.calibration_cpu_s = MeanOverRanks(world, times.calibration_cpu_s);
   m.conditions = times.conditions;
+  if (is_cpu) m.contention = MostContention(world, times.contention);
   m.median_s = Median(m.step_s);
   m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
   m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());
@@ -317,28 +343,31 @@ void MeasureCeilings(Precision precision, double warmup_s, Communicator& world, 
   // Else the process keeps what the passes had, and holds both at its peak.
   malloc_trim(0);
   world.Barrier();
-  double best = 0;
-  if (backend.device->kind() != DeviceKind::kCpu) {
-    const SustainedRate own = MeasureSustainedMatmulRate(
-        backend, precision,
-        {.warmup_s = warmup_s, .timed_s = std::min(Sum(m->step_s), kMaxSustainedS)});
-    m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
-    m->sustained_matmul_conditions = own.conditions;
-    best = own.best_flops_per_s;
+  if (backend.device->kind() == DeviceKind::kCpu) {
+    const std::vector<double> round_s =
+        MaxOverRanks(world, TimeMatmulRounds(backend, precision, [&world] { world.Barrier(); }));
+    m->matmul_flops_per_s =
+        CeilingMatmulFlops(DeviceKind::kCpu) / *std::min_element(round_s.begin(), round_s.end());
+    return;
   }
+  const SustainedRate own = MeasureSustainedMatmulRate(
+      backend, precision,
+      {.warmup_s = warmup_s, .timed_s = std::min(Sum(m->step_s), kMaxSustainedS)});
+  m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
+  m->sustained_matmul_conditions = own.conditions;
   // A ceiling is the most that was ever seen.
-  best = std::max(best, MeasureMatmulRate(backend, precision));
+  const double best = std::max(own.best_flops_per_s, MeasureMatmulRate(backend, precision));
   m->matmul_flops_per_s = SumOverRanks(world, best) / world.world_size();
 }
 
-Measurement MeasureRank(const JobPlan& plan, const MeasureOptions& options,
+Measurement MeasureRank(const Job& job, const JobPlan& plan, const MeasureOptions& options,
                         const RankEnvironment& environment) {
   Communicator& world = environment.world;
   Backend& backend = environment.backend;
   PartClock clock(world.rank() == 0 ? options.on_part : nullptr);
   Measurement m;
   world.Barrier();
-  MeasurePasses(plan, options, environment, clock, &m);
+  MeasurePasses(job, plan, options, environment, clock, &m);
   if (MeasuresCeilings()) {
     clock.Begin("ceilings");
     MeasureCeilings(plan.config.precision, options.warmup_s, world, backend, &m);
@@ -409,7 +438,7 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
     predicted_device_bytes = PredictDeviceMemory(job, plan).peak();
   }
   RunRanks(ranks, job, plan, NeedsOf(job, options), [&](const RankEnvironment& environment) {
-    const Measurement m = MeasureRank(plan, options, environment);
+    const Measurement m = MeasureRank(job, plan, options, environment);
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
   measurement.predicted_device_bytes = predicted_device_bytes;

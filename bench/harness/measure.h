@@ -20,7 +20,9 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/harness/cpu_contention.h"
 #include "bench/harness/op_times.h"
+#include "bench/harness/rank_cores.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/job.h"
 #include "programs/job.h"
@@ -59,8 +61,9 @@ struct Measurement {
   double flops = 0;   // of one pass, all ranks
   double tokens = 0;  // of one pass
 
-  // The mean over ranks of each rank's own rate of matrix products, while all measure it.  Absent
-  // where MeasuresCeilings is false.
+  // A rank's rate of matrix products while all ranks make them: on the cpu of the whole round in
+  // which each makes one, on cuda the mean over ranks of their own.  Absent where MeasuresCeilings
+  // is false.
   std::optional<double> matmul_flops_per_s;
 
   double warmup_s = 0;  // of the passes just before the timed ones, each by its slowest rank
@@ -78,6 +81,12 @@ struct Measurement {
   std::optional<OpTimesSummary> op_times;
   int64_t num_timestamps = 0;  // of the rank with the most
   int64_t max_timestamps = 0;
+
+  // Of the cpu, where ranks have no core for each thread: op_times then mean nothing.
+  std::optional<CoreShortage> core_shortage;
+
+  // During the timed passes, of the process that lost the most; absent on cuda.
+  std::optional<CpuContention> contention;
 
   // Of a pass whose kernels do nothing, the median, maximum over ranks: the executor's own time and
   // the communication's.  Absent on cuda.

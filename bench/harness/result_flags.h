@@ -1,7 +1,7 @@
 // The flags that say which benchmarks run and where their results go; every program of bench has
 // them.
 //
-//   --json_out --filter
+//   --json_out --filter --list
 #pragma once
 
 #include "bench/harness/run_benchmarks.h"

@@ -13,6 +13,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/cli/build_info.h"
+#include "core/device/cpu/cpu_limits.h"
 #include "core/kernels/cpu/gemm.h"
 
 namespace sluice {
@@ -115,6 +116,12 @@ BenchmarkContext BuildContext() {
           {"calibration_version", std::to_string(kCalibrationVersion)}};
 }
 
+BenchmarkContext MachineContext() {
+  const CpuLimits limits = FindCpuLimits();
+  return {{"cpu_affinity", InRanges(limits.cpus)},
+          {"cpu_quota", limits.quota_cpus ? fmt::format("{:.3g}", *limits.quota_cpus) : "none"}};
+}
+
 std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
                                     const std::string& filter) {
   // std::regex follows nested groups by recursion: a longer text could exhaust the stack.
@@ -123,18 +130,19 @@ std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
     throw Error(fmt::format("--filter has {} characters; at most {} are allowed", filter.size(),
                             kMaxFilterSize));
   }
+  const bool excludes = filter.starts_with('-');
   std::vector<size_t> selected;
   try {
-    const std::regex expression(filter, std::regex::extended);
+    const std::regex expression(filter.substr(excludes ? 1 : 0), std::regex::extended);
     for (size_t i = 0; i < names.size(); ++i) {
-      if (std::regex_search(names[i], expression)) selected.push_back(i);
+      if (std::regex_search(names[i], expression) != excludes) selected.push_back(i);
     }
   } catch (const std::regex_error& error) {
     throw Error(fmt::format("--filter '{}' is not a regular expression: {}", filter, error.what()));
   }
   if (selected.empty()) {
-    throw Error(fmt::format("--filter '{}' matches no benchmark; there are: {}", filter,
-                            fmt::join(names, ", ")));
+    throw Error(fmt::format("--filter '{}' {} benchmark; there are: {}", filter,
+                            excludes ? "excludes every" : "matches no", fmt::join(names, ", ")));
   }
   return selected;
 }
@@ -147,6 +155,12 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
   for (const size_t i : selected) {
     const bool is_new = samples_by_name.try_emplace(names[i]).second;
     if (!is_new) throw Error(fmt::format("'{}' is asked for twice", names[i]));
+  }
+  if (options.result.lists) {
+    for (const size_t i : selected) {
+      if (options.rank == 0) fmt::print("{}\n", names[i]);
+    }
+    return 0;
   }
   if (options.before) options.before();
   benchmark::CPUInfo::Get();  // reads the load of the machine: before ours
@@ -163,7 +177,7 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
   }
   if (measured.size() < selected.size()) return 1;
   if (options.rank != 0 || options.result.json_out.empty()) return 0;
-  for (const BenchmarkContext& context : {BuildContext(), options.context}) {
+  for (const BenchmarkContext& context : {BuildContext(), MachineContext(), options.context}) {
     for (const auto& [key, value] : context) benchmark::AddCustomContext(key, value);
   }
   WriteFileAtomically(options.result.json_out, JsonOf(samples_by_name, measured));

@@ -42,8 +42,10 @@ struct Benchmark {
 
 // Which benchmarks run and where their results go; of flags, result_flags.h.
 struct ResultOptions {
-  std::string filter = ".";  // a regular expression over the benchmarks' names
-  std::string json_out;      // the path of the result file; empty: none
+  // A regular expression over the benchmarks' names; behind a '-', those that do not match it.
+  std::string filter = ".";
+  bool lists = false;    // their names, instead of running them
+  std::string json_out;  // the path of the result file; empty: none
 };
 
 // Key and value, in the order of printing.
@@ -51,7 +53,7 @@ using BenchmarkContext = std::vector<std::pair<std::string, std::string>>;
 
 struct BenchmarkRunOptions {
   ResultOptions result;
-  BenchmarkContext context;  // beside the keys of BuildContext
+  BenchmarkContext context;  // beside the keys of BuildContext and MachineContext
   int rank = 0;              // of this process; rank 0 alone reports and writes
   // Called once the benchmarks are known to be right, before the first is measured; may be null.
   std::function<void()> before;
@@ -61,14 +63,18 @@ struct BenchmarkRunOptions {
 // calibration_version.
 BenchmarkContext BuildContext();
 
+// Of this process and what the system grants it: cpu_affinity, "0-3,8", and cpu_quota, how many
+// CPUs' time a second gives it, "none" where nothing limits that.
+BenchmarkContext MachineContext();
+
 // Positions of the names that the filter selects.  Throws Error where it is not a regular
 // expression, is too long for one, or matches nothing.
 std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
                                     const std::string& filter);
 
-// Runs those that the filter selects, in order; returns the exit code.  Throws Error where the
-// filter is not a regular expression or matches nothing, and where two benchmarks have one name.
-// Once in a process.
+// Runs those that the filter selects, in order, or prints their names, one a line, where options
+// ask for that; returns the exit code.  Throws Error where the filter is not a regular expression
+// or matches nothing, and where two benchmarks have one name. Once in a process.
 int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options);
 
 }  // namespace sluice

@@ -18,6 +18,30 @@ TEST(SelectedIndices, AreThoseThatMatchInOrder) {
   EXPECT_THAT(SelectedIndices({"a:1", "b:1", "a:2"}, "a:"), testing::ElementsAre(0, 2));
 }
 
+TEST(SelectedIndices, AreThoseThatDoNotMatchBehindAMinus) {
+  EXPECT_THAT(SelectedIndices({"a:1", "b:1", "a:2"}, "-a:"), testing::ElementsAre(1));
+  EXPECT_THAT(SelectedIndices({"a:1", "b:-1"}, "[-]1"), testing::ElementsAre(1));
+  EXPECT_THROW(SelectedIndices({"a:1", "a:2"}, "-a"), Error);
+}
+
+TEST(RunBenchmarks, ListsNamesAndRunsNothing) {
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunBenchmarks({{.name = "a:1", .measure = nullptr},
+                           {.name = "b:1", .measure = nullptr},
+                           {.name = "a:2", .measure = nullptr}},
+                          {.result = {.filter = "-b", .lists = true}, .context = {}}),
+            0);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "a:1\na:2\n");
+}
+
+TEST(MachineContext, HasWhatTheSystemGrants) {
+  const BenchmarkContext context = MachineContext();
+  ASSERT_THAT(context, testing::SizeIs(2));
+  EXPECT_EQ(context[0].first, "cpu_affinity");
+  EXPECT_FALSE(context[0].second.empty());
+  EXPECT_EQ(context[1].first, "cpu_quota");
+}
+
 TEST(SelectedIndices, RefusesWhatSelectsNothingOrIsNoExpression) {
   EXPECT_THROW(SelectedIndices({"a"}, "b"), Error);
   EXPECT_THROW(SelectedIndices({"a"}, "("), Error);

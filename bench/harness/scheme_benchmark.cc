@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
+#include <sstream>
 
 #include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
@@ -19,30 +21,36 @@ namespace sluice {
 namespace {
 
 constexpr const char* kHeader =
-    "{:<32} {:<7} {:>5} {:>10} {:>10} {:>7} {:>10} {:>12} {:>7} {:>9} {:>8} {:>8} {:>9} "
+    "{:<{}} {:<7} {:>5} {:>12} {:>12} {:>7} {:>10} {:>12} {:>7} {:>12} {:>8} {:>8} {:>10} "
     "{:>11}\n";
 
-void PrintHeader() {
-  fmt::print(kHeader, "scheme", "pass", "ranks", "ms median", "ms min", "spread", "tokens/s",
-             "GFLOP/s/rank", "of peak", "simulated", "bubble", "bubble", "exposed", "activations");
-  fmt::print(kHeader, "", "", "", "", "", "", "", "", "", "ms", "simul.", "measured", "comm. ms",
-             "peak");
+void PrintHeader(size_t label_width) {
+  fmt::print(kHeader, "scheme", label_width, "pass", "ranks", "ms median", "ms min", "spread",
+             "tokens/s", "GFLOP/s/rank", "of peak", "simulated", "bubble", "bubble", "exposed",
+             "activations");
+  fmt::print(kHeader, "", label_width, "", "", "", "", "", "", "", "", "ms", "simul.", "measured",
+             "comm. ms", "peak");
 }
 
 double FlopsPerSecondPerRank(const Measurement& m, int world_size) {
   return m.flops / m.median_s / world_size;
 }
 
-std::string Label(const SchemeBenchmark& benchmark) {
-  const JobConfig& config = benchmark.plan.config;
-  std::string label = benchmark.job.scheme;
-  if (config.slices.size() > 1) label += fmt::format(" n={}", config.slices.size());
-  if (config.num_micro_batches > 1) label += fmt::format(" m={}", config.num_micro_batches);
-  if (config.num_chunks > 1) label += fmt::format(" v={}", config.num_chunks);
-  const bool is_told = benchmark.job.scheme == "megatron";  // that all ranks share each layer
-  if (config.sizes.tensor > 1 && !is_told) label += fmt::format(" t={}", config.sizes.tensor);
-  if (config.sizes.data > 1) label += fmt::format(" d={}", config.sizes.data);
-  return label;
+// The letters that tables have for the commonest parts of a name.
+std::string ShortKey(const std::string& key) {
+  static const std::map<std::string, std::string> letters = {
+      {"batch_size", "b"}, {"num_micro_batches", "m"},    {"n_slices", "n"},
+      {"num_chunks", "v"}, {"tensor_parallel_size", "t"}, {"data_parallel_size", "d"}};
+  const auto letter = letters.find(key);
+  return letter == letters.end() ? key : letter->second;
+}
+
+size_t LabelWidth(const std::vector<SchemeBenchmark>& benchmarks) {
+  size_t width = 0;
+  for (const SchemeBenchmark& benchmark : benchmarks) {
+    width = std::max(width, LabelOf(benchmark).size());
+  }
+  return width;
 }
 
 std::string Milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
@@ -73,6 +81,13 @@ void PrintGpu(const Measurement& m, int world_size) {
 
 // What belongs to a row whose ranks share layers or copies of them, or whose ops were not recorded.
 void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
+  if (m.core_shortage) {
+    fmt::print(
+        "  no op times: {} threads of ranks take turns on "
+        "{:.3g} cores, so that an op's time is not its own\n",
+        m.core_shortage->num_threads, m.core_shortage->num_cores);
+    return;
+  }
   if (!m.op_times) {
     fmt::print(
         "  no op times: a pass takes {} timestamps on a rank, more than the {} that are allowed\n",
@@ -88,27 +103,30 @@ void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
   if (sizes.data > 1) print("data-parallel", m.op_times->data_collectives);
 }
 
-void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m) {
+void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m, size_t label_width) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   const double rate = FlopsPerSecondPerRank(m, world_size);
   const std::string share_of_ceiling =
       m.matmul_flops_per_s ? Percent(rate / *m.matmul_flops_per_s) : "-";
   std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
   std::string exposed = "-";
-  if (m.op_times.has_value()) {
+  if (m.op_times.has_value() && !m.core_shortage) {
     simulated = Milliseconds(m.op_times->simulated_s);
     simulated_bubble = Percent(m.op_times->simulated_bubble_fraction);
     measured_bubble = Percent(m.op_times->measured_bubble_fraction);
     exposed = Milliseconds(m.op_times->exposed_communication.max_s);
   }
-  fmt::print(kHeader, Label(benchmark), NameOf(benchmark.plan.config.pass), world_size,
-             Milliseconds(m.median_s), Milliseconds(m.min_s),
+  fmt::print(kHeader, LabelOf(benchmark), label_width, NameOf(benchmark.plan.config.pass),
+             world_size, Milliseconds(m.median_s), Milliseconds(m.min_s),
              Percent((m.max_s - m.min_s) / m.median_s),
              fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
              share_of_ceiling, simulated, simulated_bubble, measured_bubble, exposed,
              FormatBytes(m.activation_bytes));
   if (benchmark.job.gpu_use == GpuUse::kShared) fmt::print("  {}\n", kSharedGpuMark);
   PrintOpTimes(benchmark, m);
+  if (m.contention && IsDisturbed(*m.contention)) {
+    fmt::print("  disturbed during the passes: {}\n", Describe(*m.contention));
+  }
   PrintGpu(m, world_size);
   std::fflush(stdout);
 }
@@ -158,7 +176,7 @@ void AddGpuCounters(const Measurement& m, int world_size, std::map<std::string, 
 
 void AddOpTimes(const Measurement& m, std::map<std::string, double>* counters) {
   (*counters)["num_op_timestamps"] = static_cast<double>(m.num_timestamps);
-  if (!m.op_times) return;
+  if (!m.op_times || m.core_shortage) return;
   const OpTimesSummary& times = *m.op_times;
   (*counters)["simulated_ms"] = times.simulated_s * 1e3;
   (*counters)["simulated_bubble_fraction"] = times.simulated_bubble_fraction;
@@ -204,6 +222,11 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
     counters["share_of_matmul_rate"] = rate / *m.matmul_flops_per_s;
   }
   AddOpTimes(m, &counters);
+  if (m.contention) AddCounters(*m.contention, &counters);
+  if (m.core_shortage) {
+    counters["num_threads_that_share_cores"] = static_cast<double>(m.core_shortage->num_threads);
+    counters["num_shared_cores"] = m.core_shortage->num_cores;
+  }
   if (m.empty_pass_s.has_value()) {
     counters["empty_pass_ms"] = *m.empty_pass_s * 1e3;
     counters["empty_pass_share"] = *m.empty_pass_s / m.median_s;
@@ -212,8 +235,8 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
   return counters;
 }
 
-Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
-                        int64_t process_bytes) {
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t process_bytes,
+                        size_t label_width) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   constexpr const char* kClearLine = "\033[2K";
@@ -225,7 +248,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks,
   }
   const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
-  if (is_shown) PrintRow(benchmark, m);
+  if (is_shown) PrintRow(benchmark, m, label_width);
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
@@ -336,7 +359,7 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
     return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20));
   };
   const std::string what = job.device == DeviceKind::kCpu ? "predicted peak" : "allocated";
-  fmt::print("memory of {} {} on {} rank(s) in MiB: ", Label(benchmark),
+  fmt::print("memory of {} {} on {} rank(s) in MiB: ", LabelOf(benchmark),
              NameOf(benchmark.plan.config.pass), job.config.sizes.world_size());
   if (program > 0) fmt::print("program and libraries {} + ", mib(program));
   fmt::print("weights {} + gradients {} + activations {} + workspaces {}", mib(memory.weights),
@@ -374,7 +397,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   if (benchmarks.front().job.gpu_use == GpuUse::kShared) fmt::print("{}\n", kSharedGpuMark);
   for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, process_bytes);
   fmt::print("\n");
-  PrintHeader();
+  PrintHeader(LabelWidth(benchmarks));
   std::fflush(stdout);
 }
 
@@ -382,6 +405,23 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
 
 std::string NameOf(const SchemeBenchmark& benchmark) {
   return NameOf(benchmark.job, benchmark.plan);
+}
+
+std::string LabelOf(const SchemeBenchmark& benchmark) {
+  // What the column beside it, or the lines above the table, say of all rows.
+  static const std::set<std::string> elsewhere = {"model", "world_size", "device", "dtype", "pass"};
+  std::istringstream parts(NameOf(benchmark));
+  std::string label;
+  for (std::string part; std::getline(parts, part, '/');) {
+    const size_t colon = part.find(':');
+    const std::string key = part.substr(0, colon), value = part.substr(colon + 1);
+    if (key == "scheme") {
+      label = value;
+    } else if (!elsewhere.contains(key)) {
+      label += fmt::format(" {}={}", ShortKey(key), value);
+    }
+  }
+  return label;
 }
 
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
@@ -396,10 +436,12 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks) {
   const int64_t process_bytes = ResidentBytes();
+  const size_t label_width = LabelWidth(benchmarks);
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
-    runs.push_back({.name = NameOf(benchmark),
-                    .measure = [&] { return MeasureAndPrint(benchmark, ranks, process_bytes); }});
+    runs.push_back({.name = NameOf(benchmark), .measure = [&] {
+                      return MeasureAndPrint(benchmark, ranks, process_bytes, label_width);
+                    }});
   }
   BenchmarkContext context = ContextOf(benchmarks, process_bytes);
   AddGpuUse(benchmarks.front().job, &context);

@@ -22,6 +22,11 @@ struct SchemeBenchmark {
 // Its job's, of programs/job_name.h.
 std::string NameOf(const SchemeBenchmark& benchmark);
 
+// The row's label in the table: the scheme and every part of the name that the rest of the table
+// does not say, "gpipe b=8 m=4 plan=megatron_sequence_parallel"; b is the batch, m micro-batches, n
+// slices, v stages a rank, t and d the sizes of tensor- and data-parallel groups.
+std::string LabelOf(const SchemeBenchmark& benchmark);
+
 // Those whose names the filter selects, as SelectedIndices does.  Asked before ranks start, so that
 // a bad filter is answered once, and so that conditions are told of what runs alone.
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/device/cpu/cpu_device.h"
 #include "core/model/model_config.h"
 #include "parallel/schedule/slices.h"
 
@@ -44,6 +45,20 @@ TEST(NameOf, TellsApartWhatIsTimedDifferently) {
   EXPECT_EQ(names.size(), configs.size());
   EXPECT_THAT(NameOf(BenchmarkOf(configs[1])), testing::HasSubstr("/slices:6+2/"));
   EXPECT_THAT(NameOf(BenchmarkOf(configs[0])), testing::HasSubstr("/n_slices:2/"));
+}
+
+TEST(LabelOf, HoldsEveryNumberThatIsNotTheDefault) {
+  EXPECT_EQ(LabelOf(BenchmarkOf(Small())), "seqpipe num_layers=5 seq_len=8 n=2");
+  JobConfig config = Small();
+  config.batch_size = 6;
+  config.num_micro_batches = 3;
+  config.slices = ParseSlices("6,2", 8);
+  config.prefix_len = 3;
+  config.sizes = {.pipeline = 2, .tensor = 2};
+  config.plan = PlanKind::kMegatronSequenceParallel;
+  EXPECT_EQ(LabelOf(BenchmarkOf(config)),
+            "seqpipe num_layers=5 seq_len=8 t=2 b=6 m=3 slices=6+2 plan=megatron_sequence_parallel "
+            "prefix_len=3");
 }
 
 TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
@@ -147,21 +162,52 @@ std::string RunAndPrint(const SchemeBenchmark& benchmark, const std::string& jso
   return testing::internal::GetCapturedStdout();
 }
 
-TEST(RunSchemeBenchmarks, SaysWhereTheTimeWent) {
+// The row of a small job, and what was printed.
+nlohmann::json RowOf(const ParallelSizes& sizes, std::string* out) {
   JobConfig config = Small();
-  config.sizes = {.pipeline = 2, .tensor = 2};
+  config.sizes = sizes;
   const std::string path = testing::TempDir() + "/op_times.json";
-  const std::string out = RunAndPrint(BenchmarkOf(config), path);
-  EXPECT_THAT(out, testing::HasSubstr("in collectives of tensor-parallel ranks: "));
+  *out = RunAndPrint(BenchmarkOf(config), path);
+  return nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+}
+
+TEST(RunSchemeBenchmarks, SaysWhereTheTimeWent) {
+  if (NumCores() < 2) GTEST_SKIP() << "two ranks need two cores";
+  std::string out;
+  const nlohmann::json pipeline = RowOf({.pipeline = 2}, &out);
   EXPECT_THAT(out, testing::Not(testing::HasSubstr("no op times")));
-  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
   for (const char* name :
        {"simulated_ms", "recorded_pass_ms", "max_simulated_wait_ms", "mean_simulated_wait_ms",
-        "max_exposed_communication_ms", "mean_exposed_communication_ms",
-        "max_tensor_collectives_ms", "mean_tensor_collectives_ms", "num_op_timestamps"}) {
-    EXPECT_GT(row.at(name), 0) << name;
+        "max_exposed_communication_ms", "mean_exposed_communication_ms", "num_op_timestamps"}) {
+    EXPECT_GT(pipeline.at(name), 0) << name;
   }
-  EXPECT_EQ(row.at("max_data_collectives_ms"), 0);
+  EXPECT_EQ(pipeline.at("max_data_collectives_ms"), 0);
+  const nlohmann::json tensor = RowOf({.tensor = 2}, &out);
+  EXPECT_THAT(out, testing::HasSubstr("in collectives of tensor-parallel ranks: "));
+  EXPECT_GT(tensor.at("max_tensor_collectives_ms"), 0);
+  EXPECT_GT(tensor.at("mean_tensor_collectives_ms"), 0);
+}
+
+// Twice as many threads as cores.
+TEST(RunSchemeBenchmarks, HasNoOpTimesWhereRanksShareCores) {
+  SchemeBenchmark benchmark = BenchmarkOf(Small());
+  benchmark.job.threads = NumCores();
+  const std::string path = testing::TempDir() + "/shared_cores.json";
+  const std::string out = RunAndPrint(benchmark, path);
+  EXPECT_THAT(out, testing::HasSubstr("no op times: " + std::to_string(2 * NumCores()) +
+                                      " threads of ranks take turns on "));
+  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+  for (const char* name : {"simulated_ms", "simulated_bubble_fraction", "measured_bubble_fraction",
+                           "max_exposed_communication_ms"}) {
+    EXPECT_FALSE(row.contains(name)) << name;
+  }
+  EXPECT_EQ(row.at("num_threads_that_share_cores"), 2 * NumCores());
+  EXPECT_EQ(row.at("num_shared_cores"), NumCores());
+  EXPECT_GT(row.at("share_of_matmul_rate"), 0);
+  for (const char* name :
+       {"steal_share", "num_throttled_periods", "throttled_ms", "is_disturbed"}) {
+    EXPECT_TRUE(row.contains(name)) << name;
+  }
 }
 
 TEST(RunSchemeBenchmarks, SaysThatOpTimesAreLeftOut) {

@@ -12,7 +12,8 @@ _ROOT = os.environ["PYTHONPATH"]
 class ContextsTest(unittest.TestCase):
     def test_when_and_where_is_no_mismatch(self):
         other = {**fakes.CONTEXT, "date": "later", "commit": "f00", "dirty": "true",
-                 "load_avg": [1], "executable": "x", "sm_clock_mhz": "1980", "measured_matmul_gflops": "3"}
+                 "load_avg": [1], "executable": "x", "cpu_affinity": "1", "cpu_quota": "0.5",
+                 "sm_clock_mhz": "1980", "measured_matmul_gflops": "3"}
         self.assertEqual(contexts.mismatches(fakes.CONTEXT, other), [])
         self.assertEqual(contexts.config_hash(fakes.CONTEXT), contexts.config_hash(other))
 

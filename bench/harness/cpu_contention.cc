@@ -1,0 +1,122 @@
+#include "bench/harness/cpu_contention.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+namespace sluice {
+namespace {
+
+// Of the time; more than what passes of a quiet machine differ by.
+constexpr double kMaxQuietShare = 0.02;
+
+int64_t NowNs() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Of a line "cpu3 user nice system idle iowait irq softirq steal ..."; 0 for any other.
+int64_t StealOf(const std::string& line, const std::string& cpu) {
+  std::istringstream words(line);
+  std::string name;
+  if (!(words >> name) || name != cpu) return 0;
+  int64_t ticks = 0;
+  for (int field = 0; field < 8; ++field) words >> ticks;
+  return words ? ticks : 0;
+}
+
+}  // namespace
+
+double CpuContention::lost_share() const {
+  return std::max(run_delay_share.value_or(0), steal_share);
+}
+
+bool IsDisturbed(const CpuContention& contention) { return !Describe(contention).empty(); }
+
+std::string Describe(const CpuContention& contention) {
+  std::vector<std::string> losses;
+  if (contention.run_delay_share.value_or(0) > kMaxQuietShare) {
+    losses.push_back(fmt::format("a thread was ready and did not run for {:.1f} %",
+                                 100 * *contention.run_delay_share));
+  }
+  if (contention.steal_share > kMaxQuietShare) {
+    losses.push_back(
+        fmt::format("the machine below took {:.1f} % of the CPUs", 100 * contention.steal_share));
+  }
+  if (contention.num_throttled_periods > 0) {
+    losses.push_back(fmt::format("the quota stopped the process in {} periods, for {:.3f} s",
+                                 contention.num_throttled_periods, contention.throttled_s));
+  }
+  return fmt::format("{}", fmt::join(losses, "; "));
+}
+
+void AddCounters(const CpuContention& contention, std::map<std::string, double>* counters) {
+  if (contention.run_delay_share) (*counters)["run_delay_share"] = *contention.run_delay_share;
+  (*counters)["steal_share"] = contention.steal_share;
+  (*counters)["num_throttled_periods"] = static_cast<double>(contention.num_throttled_periods);
+  (*counters)["throttled_ms"] = contention.throttled_s * 1e3;
+  (*counters)["is_disturbed"] = IsDisturbed(contention) ? 1 : 0;
+}
+
+ContentionMeter::ContentionMeter(SystemFiles files)
+    : files_(std::move(files)),
+      cpus_(FindCpuLimits(files_).cpus),
+      begin_ns_(NowNs()),
+      begin_delays_ns_(RunDelaysNs()),
+      begin_steal_ticks_(StealTicks()),
+      begin_throttling_(ReadThrottling(files_)) {}
+
+CpuContention ContentionMeter::Stop() const {
+  CpuContention contention;
+  const auto elapsed_ns = static_cast<double>(std::max<int64_t>(1, NowNs() - begin_ns_));
+  for (const auto& [thread, delay_ns] : RunDelaysNs()) {
+    const auto begin = begin_delays_ns_.find(thread);
+    if (begin == begin_delays_ns_.end()) continue;  // began meanwhile: no rank's
+    const double share = static_cast<double>(delay_ns - begin->second) / elapsed_ns;
+    contention.run_delay_share = std::max(contention.run_delay_share.value_or(0), share);
+  }
+  // A tick may be of what was taken before; two are not.
+  const int64_t steal_ticks = StealTicks() - begin_steal_ticks_;
+  if (steal_ticks > 1 && !cpus_.empty()) {
+    const double steal_ns =
+        static_cast<double>(steal_ticks) * 1e9 / static_cast<double>(sysconf(_SC_CLK_TCK));
+    contention.steal_share = steal_ns / elapsed_ns / static_cast<double>(cpus_.size());
+  }
+  const Throttling throttling = ReadThrottling(files_);
+  contention.num_throttled_periods = throttling.num_periods - begin_throttling_.num_periods;
+  contention.throttled_s =
+      static_cast<double>(throttling.throttled_ns - begin_throttling_.throttled_ns) * 1e-9;
+  return contention;
+}
+
+std::map<std::string, int64_t> ContentionMeter::RunDelaysNs() const {
+  std::map<std::string, int64_t> delays_ns;
+  std::error_code ignored;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(files_.proc + "/self/task", ignored)) {
+    // "running waiting timeslices", the times in nanoseconds.
+    int64_t running_ns = 0, waiting_ns = 0;
+    if (std::ifstream(entry.path() / "schedstat") >> running_ns >> waiting_ns) {
+      delays_ns[entry.path().filename()] = waiting_ns;
+    }
+  }
+  return delays_ns;
+}
+
+int64_t ContentionMeter::StealTicks() const {
+  int64_t ticks = 0;
+  std::ifstream in(files_.proc + "/stat");
+  for (std::string line; std::getline(in, line);) {
+    for (const int cpu : cpus_) ticks += StealOf(line, "cpu" + std::to_string(cpu));
+  }
+  return ticks;
+}
+
+}  // namespace sluice
