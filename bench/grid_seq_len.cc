@@ -6,7 +6,7 @@ int main(int argc, char** argv) {
   return sluice::GridProgram(
       argc, argv,
       {.name = "grid_seq_len",
-       .title = "Forward of 24 layers over the length of the sequence",
+       .title = "Forward of a stack of layers over the length of the sequence",
        .program = {.purpose = "Times the forward of 24 layers of 1024 over seq_len.",
                    .example = "bazel run //bench:grid_seq_len -- --seq_lens=1:1024:8"},
        .cpu = {.num_layers = "24",

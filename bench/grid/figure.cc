@@ -16,6 +16,8 @@ namespace {
 // Okabe and Ito's colours, which people with any colour vision tell apart.
 constexpr std::array<const char*, 8> kColors = {"#0072b2", "#e69f00", "#009e73", "#cc79a7",
                                                 "#56b4e9", "#d55e00", "#8c6d1f", "#4d4d4d"};
+// Of the ninth series on, whose colours come again: each eight have a dashing.
+constexpr std::array<const char*, 4> kDashes = {"", "1.5 3", "9 3", "9 3 1.5 3"};
 constexpr const char* kReferenceColor = "#666666";
 
 constexpr double kWidth = 1180, kLeft = 78, kRight = 16, kTop = 112, kBottom = 52, kGap = 14;
@@ -25,6 +27,10 @@ constexpr double kLegendY = 74, kLegendLine = 18;
 double LegendWidth(const std::string& label) {
   return 28 + 6.0 * static_cast<double>(label.size()) + 20;
 }
+
+struct Stroke {
+  std::string color, dashes;
+};
 
 struct Range {
   double min = std::numeric_limits<double>::infinity();
@@ -135,9 +141,10 @@ class Drawing {
     Range& y = y_ranges_[row.y_title];
     for (const FigurePanel& panel : row.panels) {
       for (const FigureSeries& series : panel.series) {
-        if (series.style == LineStyle::kData && !colors_.contains(series.label)) {
-          const size_t index = labels_.size();
-          colors_[series.label] = kColors[index % kColors.size()];
+        if (series.style == LineStyle::kData && !strokes_.contains(series.label)) {
+          const size_t index = strokes_.size();
+          strokes_[series.label] = {kColors[index % kColors.size()],
+                                    kDashes[index / kColors.size() % kDashes.size()]};
         }
         if (std::find(labels_.begin(), labels_.end(), series.label) == labels_.end()) {
           labels_.push_back(series.label);
@@ -145,6 +152,9 @@ class Drawing {
         for (const FigurePoint& point : series.points) {
           x_range_.Add(point.x);
           y.Add(point.y);
+          if (!point.y_range) continue;
+          y.Add(point.y_range->min);
+          y.Add(point.y_range->max);
         }
       }
     }
@@ -156,19 +166,21 @@ class Drawing {
   double Top(size_t row) const { return top_ + static_cast<double>(row) * (panel_height_ + kGap); }
 
   std::string LineAttributes(const std::string& label) const {
-    const auto color = colors_.find(label);
-    if (color == colors_.end()) {
+    const auto stroke = strokes_.find(label);
+    if (stroke == strokes_.end()) {
       return fmt::format("stroke=\"{}\" stroke-dasharray=\"6 4\"", kReferenceColor);
     }
-    return fmt::format("stroke=\"{}\"", color->second);
+    const auto& [color, dashes] = stroke->second;
+    if (dashes.empty()) return fmt::format("stroke=\"{}\"", color);
+    return fmt::format("stroke=\"{}\" stroke-dasharray=\"{}\"", color, dashes);
   }
 
   // Labels in lines as long as the picture is wide; the panels begin below the last.
   void PlaceLegend() {
-    FigurePoint place = {kLeft, kLegendY};
+    FigurePoint place = {.x = kLeft, .y = kLegendY};
     for (const std::string& label : labels_) {
       if (place.x > kLeft && place.x + LegendWidth(label) > kWidth) {
-        place = {kLeft, place.y + kLegendLine};
+        place = {.x = kLeft, .y = place.y + kLegendLine};
       }
       legend_places_.push_back(place);
       place.x += LegendWidth(label);
@@ -178,7 +190,7 @@ class Drawing {
 
   void DrawLegend() {
     for (size_t i = 0; i < labels_.size(); ++i) {
-      const auto [x, y] = legend_places_[i];
+      const double x = legend_places_[i].x, y = legend_places_[i].y;
       svg_ += Line(x, y, x + 22, y, LineAttributes(labels_[i]) + " stroke-width=\"2.5\"");
       svg_ += Text(x + 28, y + 4, "", labels_[i]);
     }
@@ -255,8 +267,8 @@ class Drawing {
     const std::string attributes = LineAttributes(series.label);
     std::vector<FigurePoint> line = series.points;
     if (series.style == LineStyle::kReference && !line.empty()) {
-      line.insert(line.begin(), {x.range().min, line.front().y});
-      line.push_back({x.range().max, line.back().y});
+      line.insert(line.begin(), {.x = x.range().min, .y = line.front().y});
+      line.push_back({.x = x.range().max, .y = line.back().y});
     }
     std::string path;
     for (const FigurePoint& point : line) {
@@ -264,11 +276,21 @@ class Drawing {
     }
     svg_ += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke-width=\"1.8\" {}/>\n", path,
                         attributes);
+    DrawRanges(series, x, y);
     // Dots of a dense sweep would be a second, thicker line.
     if (series.style == LineStyle::kReference || series.points.size() > 40) return;
     for (const FigurePoint& point : series.points) {
       svg_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\" fill=\"{}\"/>\n",
-                          x(point.x), y(point.y), colors_.at(series.label));
+                          x(point.x), y(point.y), strokes_.at(series.label).color);
+    }
+  }
+
+  void DrawRanges(const FigureSeries& series, const Scale& x, const Scale& y) {
+    for (const FigurePoint& point : series.points) {
+      if (!point.y_range) continue;
+      svg_ += Line(x(point.x), y(point.y_range->min), x(point.x), y(point.y_range->max),
+                   fmt::format("stroke=\"{}\" stroke-opacity=\"0.5\" stroke-width=\"3\"",
+                               strokes_.at(series.label).color));
     }
   }
 
@@ -279,7 +301,7 @@ class Drawing {
   std::map<std::string, Range> y_ranges_;  // by y title
   std::vector<std::string> labels_;        // in the order of their first series
   std::vector<FigurePoint> legend_places_;
-  std::map<std::string, const char*> colors_;
+  std::map<std::string, Stroke> strokes_;  // of data, by label
   std::string svg_;
 };
 

@@ -4,21 +4,27 @@
 // so that heights compare across the whole picture.  Texts are escaped here.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace sluice {
 
+struct FigureRange {
+  double min = 0, max = 0;  // positive
+};
+
 struct FigurePoint {
-  double x = 0;  // positive
-  double y = 0;  // positive
+  double x = 0;                                       // positive
+  double y = 0;                                       // positive
+  std::optional<FigureRange> y_range = std::nullopt;  // drawn as a bar through the point
 };
 
 // A reference is dashed, has no dots, and goes on to both edges of its panel.
 enum class LineStyle { kData, kReference };
 
 struct FigureSeries {
-  std::string label;  // one colour and one line of the legend for each label
+  std::string label;  // one colour and dashing, and one line of the legend, for each label
   LineStyle style = LineStyle::kData;
   std::vector<FigurePoint> points;
 };

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <regex>
+#include <set>
+#include <string>
 
 namespace sluice {
 namespace {
@@ -14,9 +16,11 @@ Figure TwoPanels() {
   figure.column_titles = {"left", "right"};
   figure.rows.push_back({.label = "3 layers", .y_title = "time (ms)"});
   figure.rows.back().panels = {
-      {.series = {{.label = "p 0", .points = {{1, 10}, {4, 40}}},
-                  {.label = "limit", .style = LineStyle::kReference, .points = {{1, 5}, {4, 5}}}}},
-      {.series = {{.label = "p 0", .points = {{1, 20}}}}, .note = "1 point"}};
+      {.series = {{.label = "p 0", .points = {{.x = 1, .y = 10}, {.x = 4, .y = 40}}},
+                  {.label = "limit",
+                   .style = LineStyle::kReference,
+                   .points = {{.x = 1, .y = 5}, {.x = 4, .y = 5}}}}},
+      {.series = {{.label = "p 0", .points = {{.x = 1, .y = 20}}}}, .note = "1 point"}};
   return figure;
 }
 
@@ -43,12 +47,12 @@ TEST(FigureSvg, DrawsEveryPointAndText) {
 // panels.
 TEST(FigureSvg, PutsValuesInOrder) {
   Figure figure = TwoPanels();
-  figure.rows[0].panels[1].series[0].points = {{1, 40}};
+  figure.rows[0].panels[1].series[0].points = {{.x = 1, .y = 40}};
   const std::string svg = FigureSvg(figure);
   const std::regex circle("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"");
   std::vector<FigurePoint> places;
   for (std::sregex_iterator it(svg.begin(), svg.end(), circle), end; it != end; ++it) {
-    places.push_back({std::stod((*it)[1]), std::stod((*it)[2])});
+    places.push_back({.x = std::stod((*it)[1]), .y = std::stod((*it)[2])});
   }
   ASSERT_EQ(places.size(), 3u);
   EXPECT_LT(places[0].x, places[1].x);
@@ -61,8 +65,8 @@ TEST(FigureSvg, DrawsAReferenceFromEdgeToEdge) {
   Figure figure = TwoPanels();
   figure.column_titles.pop_back();
   figure.rows[0].panels.pop_back();
-  figure.rows[0].panels[0].series[0].points = {{2, 10}};
-  figure.rows[0].panels[0].series[1].points = {{2, 5}};
+  figure.rows[0].panels[0].series[0].points = {{.x = 2, .y = 10}};
+  figure.rows[0].panels[0].series[1].points = {{.x = 2, .y = 5}};
   const std::string svg = FigureSvg(figure);
   std::smatch panel, line;
   ASSERT_TRUE(std::regex_search(
@@ -73,6 +77,37 @@ TEST(FigureSvg, DrawsAReferenceFromEdgeToEdge) {
       std::regex("<polyline points=\"([0-9.]+),[^\"]* ([0-9.]+),[0-9.]+ \"[^>]*dasharray")));
   EXPECT_EQ(line[1], panel[1]);
   EXPECT_NEAR(std::stod(line[2]), std::stod(panel[1]) + std::stod(panel[2]), 0.2);
+}
+
+// More series than colours: no two have the same stroke.
+TEST(FigureSvg, TellsManySeriesApart) {
+  Figure figure = TwoPanels();
+  for (int i = 1; i < 20; ++i) {
+    figure.rows[0].panels[0].series.push_back(
+        {.label = "p " + std::to_string(i), .points = {{.x = 1, .y = 10}, {.x = 4, .y = 40}}});
+  }
+  const std::string svg = FigureSvg(figure);
+  const std::regex stroke("<polyline [^>]*(stroke=\"#[^/]*)/>");
+  std::set<std::string> strokes;
+  for (std::sregex_iterator it(svg.begin(), svg.end(), stroke), end; it != end; ++it) {
+    strokes.insert((*it)[1]);
+  }
+  EXPECT_EQ(strokes.size(), 21u);  // and the reference's
+}
+
+TEST(FigureSvg, DrawsTheRangeOfAPointAndMakesRoomForIt) {
+  Figure figure = TwoPanels();
+  figure.rows[0].panels[0].series[0].points[0].y_range = FigureRange{2, 400};
+  const std::string svg = FigureSvg(figure);
+  std::smatch panel, bar;
+  ASSERT_TRUE(std::regex_search(
+      svg, panel,
+      std::regex("<rect x=\"[0-9.]+\" y=\"([0-9.]+)\" [^>]*height=\"([0-9.]+)\" fill=\"#fafafa")));
+  ASSERT_TRUE(std::regex_search(
+      svg, bar, std::regex("y1=\"([0-9.]+)\" x2=\"[0-9.]+\" y2=\"([0-9.]+)\" [^>]*opacity")));
+  EXPECT_LT(std::stod(bar[1]), std::stod(panel[1]) + std::stod(panel[2]));
+  EXPECT_GT(std::stod(bar[2]), std::stod(panel[1]));
+  EXPECT_GT(std::stod(bar[1]), std::stod(bar[2]));
 }
 
 TEST(FigureSvg, TakesAPanelWithoutPoints) {

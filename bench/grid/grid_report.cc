@@ -46,7 +46,7 @@ struct PanelKey {
 
 // The panel's lines, one a prefix, shortest prefix first.
 FigurePanel PanelOf(const std::vector<GridRecord>& records, const PanelKey& key,
-                    const std::function<double(const GridRecord&)>& y_of) {
+                    const std::function<double(const GridRecord&, int64_t elapsed_ns)>& y_of) {
   std::map<int64_t, FigureSeries> series;  // by prefix_len / seq_len
   int64_t num_points = 0, num_left_out = 0;
   for (const GridRecord& record : records) {
@@ -59,7 +59,10 @@ FigurePanel PanelOf(const std::vector<GridRecord>& records, const PanelKey& key,
     }
     FigureSeries& line = series[point.prefix_len / point.seq_len];
     line.label = PrefixLabel(point);
-    line.points.push_back({static_cast<double>(point.seq_len), y_of(record)});
+    const double a = y_of(record, record.min_ns), b = y_of(record, record.max_ns);
+    line.points.push_back({.x = static_cast<double>(point.seq_len),
+                           .y = y_of(record, record.median_ns),
+                           .y_range = FigureRange{std::min(a, b), std::max(a, b)}});
   }
   FigurePanel panel;
   for (const auto& [factor, line] : series) panel.series.push_back(line);
@@ -76,7 +79,7 @@ FigureSeries CeilingOf(const std::vector<GridRecord>& records, RateUnit unit) {
   for (const GridRecord& record : records) ceiling = std::max(ceiling, record.ceiling_flops_per_s);
   if (ceiling == 0) return line;
   for (const int64_t seq_len : {*seq_lens.begin(), *seq_lens.rbegin()}) {
-    line.points.push_back({static_cast<double>(seq_len), ceiling / unit.flops_per_s});
+    line.points.push_back({.x = static_cast<double>(seq_len), .y = ceiling / unit.flops_per_s});
   }
   return line;
 }
@@ -136,9 +139,10 @@ Figure GridFigure(const std::string& title, const GridConditions& conditions,
   for (const int64_t layers : num_layers) {
     FigureRow row = {.label = LayersText(layers), .y_title = "forward time (ms)"};
     for (const int64_t hidden_size : hidden_sizes) {
-      row.panels.push_back(PanelOf(records, {layers, hidden_size}, [](const GridRecord& record) {
-        return static_cast<double>(record.median_ns) * 1e-6;
-      }));
+      row.panels.push_back(
+          PanelOf(records, {layers, hidden_size}, [](const GridRecord&, int64_t elapsed_ns) {
+            return static_cast<double>(elapsed_ns) * 1e-6;
+          }));
     }
     figure.rows.push_back(row);
   }
@@ -146,9 +150,12 @@ Figure GridFigure(const std::string& title, const GridConditions& conditions,
                      .y_title = fmt::format("achieved rate ({})", unit.name),
                      .y_scale = AxisScale::kLinearFromZero};
   for (const int64_t hidden_size : hidden_sizes) {
-    rates.panels.push_back(
-        PanelOf(records, {*num_layers.rbegin(), hidden_size},
-                [&](const GridRecord& record) { return record.flops_per_s() / unit.flops_per_s; }));
+    rates.panels.push_back(PanelOf(records, {*num_layers.rbegin(), hidden_size},
+                                   [&](const GridRecord& record, int64_t elapsed_ns) {
+                                     return static_cast<double>(record.flops) /
+                                            (static_cast<double>(elapsed_ns) * 1e-9) /
+                                            unit.flops_per_s;
+                                   }));
     rates.panels.back().series.push_back(CeilingOf(records, unit));
   }
   figure.rows.push_back(rates);
