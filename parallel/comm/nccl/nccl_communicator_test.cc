@@ -287,46 +287,92 @@ TEST(Connect, LetsAFirstReceiveBePostedLongBeforeItsSend) {
   });
 }
 
-// What the test above is about, in NCCL's own calls: the host cannot go on from a first receive.
-TEST(FakeNccl, AFirstReceiveIsInProgressUntilItsSenderHasCalled) {
-  PrepareMachine();
-  std::atomic<bool> has_sent = false;
-  RunThreadRanks({.world_size = 2, .comm = {.timeout_s = 60}}, [&](Communicator& world) {
+// In NCCL's own calls: a communicator of both ranks of a world, and what the fake says of it.
+class FakeComm {
+ public:
+  explicit FakeComm(Communicator& world) : world_(world) {
     cudaSetDevice(world.rank());
-    ComputeStream stream;
     ncclUniqueId id;
     if (world.rank() == 0) ncclGetUniqueId(&id);
     world.Broadcast({&id, sizeof(id), ControlType::kByte}, 0);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    ncclComm_t comm = nullptr;
-    ncclCommInitRankConfig(&comm, 2, id, world.rank(), &config);
-    const auto state = [&] {
-      ncclResult_t result = ncclSuccess;
-      ncclCommGetAsyncError(comm, &result);
-      return result;
-    };
-    const auto complete = [&] { world.WaitUntil({}, [&] { return state() == ncclSuccess; }); };
-    complete();
-    double x = 1;
-    if (world.rank() == 0) {
-      EXPECT_EQ(ncclRecv(&x, 1, ncclFloat64, 1, comm, stream.handle()), ncclInProgress);
-      for (int i = 0; i < 50; ++i) {
-        EXPECT_EQ(state(), ncclInProgress);
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
-      EXPECT_TRUE(stream.IsIdle());
-      has_sent = true;
-    } else {
-      x = 2;
-      world.WaitUntil({}, [&] { return has_sent.load(); });
-      EXPECT_EQ(ncclSend(&x, 1, ncclFloat64, 0, comm, stream.handle()), ncclInProgress);
+    ncclCommInitRankConfig(&comm_, world.world_size(), id, world.rank(), &config);
+    Complete();
+  }
+  ~FakeComm() { ncclCommDestroy(comm_); }
+
+  // Rank 1 sends `x` to rank 0.
+  ncclResult_t Pass(double& x, cudaStream_t stream) {
+    return world_.rank() == 0 ? ncclRecv(&x, 1, ncclFloat64, 1, comm_, stream)
+                              : ncclSend(&x, 1, ncclFloat64, 0, comm_, stream);
+  }
+  ncclResult_t Finalize() { return ncclCommFinalize(comm_); }
+  ncclResult_t state() const {
+    ncclResult_t result = ncclSuccess;
+    ncclCommGetAsyncError(comm_, &result);
+    return result;
+  }
+  void Complete() {
+    world_.WaitUntil({}, [this] { return state() == ncclSuccess; });
+  }
+  void ExpectToStayInProgress() const {
+    for (int i = 0; i < 50; ++i) {
+      EXPECT_EQ(state(), ncclInProgress);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    complete();
+  }
+
+ private:
+  Communicator& world_;
+  ncclComm_t comm_ = nullptr;
+};
+
+// The host cannot go on from a first receive.
+TEST(FakeNccl, AFirstReceiveIsInProgressUntilItsSenderHasCalled) {
+  PrepareMachine();
+  std::atomic<bool> has_waited = false;
+  RunThreadRanks({.world_size = 2, .comm = {.timeout_s = 60}}, [&](Communicator& world) {
+    FakeComm comm(world);
+    ComputeStream stream;
+    double x = world.rank() + 1;
+    if (world.rank() == 1) world.WaitUntil({}, [&] { return has_waited.load(); });
+    EXPECT_EQ(comm.Pass(x, stream.handle()), ncclInProgress);
+    if (world.rank() == 0) {
+      comm.ExpectToStayInProgress();
+      EXPECT_EQ(comm.Pass(x, stream.handle()), ncclInvalidArgument);
+      EXPECT_EQ(comm.Finalize(), ncclInvalidArgument);
+      EXPECT_TRUE(stream.IsIdle());
+      has_waited = true;
+    }
+    comm.Complete();
     cudaStreamSynchronize(stream.handle());
     EXPECT_EQ(x, 2);
     world.Barrier();
-    ncclCommDestroy(comm);
+  });
+}
+
+// A graph ends before the communicators whose operations it contains.
+TEST(FakeNccl, FinalizingWaitsForTheEndOfAGraph) {
+  PrepareMachine();
+  RunThreadRanks({.world_size = 2, .comm = {.timeout_s = 60}}, [&](Communicator& world) {
+    FakeComm comm(world);
+    ComputeStream stream;
+    double x = world.rank();
+    comm.Pass(x, stream.handle());
+    comm.Complete();
+    cudaStreamSynchronize(stream.handle());
+    ASSERT_EQ(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal),
+              cudaSuccess);
+    EXPECT_EQ(comm.Pass(x, stream.handle()), ncclSuccess);
+    cudaGraph_t graph = nullptr;
+    ASSERT_EQ(cudaStreamEndCapture(stream.handle(), &graph), cudaSuccess);
+    EXPECT_EQ(comm.Finalize(), ncclInProgress);
+    comm.ExpectToStayInProgress();
+    world.Barrier();
+    cudaGraphDestroy(graph);
+    comm.Complete();
+    world.Barrier();
   });
 }
 

@@ -3,20 +3,22 @@
 // process.  Linked in place of both.
 //
 // Memory of a device is memory of the host; to free some waits for all streams of the device.  A
-// stream is a queue whose thread takes one operation
-// after the other; events, captures and graphs do what the CUDA Programming Guide says of them, and
-// what it forbids fails with the code that CUDA gives: to ask for a captured event, to synchronise
-// with a stream that is being captured, to end a capture that a stream has not left, to take the
-// time of an event that has none.
+// stream is a queue whose thread takes one operation after the other; events, captures and graphs
+// do what the CUDA Programming Guide says of them, and what it forbids fails with the code that
+// CUDA gives: to ask for a captured event, to synchronise with a stream that is being captured, to
+// end a capture that a stream has not left, to take the time of an event that has none.
 //
 // NCCL is the documented one, with non-blocking communicators: a call that returns ncclInProgress
 // has done its work only after ncclCommGetAsyncError said so.  The first message from one rank to
 // another, and the first collective of a communicator, are such calls: they connect their ends, and
 // are in progress on the host, with nothing enqueued, until every end has issued its own.
-// Operations of one communicator run in order; those of a group run together;
-// sends and receives between two ranks match in order; a collective holds its stream until all
-// ranks have come; sums are made in an order that is not the ranks'; a maximum drops NaN.  Nothing
-// is compared between ranks: sizes that differ give wrong data, as there.
+// Until then the communicator refuses other calls.  To finalize one waits for its operations and
+// for the end of every graph that contains some.
+//
+// Operations of one communicator run in order; those of a group run together; sends and receives
+// between two ranks match in order; a collective holds its stream until all ranks have come; sums
+// are made in an order that is not the ranks'; a maximum drops NaN.  Nothing is compared between
+// ranks: sizes that differ give wrong data, as there.
 //
 // What the tests break is set here.
 #pragma once

@@ -300,13 +300,22 @@ ncclResult_t LaunchGroup() {
   return result;
 }
 
+// A communicator takes no call while an earlier one is in progress.
+ncclResult_t EnsureReady(ncclComm_t comm) {
+  ncclResult_t state = ncclSuccess;
+  ncclCommGetAsyncError(comm, &state);
+  return state == ncclInProgress ? ncclInvalidArgument : ncclSuccess;
+}
+
 ncclResult_t AddP2p(const GroupedOp& op) {
+  if (const ncclResult_t ready = EnsureReady(op.comm); ready != ncclSuccess) return ready;
   grouped.push_back(op);
   return group_depth > 0 ? ncclSuccess : LaunchGroup();
 }
 
 ncclResult_t LaunchCollective(ncclComm_t comm, cudaStream_t stream, const void* input,
                               size_t size_bytes, Finish finish) {
+  if (const ncclResult_t ready = EnsureReady(comm); ready != ncclSuccess) return ready;
   return Launch(comm, stream, {kCollective}, [state = comm->state, input, size_bytes, finish] {
     RunCollective(*state, input, size_bytes, finish);
   });
@@ -428,7 +437,9 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   Clique& clique = *comm->state->clique;
   const std::lock_guard lock(clique.mutex);
   const bool is_ready = static_cast<int>(clique.devices.size()) == clique.size;
-  const bool is_final = !comm->is_finalizing || clique.num_finalized == clique.size;
+  // Operations in streams and in graphs share the state.
+  const bool is_final =
+      !comm->is_finalizing || (clique.num_finalized == clique.size && comm->state.use_count() == 1);
   const bool is_launched =
       comm->not_launched.empty() || (!comm->connecting.empty() && IsConnected(*comm));
   *error = !is_ready || !is_final || !is_launched ? ncclInProgress
@@ -439,6 +450,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  if (const ncclResult_t ready = EnsureReady(comm); ready != ncclSuccess) return ready;
   comm->is_finalizing = true;
   const std::lock_guard lock(comm->state->clique->mutex);
   ++comm->state->clique->num_finalized;

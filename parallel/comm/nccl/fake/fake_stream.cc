@@ -400,12 +400,14 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  const std::shared_ptr<Capture> capture = stream->capture;
-  for (cudaStream_t member : capture->streams) member->capture = nullptr;
+  // Events of the capture may outlive the graph, but keep none of its operations.
+  const std::shared_ptr<Capture> recorded = stream->capture;
+  Capture capture = std::move(*recorded);
+  for (cudaStream_t member : capture.streams) member->capture = nullptr;
   *graph = nullptr;
-  if (!capture->is_valid) return cudaErrorStreamCaptureInvalidated;
-  if (!IsJoined(*capture)) return cudaErrorStreamCaptureUnjoined;
-  *graph = new CUgraph_st{*capture};
+  if (!capture.is_valid) return cudaErrorStreamCaptureInvalidated;
+  if (!IsJoined(capture)) return cudaErrorStreamCaptureUnjoined;
+  *graph = new CUgraph_st{std::move(capture)};
   return cudaSuccess;
 }
 
