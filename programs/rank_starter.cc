@@ -1,6 +1,7 @@
 #include "programs/rank_starter.h"
 
 #include "core/base/check.h"
+#include "core/device/cpu/host_memory.h"
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/thread/thread_communicator.h"
@@ -16,6 +17,7 @@ void RankStarter::Run(int world_size, const std::function<void(Communicator&)>& 
 
 int RunWithRanks(CommKind kind, const CommOptions& options,
                  const std::function<int(RankStarter&)>& run) {
+  SaveAddressSpace();
   if (!RanksAreProcesses(kind)) {
     RankStarter ranks(options, nullptr);
     return RunReportingFaults([&] { return run(ranks); });

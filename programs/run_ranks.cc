@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "core/cli/build_info.h"
+#include "core/device/cpu/cpu_device.h"
+#include "core/device/cpu/host_memory.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/exec/check_memory.h"
@@ -46,8 +48,15 @@ void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, 
   if (rank % num_local != 0) return;
   std::vector<int> ranks(static_cast<size_t>(std::min(num_local, world_size - rank)));
   std::iota(ranks.begin(), ranks.end(), rank);
+  // Of each rank: its own thread, which a process has already, those of its kernels, and while it
+  // draws initial values its share of the cores.
+  const int64_t own_threads = RanksAreProcesses(job.comm) ? 0 : 1;
+  const int64_t drawing_threads = std::max(1, NumCores() / world_size) - 1;
+  const int64_t num_threads = std::ssize(ranks) * (own_threads + job.threads - 1 + drawing_threads);
   CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}),
-              {.beside = needs.host_bytes, .apart = needs.device_bytes});
+              {.beside = needs.host_bytes,
+               .apart = needs.device_bytes,
+               .threads = ThreadAddressBytes(num_threads)});
 }
 
 std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {

@@ -268,9 +268,10 @@ int64_t MaxOverRanks(Communicator& world, int64_t value) {
 
 // The most activation bytes of this rank, by the order of its ops alone.
 int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) {
-  return PeakActivationBytes(plan.schedule, executor.rank().pipeline, [&](const Unit& unit) {
-    return executor.memory().UnitActivationBytes(unit);
-  });
+  const RankMemory& memory = executor.memory();
+  return memory.PermanentActivationBytes() +
+         PeakActivationBytes(plan.schedule, executor.rank().pipeline,
+                             [&](const Unit& unit) { return memory.UnitActivationBytes(unit); });
 }
 
 void AddMemory(const JobPlan& plan, const Executor& executor, const Device& device,
@@ -390,17 +391,18 @@ MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan) {
         "the memory of all ceilings",
         {CeilingBytes(backend, plan.config.precision), plan.config.sizes.world_size()});
   }
-  const auto add = [](int64_t& part, int64_t bytes) {
-    part = CheckedSum("the job's memory in bytes", part, bytes);
+  const ParallelSizes& sizes = plan.config.sizes;
+  const auto add = [&](int64_t& part, int64_t bytes) {
+    const char* const what = "the job's memory in bytes";
+    part = CheckedSum(what, part, CheckedProduct(what, {bytes, sizes.tensor, sizes.data}));
   };
-  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
-    const RankMemory memory(plan, CoordinatesOf(rank, plan.config.sizes));
-    const RankBytes& bytes = memory.bytes();
-    add(sum.weights, bytes.weights);
-    add(sum.gradients, bytes.weight_gradients + bytes.activation_gradients);
-    add(sum.activations, bytes.activations + bytes.input);
-    add(sum.workspaces, bytes.scratch);
-    add(sum.workspaces, backend.kernels->WorkspaceBytes(memory.layout().Limits()));
+  for (int pipeline = 0; pipeline < sizes.pipeline; ++pipeline) {
+    const ExecutorNeed need = NeedOf(plan, pipeline, *backend.kernels);
+    add(sum.weights, need.weights);
+    add(sum.gradients, need.weight_gradients);
+    add(sum.gradients, need.activation_gradients);
+    add(sum.activations, need.activations);
+    add(sum.workspaces, need.workspaces);
   }
   return sum;
 }
@@ -411,9 +413,9 @@ DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) 
       .runtime = backend.device->runtime_bytes(),
       .ceiling = MeasuresCeilings() ? CeilingBytes(backend, plan.config.precision) : 0,
   };
-  for (int rank = 0; rank < plan.config.sizes.world_size(); ++rank) {
+  for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
     prediction.executor =
-        std::max(prediction.executor, ExecutorBytes(plan, rank, *backend.kernels));
+        std::max(prediction.executor, NeedOf(plan, pipeline, *backend.kernels).total());
   }
   return prediction;
 }

@@ -24,24 +24,21 @@ RankTime OverRanks(Communicator& world, double own_s) {
 }
 
 // Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
-// data coordinate 0.
+// data coordinate 0.  On rank 0 alone: of many ranks it would be much memory on each.
 std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicator& world,
                                                  const OpTimes& own) {
-  size_t most_ops = 0;
-  for (const std::vector<Op>& ops : plan.schedule.ops_of_rank) {
-    most_ops = std::max(most_ops, ops.size());
-  }
-  std::vector<double> own_medians_s = own.Medians();
-  own_medians_s.resize(most_ops);
-  std::vector<double> all(most_ops * static_cast<size_t>(world.world_size()));
-  world.AllGather(
-      ConstPayload{own_medians_s.data(), static_cast<int64_t>(most_ops), DType::kFloat64},
-      all.data());
+  const auto payload = [](std::vector<double>& medians_s) {
+    return Payload{medians_s.data(), std::ssize(medians_s), DType::kFloat64};
+  };
   std::vector<std::vector<double>> medians_s;
   for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
     const int rank = RankOf({.pipeline = pipeline}, plan.config.sizes);
-    const auto begin = all.begin() + static_cast<int64_t>(most_ops) * rank;
-    medians_s.emplace_back(begin, begin + static_cast<int64_t>(most_ops));
+    if (world.rank() == rank) medians_s.push_back(own.Medians());
+    if (rank == 0) continue;
+    if (world.rank() == rank) world.Send(payload(medians_s.back()), {.rank = 0});
+    if (world.rank() != 0) continue;
+    medians_s.emplace_back(plan.schedule.ops_of_rank[static_cast<size_t>(pipeline)].size());
+    world.Recv(payload(medians_s.back()), {.rank = rank});
   }
   return medians_s;
 }

@@ -174,10 +174,16 @@ void RankMemory::PlanPermanent() {
 int64_t RankMemory::UnitActivationBytes(const Unit& unit) const {
   const int64_t own_hidden = BytesOf(unit.slice).own_hidden;
   const int64_t layers = NumLayers(unit);
-  int64_t bytes = NumQkv(unit) * layout_.QkvRowsBytes(unit.slice) + own_hidden;
+  int64_t bytes = own_hidden;
+  if (plan_.config.prefix_len == 0) bytes += NumQkv(unit) * layout_.QkvRowsBytes(unit.slice);
   if (IsStep()) bytes += layers * BytesOf(unit.slice).kept + (layers - 1) * own_hidden;
   if (unit.stage > 0 && !units_.IsLocal(unit.stage - 1)) bytes += own_hidden;
   return bytes;
+}
+
+int64_t RankMemory::PermanentActivationBytes() const {
+  if (plan_.config.prefix_len == 0) return 0;
+  return plan_.schedule.num_micro_batches * std::ssize(layers_) * qkv_bytes_;
 }
 
 void RankMemory::Allocate(Device& device) {

@@ -47,8 +47,13 @@ class RankMemory {
   const UnitLayout& layout() const { return layout_; }
   const LocalUnits& units() const { return units_; }
 
-  // What the forward of one unit adds to the activations: the activation_bytes of a simulation.
+  // What the forward of one unit adds to the activations: the activation_bytes of a simulation, by
+  // the formula of docs/metrics.md.
   int64_t UnitActivationBytes(const Unit& unit) const;
+
+  // Activations that are there all the time, beside those of units: behind a cached prefix the
+  // queries, keys and values of all micro-batches.
+  int64_t PermanentActivationBytes() const;
 
   // Throws Error naming what did not fit.
   void Allocate(Device& device);

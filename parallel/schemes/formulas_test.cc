@@ -1,4 +1,4 @@
-// The schemes against their published bubble and memory, for every shape of up to 8 ranks, 8
+// The schemes against their published idle time and memory, for every shape of up to 8 ranks, 8
 // micro-batches, 8 slices and 4 chunks that they allow. Costs are small integers, so that sums are
 // exact and the comparison is ==.
 #include <gtest/gtest.h>
@@ -89,20 +89,20 @@ Simulation SimulateEqualUnits(const Scheme& scheme, const ScheduleShape& shape,
 }
 
 // The makespan less the time that a rank computes.
-double Bubble(const Simulation& simulation) {
+double IdleTime(const Simulation& simulation) {
   return simulation.makespan_s - simulation.ranks[0].busy_s;
 }
 
-// Expects a bubble of (p-1) units, and on rank r a peak of `peak_units(shape, r)`.
-void ExpectBubbleAndPeak(std::string_view name,
-                         const std::function<int(const ScheduleShape&, int rank)>& peak_units) {
+// Expects an idle time of (p-1) units, and on rank r a peak of `peak_units(shape, r)`.
+void ExpectIdleTimeAndPeak(std::string_view name,
+                           const std::function<int(const ScheduleShape&, int rank)>& peak_units) {
   const Scheme& scheme = FindScheme(name);
   int num_shapes = 0;
   for (const ScheduleShape& shape : AllShapes(scheme)) {
     for (const UnitCost& cost : {UnitCost{2, 4, 1}, UnitCost{1, 1, 1}, UnitCost{3, 1, 4}}) {
       SCOPED_TRACE(Describe(shape));
       const Simulation simulation = SimulateEqualUnits(scheme, shape, cost);
-      EXPECT_EQ(Bubble(simulation), (shape.num_ranks - 1) * cost.Total());
+      EXPECT_EQ(IdleTime(simulation), (shape.num_ranks - 1) * cost.Total());
       for (int rank = 0; rank < shape.num_ranks; ++rank) {
         EXPECT_EQ(simulation.ranks[rank].peak_activation_bytes, peak_units(shape, rank));
       }
@@ -113,23 +113,23 @@ void ExpectBubbleAndPeak(std::string_view name,
 }
 
 TEST(Formulas, Single) {
-  ExpectBubbleAndPeak("single", [](const ScheduleShape& s, int) { return s.num_slices; });
+  ExpectIdleTimeAndPeak("single", [](const ScheduleShape& s, int) { return s.num_slices; });
 }
 
 TEST(Formulas, Gpipe) {
-  ExpectBubbleAndPeak("gpipe", [](const ScheduleShape& s, int) { return s.num_micro_batches; });
+  ExpectIdleTimeAndPeak("gpipe", [](const ScheduleShape& s, int) { return s.num_micro_batches; });
 }
 
 TEST(Formulas, OneFOneB) {
-  ExpectBubbleAndPeak("one_f_one_b", [](const ScheduleShape& s, int rank) {
+  ExpectIdleTimeAndPeak("one_f_one_b", [](const ScheduleShape& s, int rank) {
     return std::min(s.num_ranks - rank, s.num_micro_batches);
   });
 }
 
-// The bubble is p-1 units, each 1/v of a rank's work; the peak p M (1 + (p-1)/(p v)) is p v + p - 1
-// units.
+// The idle time is p-1 units, each 1/v of a rank's work; the peak p M (1 + (p-1)/(p v)) is p v + p
+// - 1 units.
 TEST(Formulas, InterleavedOneFOneB) {
-  ExpectBubbleAndPeak("interleaved_one_f_one_b", [](const ScheduleShape& s, int rank) {
+  ExpectIdleTimeAndPeak("interleaved_one_f_one_b", [](const ScheduleShape& s, int rank) {
     const int p = s.num_ranks;
     return std::min(2 * (p - rank - 1) + (s.num_chunks - 1) * p + 1,
                     s.num_micro_batches * s.num_chunks);
@@ -137,18 +137,18 @@ TEST(Formulas, InterleavedOneFOneB) {
 }
 
 TEST(Formulas, Seqpipe) {
-  ExpectBubbleAndPeak(
+  ExpectIdleTimeAndPeak(
       "seqpipe", [](const ScheduleShape& s, int) { return s.num_micro_batches * s.num_slices; });
 }
 
 TEST(Formulas, SeqOneFOneB) {
-  ExpectBubbleAndPeak("seq_one_f_one_b", [](const ScheduleShape& s, int rank) {
+  ExpectIdleTimeAndPeak("seq_one_f_one_b", [](const ScheduleShape& s, int rank) {
     return std::min(s.num_ranks - rank + s.num_slices - 1, s.num_micro_batches * s.num_slices);
   });
 }
 
 TEST(Formulas, SeqInterleaved) {
-  ExpectBubbleAndPeak("seq_interleaved", [](const ScheduleShape& s, int rank) {
+  ExpectIdleTimeAndPeak("seq_interleaved", [](const ScheduleShape& s, int rank) {
     const int num_units_of_micro_batch = s.num_slices * s.num_chunks;
     return std::min(num_units_of_micro_batch + s.num_ranks - 1 - rank,
                     s.num_micro_batches * num_units_of_micro_batch);
@@ -177,7 +177,7 @@ TEST(Formulas, ZeroBubbleH1) {
         const ScheduleShape shape = {p, m};
         SCOPED_TRACE(Describe(shape));
         const Simulation simulation = SimulateEqualUnits(FindScheme("zero_bubble_h1"), shape, cost);
-        EXPECT_EQ(Bubble(simulation), (p - 1) * (cost.forward_s + cost.input_s - cost.weight_s));
+        EXPECT_EQ(IdleTime(simulation), (p - 1) * (cost.forward_s + cost.input_s - cost.weight_s));
         ExpectPeakOnEveryRank(simulation, p);
       }
     }
@@ -251,7 +251,7 @@ TEST(Formulas, SeqpipeWithUnequalSlices) {
     const int n = shape.num_slices;
     const double max_s = *std::max_element(forward_s.begin(), forward_s.begin() + n) +
                          *std::max_element(backward_s.begin(), backward_s.begin() + n);
-    EXPECT_EQ(Bubble(simulation), (shape.num_ranks - 1) * max_s);
+    EXPECT_EQ(IdleTime(simulation), (shape.num_ranks - 1) * max_s);
   }
 }
 
@@ -266,7 +266,7 @@ double PercentOverIdeal(std::string_view scheme, const std::vector<double>& atte
                       return (op.kind == OpKind::kForward ? 1 : 2) *
                              (0.3 * attention_share[k] + 0.7 * other_share[k]);
                     });
-  return 100 * Bubble(simulation) / simulation.ranks[0].busy_s;
+  return 100 * IdleTime(simulation) / simulation.ranks[0].busy_s;
 }
 
 // Query k of T attends to k positions, so of n equal slices slice k has (2k+1)/n^2 of the

@@ -1,5 +1,7 @@
 #include "core/device/cpu/host_memory.h"
 
+#include <malloc.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -7,6 +9,8 @@
 #include <limits>
 #include <string>
 #include <string_view>
+
+#include "core/base/check.h"
 
 namespace sluice {
 namespace {
@@ -38,6 +42,11 @@ int64_t LeftInControlGroups(const SystemFiles& files) {
   return left;
 }
 
+bool IsAddressSpaceLimited() {
+  rlimit limit = {};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 int64_t LeftOfAddressSpace(const SystemFiles& files) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
@@ -51,6 +60,21 @@ int64_t AvailableHostBytes(const SystemFiles& files) {
   const int64_t available_kib = NumberOf(files.proc + "/meminfo", "MemAvailable:", kUnlimited);
   const int64_t of_machine = available_kib == kUnlimited ? kUnlimited : available_kib * 1024;
   return std::min({of_machine, LeftInControlGroups(files), LeftOfAddressSpace(files)});
+}
+
+int64_t ThreadAddressBytes(int64_t num_threads) {
+  if (!IsAddressSpaceLimited()) return 0;
+  pthread_attr_t attributes;
+  size_t stack_bytes = 0, guard_bytes = 0;
+  SLUICE_CHECK_EQ(pthread_getattr_default_np(&attributes), 0);
+  SLUICE_CHECK_EQ(pthread_attr_getstacksize(&attributes, &stack_bytes), 0);
+  SLUICE_CHECK_EQ(pthread_attr_getguardsize(&attributes, &guard_bytes), 0);
+  pthread_attr_destroy(&attributes);
+  return num_threads * static_cast<int64_t>(stack_bytes + guard_bytes);
+}
+
+void SaveAddressSpace() {
+  if (IsAddressSpaceLimited()) mallopt(M_ARENA_MAX, 1);
 }
 
 }  // namespace sluice

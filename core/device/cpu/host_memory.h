@@ -14,4 +14,12 @@ namespace sluice {
 // largest number where nothing is.
 int64_t AvailableHostBytes(const SystemFiles& files = {});
 
+// Address space that the stacks of `num_threads` more threads of this process take.  0 where the
+// address space is not limited: then only what is touched counts.
+int64_t ThreadAddressBytes(int64_t num_threads);
+
+// Where the address space is limited, has threads that are started from now on share one arena of
+// the system's allocator.  Else each reserves 64 MiB, and keeps them.
+void SaveAddressSpace();
+
 }  // namespace sluice

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "core/base/memory_limit.h"
 
@@ -58,6 +62,34 @@ TEST_F(HostMemoryTest, SeesAContainersOwnGroupAtTheTop) {
   Write("cgroup/memory/memory.usage_in_bytes", "900000\n");
   Write("cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 50000\n");
   EXPECT_EQ(Available(), 150000);
+}
+
+TEST(ThreadAddressBytesDeathTest, IsWhatThreadsTakeWhereTheAddressSpaceIsLimited) {
+  EXPECT_EQ(ThreadAddressBytes(100), 0);
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto run = [] {
+    LimitMemory(int64_t{1} << 30);
+    SaveAddressSpace();
+    constexpr int kNumThreads = 8;
+    const int64_t before = AvailableHostBytes();
+    std::barrier barrier(kNumThreads + 1);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kNumThreads; ++i) {
+      threads.emplace_back([&] {
+        const std::vector<char> allocated(1000);
+        barrier.arrive_and_wait();
+        barrier.arrive_and_wait();
+      });
+    }
+    barrier.arrive_and_wait();
+    const int64_t taken = before - AvailableHostBytes();
+    barrier.arrive_and_wait();
+    for (std::thread& thread : threads) thread.join();
+    const int64_t predicted = ThreadAddressBytes(kNumThreads);
+    const bool is_right = predicted > 0 && taken <= predicted + (1 << 20);
+    std::exit(is_right ? 0 : 1);
+  };
+  EXPECT_EXIT(run(), testing::ExitedWithCode(0), "");
 }
 
 TEST(AvailableHostBytes, IsLessWhereTheAddressSpaceIsLimited) {

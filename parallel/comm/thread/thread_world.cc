@@ -25,7 +25,8 @@ ThreadWorld::ThreadWorld(int world_size, const CommOptions& options)
       num_spins_(static_cast<unsigned>(world_size) <= std::thread::hardware_concurrency()
                      ? kSpinsWithOwnCore
                      : 0),
-      ranks_(world_size) {}
+      ranks_(world_size),
+      has_finished_(world_size) {}
 
 ThreadWorld::~ThreadWorld() = default;
 
@@ -137,17 +138,17 @@ std::vector<RankView> ThreadWorld::Views() const {
 }
 
 void ThreadWorld::Supervise() {
+  // A peer's end is read before what the peer did for others: if it has ended and a wait for it is
+  // still unsatisfied, it will stay so.
+  for (size_t rank = 0; rank < ranks_.size(); ++rank) {
+    has_finished_[rank] = ranks_[rank].status.phase() == RankPhase::kFinished;
+  }
   for (int rank = 0; rank < size() && !failed(); ++rank) {
     const RankStatus& status = ranks_[rank].status;
     const int64_t wait_begin_ns = status.wait_begin_ns();
     if (wait_begin_ns == 0) continue;
-    // The peer's end is read before what the peer did for this rank: if it has ended and the wait
-    // is still unsatisfied, it will stay so.
-    int gone = -1;
-    for (int peer = 0; peer < size(); ++peer) {
-      if (ranks_[peer].status.phase() == RankPhase::kFinished && WaitsFor(rank) == peer)
-        gone = peer;
-    }
+    const int peer = WaitsFor(rank);
+    const int gone = peer >= 0 && has_finished_[peer] ? peer : -1;
     const double waited_s = static_cast<double>(MonotonicNs() - wait_begin_ns) * 1e-9;
     // Still the same wait, so what was read belongs together.
     if (status.wait_begin_ns() != wait_begin_ns) continue;
@@ -164,6 +165,21 @@ ThreadGroup::ThreadGroup(std::vector<int> members)
     : members_(std::move(members)),
       slots_(members_.size()),
       channels_(members_.size() * members_.size()) {}
+
+ThreadGroup::~ThreadGroup() {
+  for (std::atomic<ThreadChannel*>& channel : channels_) delete channel.load();
+}
+
+ThreadChannel& ThreadGroup::channel(int sender, int receiver) {
+  std::atomic<ThreadChannel*>& entry =
+      channels_[static_cast<size_t>(sender) * members_.size() + static_cast<size_t>(receiver)];
+  ThreadChannel* channel = entry.load(std::memory_order_acquire);
+  if (channel != nullptr) return *channel;
+  auto made = std::make_unique<ThreadChannel>();
+  // The other end may have made it meanwhile.
+  if (entry.compare_exchange_strong(channel, made.get())) channel = made.release();
+  return *channel;
+}
 
 int ThreadGroup::MemberOf(int global_rank) const {
   const auto found = std::find(members_.begin(), members_.end(), global_rank);

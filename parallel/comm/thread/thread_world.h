@@ -119,6 +119,7 @@ class ThreadWorld {
   CommOptions options_;
   int num_spins_;
   std::vector<Rank> ranks_;
+  std::vector<char> has_finished_;  // of Supervise, kept so that it allocates nothing
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::exception_ptr fault_;
@@ -151,14 +152,14 @@ class ThreadGroup {
   };
 
   explicit ThreadGroup(std::vector<int> members);
+  ~ThreadGroup();
 
   int size() const { return static_cast<int>(members_.size()); }
   int global_rank(int member) const { return members_[member]; }
   int MemberOf(int global_rank) const;
   Slot& slot(int member) { return slots_[member]; }
-  ThreadChannel& channel(int sender, int receiver) {
-    return channels_[static_cast<size_t>(sender) * members_.size() + receiver];
-  }
+  // Made when it is first asked for: of all pairs of members few send to each other.
+  ThreadChannel& channel(int sender, int receiver);
   uint32_t generation() const { return generation_.load(std::memory_order_acquire); }
 
   // Counts `member` in; returns true to the last one, which has then opened the barrier.
@@ -169,7 +170,7 @@ class ThreadGroup {
  private:
   std::vector<int> members_;
   std::vector<Slot> slots_;
-  std::vector<ThreadChannel> channels_;
+  std::vector<std::atomic<ThreadChannel*>> channels_;  // [members][members], owned; null: unused
   alignas(64) std::atomic<int> num_arrived_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};
 };
