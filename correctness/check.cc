@@ -42,20 +42,6 @@ ReferenceRun RunOf(const Workload& workload, const ReferenceRun& made) {
   return run;
 }
 
-// What flags say besides must agree with the file.
-Reference OpenReference() {
-  Reference reference;
-  reference.file = std::make_unique<SafetensorsReader>(UserPath(FLAGS_checkpoint_path));
-  reference.run = ReadReferenceRun(*reference.file);
-  reference.workload = WorkloadFromFlags(Workload{.model = reference.run.model,
-                                                  .batch_size = reference.run.batch_size,
-                                                  .loss = ParseLoss(reference.run.loss),
-                                                  .seed = reference.run.seed.value_or(0),
-                                                  .precision = Precision::kFloat32});
-  CheckReference(*reference.file, RunOf(reference.workload, reference.run));
-  return reference;
-}
-
 Job CheckedJob(const Workload& workload) {
   const Job job = JobFromFlags(workload);
   if (job.config.prefix_len > 0) {
@@ -66,14 +52,32 @@ Job CheckedJob(const Workload& workload) {
   return job;
 }
 
-// A flag that is wrong in itself is reported rather than a file that cannot be read.
-Reference OpenReferenceOrBlameFlags() {
+// If the file cannot be read, the message also names flags that no file could make valid.
+std::unique_ptr<SafetensorsReader> OpenFile() {
   try {
-    return OpenReference();
-  } catch (const Error&) {
-    PlanJob(CheckedJob(WorkloadFromFlags(Precision::kFloat32)).config);
+    return std::make_unique<SafetensorsReader>(UserPath(FLAGS_checkpoint_path));
+  } catch (const Error& of_file) {
+    try {
+      PlanJob(CheckedJob(WorkloadFromFlags(Precision::kFloat32)).config);
+    } catch (const Error& of_flags) {
+      throw Error(fmt::format("{}; besides, {}", of_file.what(), of_flags.what()));
+    }
     throw;
   }
+}
+
+// What flags say besides must agree with the file.
+Reference OpenReference() {
+  Reference reference;
+  reference.file = OpenFile();
+  reference.run = ReadReferenceRun(*reference.file);
+  reference.workload = WorkloadFromFlags(Workload{.model = reference.run.model,
+                                                  .batch_size = reference.run.batch_size,
+                                                  .loss = ParseLoss(reference.run.loss),
+                                                  .seed = reference.run.seed.value_or(0),
+                                                  .precision = Precision::kFloat32});
+  CheckReference(*reference.file, RunOf(reference.workload, reference.run));
+  return reference;
 }
 
 CheckedRun RunToCheck(const JobConfig& config, const Reference& reference) {
@@ -110,7 +114,7 @@ int Run() {
   if (!WasGiven("checkpoint_path")) {
     throw Error("--checkpoint_path is missing: make the file with //correctness:save_reference");
   }
-  const Reference reference = OpenReferenceOrBlameFlags();
+  const Reference reference = OpenReference();
   const Job job = CheckedJob(reference.workload);
   const JobPlan plan = PlanJob(job.config);
   const CheckpointValues values(*reference.file, reference.run.seed);

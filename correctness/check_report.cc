@@ -33,6 +33,9 @@ std::string Number(double value) {
   return std::isnan(value) ? "nan" : fmt::format("{:.2e}", value);
 }
 
+// An error of 0 uses nothing of its bound, even of a bound of 0.
+double ShareOf(double error, double bound) { return error == 0 ? 0 : error / bound; }
+
 std::vector<double> ToVector(std::span<const double> values) {
   return {values.begin(), values.end()};
 }
@@ -131,7 +134,7 @@ bool CheckReport::Finish(const std::string& job_name, const std::string& referen
     fmt::print(
         stderr,
         "warning: the bounds of {} tensors are as large as the tensors in dtype {}: this check "
-        "says nothing of them; check in f64 or f32\n",
+        "says nothing of them; check in f64\n",
         num_unproven_, Name(run_.config.precision));
   }
   return pass;
@@ -149,10 +152,9 @@ void CheckReport::Print(const Comparison& comparison, std::string_view verdict) 
 void CheckReport::Count(const Comparison& comparison) {
   ++num_tensors_;
   if (!comparison.pass) ++num_failed_;
-  const double share = comparison.worst_error / comparison.worst_bound;
   double used = std::isfinite(comparison.relative_l2_bound)
-                    ? comparison.relative_l2 / comparison.relative_l2_bound
-                    : share;
+                    ? ShareOf(comparison.relative_l2, comparison.relative_l2_bound)
+                    : ShareOf(comparison.worst_error, comparison.worst_bound);
   if (std::isnan(used)) used = std::numeric_limits<double>::quiet_NaN();  // without a sign
   if (std::isfinite(comparison.relative_l2_bound)) {
     if (comparison.relative_l2_bound >= 1) ++num_unproven_;

@@ -1,10 +1,13 @@
 #include "core/checkpoint/checkpoint_values.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/checkpoint/reference_checkpoint.h"
 #include "core/tensor/convert.h"
 
@@ -23,6 +26,21 @@ void ReadAsFloat64(const SafetensorsReader& file, const std::string& name, int64
   file.ReadElements(name, element_begin, bytes);
   ConvertTo(out, Tensor(bytes.data(), *dtype, {std::ssize(out)}));
 }
+
+namespace {
+
+// As ReadAsFloat64.  Throws Error naming the element unless all numbers are finite.
+void ReadInitialValues(const SafetensorsReader& file, const std::string& name,
+                       int64_t element_begin, std::span<double> out) {
+  ReadAsFloat64(file, name, element_begin, out);
+  const auto found = std::ranges::find_if_not(out, [](double x) { return std::isfinite(x); });
+  if (found == out.end()) return;
+  throw Error(fmt::format("'{}': element {} of tensor {} is {}; initial values must be finite",
+                          file.path(), element_begin + (found - out.begin()), name,
+                          std::isnan(*found) ? std::abs(*found) : *found));
+}
+
+}  // namespace
 
 template <typename Draw>
 void CheckpointValues::Compare(const std::string& name, std::span<const double> values,
@@ -45,8 +63,8 @@ void CheckpointValues::Parameter(int64_t layer, const ParameterSpec& parameter, 
   const int64_t read_size = has_whole_rows ? block.num_elements() : block.num_columns;
   for (int64_t begin = 0; begin < block.num_elements(); begin += read_size) {
     const int64_t row = block.row_begin + begin / block.num_columns;
-    ReadAsFloat64(file_, name, row * num_columns + block.column_begin,
-                  out.subspan(static_cast<size_t>(begin), static_cast<size_t>(read_size)));
+    ReadInitialValues(file_, name, row * num_columns + block.column_begin,
+                      out.subspan(static_cast<size_t>(begin), static_cast<size_t>(read_size)));
   }
   Compare(name, out, [&](std::span<double> drawn) {
     FillParameter<double>({*seed_, layer}, parameter, block, drawn);
@@ -54,13 +72,13 @@ void CheckpointValues::Parameter(int64_t layer, const ParameterSpec& parameter, 
 }
 
 void CheckpointValues::Input(int64_t element_begin, std::span<double> out) const {
-  ReadAsFloat64(file_, "input", element_begin, out);
+  ReadInitialValues(file_, "input", element_begin, out);
   Compare("input", out,
           [&](std::span<double> drawn) { FillInput<double>(*seed_, element_begin, drawn); });
 }
 
 void CheckpointValues::Projection(int64_t element_begin, std::span<double> out) const {
-  ReadAsFloat64(file_, "projection", element_begin, out);
+  ReadInitialValues(file_, "projection", element_begin, out);
   Compare("projection", out,
           [&](std::span<double> drawn) { FillProjection<double>(*seed_, element_begin, drawn); });
 }

@@ -30,7 +30,7 @@ class CheckpointValues : public InitialValues {
   // cos.)
   bool are_drawn() const { return are_drawn_; }
 
-  // Throw Error when the file cannot be read.
+  // Throw Error when the file cannot be read, or naming an element that is not finite.
   void Parameter(int64_t layer, const ParameterSpec& parameter, const Block& block,
                  std::span<double> out) const override;
   void Input(int64_t element_begin, std::span<double> out) const override;

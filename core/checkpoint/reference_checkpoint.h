@@ -14,10 +14,10 @@
 // otherwise, which holds every 16-bit value exactly.
 //
 // A checkpoint may come from any other program.  Its tensors may stand in any order and be F64,
-// F32, BF16 or F16 each, but results must not be narrower than the dtype that they were computed
-// in.  Metadata, all strings: num_layers, hidden_size, seq_len, num_heads, batch_size, loss ("mean"
-// or "projection") and dtype (what the results were computed in) must be there; model, seed and
-// commit may be missing.
+// F32, BF16 or F16 each; what a narrow type rounds off the results is allowed for.  Metadata, all
+// strings: num_layers, hidden_size, seq_len, num_heads, batch_size, loss ("mean" or "projection")
+// and dtype (what the results were computed in) must be there; model, seed and commit may be
+// missing.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@
 namespace sluice {
 
 // Writes rows row_begin .. of a tensor to `rows`, as many whole rows as it holds.  Called on
-// several threads at once.
+// several threads at once.  What it throws, DrawRows throws.
 using RowDrawing = std::function<void(int64_t row_begin, std::span<double> rows)>;
 
 // All rows of a tensor in the device's memory.  Returns when they are there.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "core/device/cpu/cpu_device.h"
@@ -63,6 +64,21 @@ TEST(DrawRows, CopiesToAnotherDeviceInPieces) {
   EXPECT_LE(device.largest_copy_bytes(), 8 << 20);
   ExpectDrawn(device, DType::kBFloat16, {2, 5'000'001});  // each row is larger than a piece
   ExpectDrawn(device, DType::kFloat16, {5});
+}
+
+TEST(DrawRows, ThrowsWhatADrawingThrowsOnAnyThread) {
+  ThreadPool pool(3);
+  CpuDevice device({.num_threads = 1});
+  const Buffer buffer = device.Allocate(300 * 8, "a tensor");
+  for (const int64_t bad_row : {0, 150, 299}) {
+    const auto draw = [&](int64_t row_begin, std::span<double> rows) {
+      if (row_begin <= bad_row && bad_row < row_begin + std::ssize(rows)) {
+        throw std::runtime_error("unreadable");
+      }
+    };
+    EXPECT_THROW(DrawRows(device, pool, Tensor(buffer.data(), DType::kFloat64, {300}), draw),
+                 std::runtime_error);
+  }
 }
 
 TEST(DrawRows, LeavesAnEmptyTensorAlone) {

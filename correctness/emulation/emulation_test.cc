@@ -165,6 +165,42 @@ void MakeLikeTrained(double scale, Problem& problem) {
   }
 }
 
+// Projections into the residual stream start as zeros in many trainings, and most gradients are
+// then exactly 0.
+TEST(OtherWeights, MayBeZero) {
+  for (const Precision precision : kPrecisions) {
+    for (const LossKind loss : {LossKind::kProjection, LossKind::kMean}) {
+      SCOPED_TRACE(std::string(Name(precision)) + " " + std::string(Name(loss)));
+      Problem problem = reference::InitialProblem(
+          {.config = {"zero", 3, 32, 12, 4}, .batch_size = 2, .loss = loss, .seed = 4});
+      for (reference::NamedValues& layer : problem.weights) {
+        for (const char* name : {"attn.out_proj.weight", "fc2.weight", "fc2.bias"}) {
+          std::ranges::fill(layer.at(name), 0.0);
+        }
+      }
+      const StackErrors errors = AnalyzeStack(problem, {.precision = precision,
+                                                        .gain = WeightGain::kOfValues,
+                                                        .gradient_scale = LossScale(precision)});
+      Used(errors, Emulate(problem, precision), ForwardBackward(problem));
+    }
+  }
+}
+
+// The gains of many layers must not multiply until a bound is as large as its tensor.
+TEST(OtherWeights, HaveBoundsThatSeeFaultsInDeepStacks) {
+  const Problem problem = reference::InitialProblem({.config = {"deep", 24, 64, 16, 4},
+                                                     .batch_size = 2,
+                                                     .loss = LossKind::kProjection,
+                                                     .seed = 8});
+  const Step expected = ForwardBackward(problem);
+  const StackErrors errors = AnalyzeStack(problem, {.precision = Precision::kFloat32,
+                                                    .flips = ReluFlips::kExcluded,
+                                                    .gain = WeightGain::kOfValues});
+  ForEachTensor(expected, expected, [&](const std::string& name, const Values&, const Values& e) {
+    EXPECT_LE(errors.RelativeL2(name, e), 1e-4) << name;
+  });
+}
+
 TEST(OtherWeights, StayWithinTheirBounds) {
   for (const Precision precision : kPrecisions) {
     for (const double scale : {0.1, 1.0, 3.0}) {
@@ -176,7 +212,7 @@ TEST(OtherWeights, StayWithinTheirBounds) {
       Problem problem = InitialProblem(options);
       MakeLikeTrained(scale, problem);
       const StackErrors errors = AnalyzeStack(problem, {.precision = precision,
-                                                        .gain = WeightGain::kLargest,
+                                                        .gain = WeightGain::kOfValues,
                                                         .gradient_scale = LossScale(precision)});
       const std::vector<double> used =
           Used(errors, Emulate(problem, precision), ForwardBackward(problem));

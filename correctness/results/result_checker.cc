@@ -85,7 +85,8 @@ double ResultChecker::StoredRounding(const std::string& name,
   if (!run_.stored_type) return 0;
   const DType stored = run_.stored_type(name);
   if (UnitRoundoff(stored) <= UnitRoundoff(AccumulatorDType(run_.reference_precision))) return 0;
-  return std::sqrt(RoundingSquaresOf(FormatOf(stored), expected).all) / Norm(expected);
+  const double norm = Norm(expected);
+  return norm == 0 ? 0 : std::sqrt(RoundingSquaresOf(FormatOf(stored), expected).all) / norm;
 }
 
 const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
@@ -96,7 +97,7 @@ const StackErrors& ResultChecker::ErrorsOf(Precision precision) {
   const reference::Problem problem = ProblemOf(config, run_.values);
   StackRounding rounding = {.precision = precision, .gradient_scale = LossScale(precision)};
   if (run_.values != nullptr) {
-    rounding.gain = WeightGain::kLargest;
+    rounding.gain = WeightGain::kOfValues;
     if (MayFlip(run_)) rounding.flips = ReluFlips::kExcluded;
   }
   if (precision == config.precision) rounding.tensor_parallel_size = config.sizes.tensor;
@@ -136,7 +137,11 @@ Bound ResultChecker::LossBound() const {
 }
 
 Bound ResultChecker::BoundOf(const std::string& name, std::span<const double> expected) {
-  if (name == "loss") return LossBound();
+  if (name == "loss") {
+    Bound bound = LossBound();
+    bound.elementwise.front() += StoredRounding(name, expected) * Norm(expected);
+    return bound;
+  }
   const JobConfig& config = run_.config;
   ModelConfig model = config.model;
   model.seq_len += config.prefix_len;

@@ -32,6 +32,9 @@ double SumOfSquares(std::span<const double> x) {
   return sum;
 }
 
+// A part of a whole; 0 of a tensor of zeros, which has no errors either.
+double Share(double part, double whole) { return part == 0 ? 0 : part / whole; }
+
 // Formats of a run, and what its matrix units do.
 struct Formats {
   NumberFormat storage;
@@ -109,7 +112,7 @@ void Store(const NumberFormat& format, Noisy& x) {
     x.errors[m] += squares.all;
     lost += squares.lost;
   }
-  if (lost > 0) x.shared += lost / x.norm_square();
+  x.shared += Share(lost, x.norm_square());
 }
 
 // a + b, where b is a branch: in the mean over its weights it is orthogonal to a, and so are the
@@ -119,8 +122,8 @@ Noisy Sum(const Noisy& a, const Noisy& b) {
   const double a_square = a.norm_square(), b_square = b.norm_square();
   const double square = sum.norm_square();
   for (int64_t m = 0; m < sum.num_rows(); ++m) sum.errors[m] = a.errors[m] + b.errors[m];
-  sum.shared = (a.shared * a_square + b.shared * b_square) / square;
-  sum.drift = std::sqrt((a.drift * a.drift * a_square + b.drift * b.drift * b_square) / square);
+  sum.shared = Share(a.shared * a_square + b.shared * b_square, square);
+  sum.drift = std::sqrt(Share(a.drift * a.drift * a_square + b.drift * b.drift * b_square, square));
   sum.excess_of_sum = a.excess_of_sum + b.excess_of_sum;
   return sum;
 }
@@ -140,26 +143,6 @@ struct Weights {
   const Values& weight;
   const Values& bias;
 };
-
-// The square of the largest singular value of weight [out, in], by power iteration; the margin is
-// for what it may still be short of.
-double LargestGain(const Values& weight, int64_t in_features) {
-  constexpr int kIterations = 30;
-  constexpr double kMargin = 1.1;
-  const auto rows = static_cast<int64_t>(weight.size()) / in_features;
-  Values x(static_cast<size_t>(in_features));
-  for (size_t k = 0; k < x.size(); ++k) x[k] = 1 + 0.3 * std::sin(static_cast<double>(k) + 1);
-  double gain = 0;
-  for (int i = 0; i < kIterations; ++i) {
-    const Values y =
-        reference::Linear({1, in_features, rows}, x, weight, Values(static_cast<size_t>(rows)));
-    x = reference::MatMul({1, rows, in_features}, y, weight);
-    gain = std::sqrt(SumOfSquares(x));
-    if (gain == 0) return 0;
-    for (double& value : x) value /= gain;
-  }
-  return kMargin * gain;
-}
 
 // Columns [begin, begin + count) of x [rows, row_size].
 Values Columns(const Values& x, int64_t row_size, int64_t begin, int64_t count) {
@@ -263,9 +246,8 @@ class StackAnalysis {
   // Adds to `sum` the roundings of a sum over ranks, to which each adds a part of the same shape.
   void AddRankSumErrors(const std::function<Values(int rank)>& part_of_rank, Noisy& sum) const;
 
-  // By how much a weight enlarges the mean square of an error's norm.
-  double GainOf(const Values& weight, int64_t in_features) const;
-  double NormGainOf(const Values& weight) const;
+  // Sum.  Branches of weights that are not independent may drift the same way in every layer.
+  Noisy AddBranch(const Noisy& a, const Noisy& b) const;
 
   // Products of x and weight, whose rows are read in full: the errors of both and of the sums.
   void AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const;
@@ -319,6 +301,16 @@ Noisy StackAnalysis::LossGradient(int64_t size) const {
   return gradient;
 }
 
+Noisy StackAnalysis::AddBranch(const Noisy& a, const Noisy& b) const {
+  Noisy sum = Sum(a, b);
+  if (result_.rounding_.gain == WeightGain::kOfValues) {
+    const double drift =
+        a.drift * std::sqrt(a.norm_square()) + b.drift * std::sqrt(b.norm_square());
+    sum.drift = Share(drift, std::sqrt(sum.norm_square()));
+  }
+  return sum;
+}
+
 Noisy StackAnalysis::Forward(size_t index, Noisy x) {
   const NamedValues& weights = problem_.weights[index];
   const auto linear = [&](const std::string& name) {
@@ -339,11 +331,12 @@ Noisy StackAnalysis::Forward(size_t index, Noisy x) {
     a.qkv.errors.insert(a.qkv.errors.begin(), prefix.errors.begin(), prefix.errors.end());
   }
   a.attention = stored(Attention(a.qkv));
-  a.y = stored(Sum(a.x, RowParallelForward(a.attention, linear("attn.out_proj"), hidden_size_)));
+  a.y = stored(
+      AddBranch(a.x, RowParallelForward(a.attention, linear("attn.out_proj"), hidden_size_)));
   a.fc_ln = stored(LayerNormForward(a.y, weights.at("fc_ln.weight"), weights.at("fc_ln.bias")));
   a.fc1 = LinearForward(a.fc_ln, linear("fc1"), problem_.config.ffn_hidden_size());
   a.relu = stored(Relu(a.fc1));
-  Noisy z = stored(Sum(a.y, RowParallelForward(a.relu, linear("fc2"), hidden_size_)));
+  Noisy z = stored(AddBranch(a.y, RowParallelForward(a.relu, linear("fc2"), hidden_size_)));
   layers_.push_back(std::move(a));
   return z;
 }
@@ -358,7 +351,7 @@ Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
   const auto rounded = [&](Noisy tensor, const auto& round) {
     const double before = Sum(tensor.errors);
     round(tensor);
-    if (is_alike) tensor.shared += (Sum(tensor.errors) - before) / tensor.norm_square();
+    if (is_alike) tensor.shared += Share(Sum(tensor.errors) - before, tensor.norm_square());
     return tensor;
   };
   const auto stored = [&](Noisy tensor) {
@@ -375,65 +368,59 @@ Noisy StackAnalysis::Backward(size_t index, const Noisy& dz) {
   const Noisy dfc1 = stored(ReluBackward(static_cast<int64_t>(index), a.fc1, drelu));
   LinearGradients(name("fc1"), a.fc_ln, dfc1);
   const Noisy dfc_ln = input_gradient(dfc1, "fc1.weight");
-  const Noisy dy =
-      stored(Sum(dz, LayerNormBackward(name("fc_ln"), a.y, weights.at("fc_ln.weight"), dfc_ln)));
+  const Noisy dy = stored(
+      AddBranch(dz, LayerNormBackward(name("fc_ln"), a.y, weights.at("fc_ln.weight"), dfc_ln)));
   LinearGradients(name("attn.out_proj"), a.attention, dy);
   const Noisy dattention =
       stored(LinearBackward(dy, weights.at("attn.out_proj.weight"), hidden_size_));
   const Noisy dqkv = stored(AttentionBackward(a.qkv, a.attention, dattention));
   LinearGradients(name("attn.in_proj"), a.attn_ln, dqkv);
   const Noisy dattn_ln = input_gradient(dqkv, "attn.in_proj.weight");
-  return stored(
-      Sum(dy, LayerNormBackward(name("attn_ln"), a.x, weights.at("attn_ln.weight"), dattn_ln)));
+  return stored(AddBranch(
+      dy, LayerNormBackward(name("attn_ln"), a.x, weights.at("attn_ln.weight"), dattn_ln)));
 }
 
-double StackAnalysis::GainOf(const Values& weight, int64_t in_features) const {
-  const double mean = SumOfSquares(weight) / static_cast<double>(in_features);
-  if (result_.rounding_.gain == WeightGain::kMean) return mean;
-  return std::max(mean, LargestGain(weight, in_features));
-}
-
-double StackAnalysis::NormGainOf(const Values& weight) const {
-  if (result_.rounding_.gain == WeightGain::kMean) {
-    return SumOfSquares(weight) / static_cast<double>(weight.size());
-  }
-  double largest = 0;
-  for (const double value : weight) largest = std::max(largest, value * value);
-  return largest;
-}
-
+// Of the gain: see WeightGain.
 void StackAnalysis::AddProductErrors(const Noisy& x, const Values& weight, Noisy& out) const {
-  const double gain = GainOf(weight, x.row_size);
+  const double mean_gain = SumOfSquares(weight) / static_cast<double>(x.row_size);
   double weight_errors = RoundingSquaresOf(formats_.storage, weight).all;
   if (formats_.has_short_operands) {
     weight_errors += RoundingSquaresOf(formats_.operand, weight).all;
   }
   const double weight_gain = weight_errors / static_cast<double>(x.row_size);
   const double sums = SumError(formats_.accumulation, x.row_size);
-  double of_weights = 0;
+  double of_weights = 0, of_shared = 0, largest_gain = mean_gain;
   for (int64_t m = 0; m < out.num_rows(); ++m) {
-    double operand = 0;
+    const double x_square = SumOfSquares(x.Row(m));
+    double operand = 0, gain = mean_gain;
     if (formats_.has_short_operands) {
       operand = RoundingSquaresOf(formats_.operand, x.Row(m)).all;
     }
-    const double x_square = SumOfSquares(x.Row(m));
+    if (result_.rounding_.gain == WeightGain::kOfValues) {
+      gain = std::max(gain, Share(SumOfSquares(out.Row(m)), x_square));
+    }
     out.errors[m] += gain * (x.errors[m] + operand + sums * x_square) + weight_gain * x_square;
     of_weights += weight_gain * x_square;
+    of_shared += x.shared * gain * x_square;
+    largest_gain = std::max(largest_gain, gain);
   }
-  const double out_square = out.norm_square();
-  out.shared += (x.shared * gain * x.norm_square() + of_weights) / out_square;
+  out.shared += Share(of_shared + of_weights, out.norm_square());
   out.drift += x.drift + ProductDrift();
-  out.excess_of_sum += gain * x.excess_of_sum;
+  out.excess_of_sum += largest_gain * x.excess_of_sum;
 }
 
 Noisy StackAnalysis::LinearForward(const Noisy& x, const Weights& weights,
                                    int64_t out_features) const {
   const LinearShape shape = {x.num_rows(), x.row_size, out_features};
-  Noisy out = Exact(Linear(shape, x.values, weights.weight, weights.bias), out_features);
+  const Values no_bias(weights.bias.size());
+  Noisy out = Exact(Linear(shape, x.values, weights.weight, no_bias), out_features);
   AddProductErrors(x, weights.weight, out);
+  const double product_square = out.norm_square();
+  out.values = Linear(shape, x.values, weights.weight, weights.bias);
   const double bias = RoundingSquaresOf(formats_.storage, weights.bias).all;
   for (double& error : out.errors) error += bias;
-  out.shared += bias * static_cast<double>(out.num_rows()) / out.norm_square();
+  out.shared = Share(out.shared * product_square + bias * static_cast<double>(out.num_rows()),
+                     out.norm_square());
   return out;
 }
 
@@ -505,7 +492,7 @@ void StackAnalysis::AddRankSumErrors(const std::function<Values(int rank)>& part
       sum.errors[m] += relative * square;
     }
   }
-  if (lost > 0) sum.shared += lost / sum.norm_square();
+  sum.shared += Share(lost, sum.norm_square());
 }
 
 // dweight = dout^T x, dbias = the sum of dout.
@@ -543,7 +530,8 @@ Noisy StackAnalysis::LayerNormForward(const Noisy& x, const Values& weight,
   const LayerNormShape shape = {x.num_rows(), x.row_size};
   const reference::LayerNormOutput forward = LayerNorm(shape, x.values, weight, bias);
   Noisy out = Exact(forward.out, x.row_size);
-  const double u = formats_.float32, weight_square = NormGainOf(weight);
+  const auto size = static_cast<double>(x.row_size);
+  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
   for (int64_t m = 0; m < x.num_rows(); ++m) {
     const double scale = forward.rstd[m] * forward.rstd[m] * weight_square;
     out.errors[m] = scale * x.errors[m] + SumError(u, x.row_size) * weight_square +
@@ -564,7 +552,7 @@ Noisy StackAnalysis::LayerNormBackward(const std::string& name, const Noisy& x,
   const auto size = static_cast<double>(x.row_size);
   Noisy dx =
       Exact(reference::LayerNormBackward(shape, x.values, weight, dout.values).x, x.row_size);
-  const double u = formats_.float32, weight_square = NormGainOf(weight);
+  const double u = formats_.float32, weight_square = SumOfSquares(weight) / size;
   const double over_hidden = SumError(u, x.row_size) + 3 * u * u;
   const double over_tokens = SumError(u, num_tokens_) + u * u;
   double dweight_square = 0, dbias_square = dout.excess_of_sum, mean_square_rstd = 0;
@@ -628,7 +616,7 @@ Noisy StackAnalysis::AttentionBackward(const Noisy& qkv, const Noisy& out,
   // Probabilities of a row add up to 1: its error of dout comes back whole in the sum over tokens
   // of dv, and its error of delta in that of dk.
   dqkv.excess_of_sum = Sum(dout.errors) + dout.excess_of_sum + errors.delta_squares;
-  dqkv.shared = dout.shared + qkv.shared + errors.lost_squares / dqkv.norm_square();
+  dqkv.shared = dout.shared + qkv.shared + Share(errors.lost_squares, dqkv.norm_square());
   dqkv.drift = dout.drift + 3 * qkv.drift;
   return dqkv;
 }
@@ -643,7 +631,7 @@ Noisy StackAnalysis::Relu(const Noisy& fc1) const {
     double share = 0;
     for (const double a : fc1.Row(m)) {
       if (a > 0) share += 1;
-      if (a <= 0 && -a <= 6 * deviation) share += std::erfc(-a / deviation / std::sqrt(2.0)) / 2;
+      if (a <= 0 && -a < 6 * deviation) share += std::erfc(-a / deviation / std::sqrt(2.0)) / 2;
     }
     out.errors[m] = error * share;
   }
@@ -672,7 +660,7 @@ Noisy StackAnalysis::ReluBackward(int64_t layer, const Noisy& fc1, const Noisy& 
     for (int64_t f = 0; f < fc1.row_size; ++f) {
       const double a = fc1.Row(m)[f];
       if (a > 0) ++num_positive;
-      if (!(std::abs(a) <= reach * deviation)) continue;
+      if (!(std::abs(a) < reach * deviation)) continue;
       const double probability = std::erfc(std::abs(a) / deviation / std::sqrt(2.0)) / 2;
       const double square = drelu.Row(m)[f] * drelu.Row(m)[f] + drelu_error;
       likely[m] += probability * square;

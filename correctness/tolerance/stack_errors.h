@@ -47,10 +47,15 @@ struct TensorErrors {
 // Whether bounds allow for ReLU inputs that rounding moves over 0.
 enum class ReluFlips : uint8_t { kAllowed, kExcluded };
 
-// By how much a linear layer's weight W [out, in] or a layer norm's enlarges an error.
+// By how much a linear layer's weight W [out, in] enlarges the mean square of an error.
 enum class WeightGain : uint8_t {
-  kMean,     // in the mean over weights that are independent and of mean zero: |W|_F^2 / in
-  kLargest,  // whatever the weights are: the largest singular value, squared
+  // The mean over all directions of an error, |W|_F^2 / in.
+  kMean,
+  // By the same or, where that is more, by what it enlarges the values themselves: weights that are
+  // not independent single out directions, and errors come to lie in them as the values do.  (The
+  // largest singular value would hold for every error, but no bound that multiplies it over many
+  // layers sees a fault.)
+  kOfValues,
 };
 
 struct StackRounding {

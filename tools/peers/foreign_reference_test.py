@@ -114,6 +114,11 @@ class ForeignReference(unittest.TestCase):
             "large": numpy_reference.draw_weights(SIZES, rng, scale=10),
             "small": numpy_reference.draw_weights(SIZES, rng, scale=0.01),
             "low rank": low_rank(numpy_reference.draw_weights(SIZES, rng)),
+            "zero projections": [
+                {name: values * (0 if name in ("fc2.weight", "attn.out_proj.weight") else 1)
+                 for name, values in layer.items()}
+                for layer in numpy_reference.draw_weights(SIZES, rng)
+            ],
             "no biases": [
                 {name: values * (0 if name.endswith("bias") else 1) for name, values in layer.items()}
                 for layer in numpy_reference.draw_weights(SIZES, rng)
@@ -131,12 +136,47 @@ class ForeignReference(unittest.TestCase):
                 self.write(types={"layers.": dtype, "input": dtype})
                 self.assert_passes("--scheme=megatron", "--world_size=3", "--dtype=f64")
 
+    def test_allows_for_results_in_narrow_types(self):
+        for dtype in ["F32", "F16"]:
+            with self.subTest(dtype=dtype):
+                self.write(types={"output": dtype, "loss": dtype, "grad.": dtype})
+                self.assert_passes("--scheme=seqpipe", "--world_size=2", "--n_slices=3", "--dtype=f64")
+
+    def test_names_an_initial_value_that_is_not_finite(self):
+        for name in ["input", "layers.1.fc1.weight"]:
+            def change(tensors, name=name):
+                tensors[name] = tensors[name].copy()
+                tensors[name].flat[5] = np.inf
+
+            self.write(change=change)
+            done = self.check("--scheme=gpipe", "--world_size=2", "--num_micro_batches=3")
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn(f"element 5 of tensor {name} is inf; initial values must be finite", done.stderr)
+
+    def test_blames_the_file_and_not_the_flags(self):
+        self.write(change=lambda tensors: tensors.pop("layers.1.fc1.weight"))
+        done = self.check("--scheme=gpipe", "--world_size=2", "--num_micro_batches=3")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("tensor layers.1.fc1.weight is missing", done.stderr)
+        self.assertNotIn("batch_size", done.stderr)
+
+    def test_sees_a_fault_in_a_deep_stack(self):
+        sizes = numpy_reference.Sizes(num_layers=24, hidden_size=32, seq_len=8, num_heads=2, batch_size=1)
+
+        def change(tensors):
+            tensors["grad.layers.0.fc1.weight"] = tensors["grad.layers.0.fc1.weight"] * 1.001
+
+        self.write(sizes=sizes)
+        self.assert_passes("--dtype=f32")
+        self.write(sizes=sizes, change=change)
+        self.assertEqual(self.check("--dtype=f32").returncode, 1)
+
     def test_fails_where_a_gradient_is_wrong(self):
         changes = {
-            "grad.layers.2.fc1.weight": lambda x: x * 1.001,
+            "grad.layers.0.fc1.weight": lambda x: x * 1.001,
             "grad.layers.0.attn.in_proj.bias": lambda x: x * 0,
             "grad.input": lambda x: x[::-1].copy(),
-            "output": lambda x: np.where(x == x.max(), x + 0.1, x),
+            "output": lambda x: np.where(x == x.max(), x + 1e-2, x),
         }
         for name, change in changes.items():
             self.write(change=lambda tensors, n=name, c=change: tensors.update({n: c(tensors[n])}))
