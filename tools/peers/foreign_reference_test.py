@@ -171,6 +171,14 @@ class ForeignReference(unittest.TestCase):
         self.write(sizes=sizes, change=change)
         self.assertEqual(self.check("--dtype=f32").returncode, 1)
 
+    def test_does_not_pass_where_bounds_see_nothing(self):
+        sizes = numpy_reference.Sizes(num_layers=24, hidden_size=64, seq_len=16, num_heads=4, batch_size=2)
+        self.write(sizes=sizes, weights=numpy_reference.draw_weights(sizes, np.random.default_rng(7), scale=10))
+        done = self.check("--dtype=f32")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("UNPROVEN: ", done.stdout)
+        self.assert_passes("--dtype=f64")
+
     def test_fails_where_a_gradient_is_wrong(self):
         changes = {
             "grad.layers.0.fc1.weight": lambda x: x * 1.001,
