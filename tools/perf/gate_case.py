@@ -10,7 +10,7 @@ import unittest
 
 from tools.perf import fakes
 
-GOOD, BAD = "//bench/schemes:gpipe_test_w2_cpu", "//bench/kernels:matmul"
+GOOD, BAD = "//bench:gpipe_test_w2_cpu", "//bench/kernels:matmul"
 
 PERF = [sys.executable, "-B", "-P", "-s", "-m", "tools.perf.main"]
 

@@ -6,7 +6,7 @@ A side is given as
   - a checkout (a folder with a WORKSPACE file), uncommitted changes and all: built in place;
   - a bundle, made by tools/bundle for hosts without Bazel: its MANIFEST names the targets, and its `run` starts them;
   - any other folder: every executable file under it is a target, named by its path, so that
-    bench/schemes/gpipe_test_w2_cpu is //bench/schemes:gpipe_test_w2_cpu.
+    bench/gpipe_test_w2_cpu is //bench:gpipe_test_w2_cpu.
 """
 
 import dataclasses

@@ -32,13 +32,13 @@ class BundleTest(unittest.TestCase):
         self.cache = builds.Cache(os.path.join(self.folder, "cache"), self.folder)
 
     def test_executables_are_targets_named_by_their_path(self):
-        fakes.write_benchmark(self.folder, "//bench/schemes:gpipe")
-        fakes.write_benchmark(self.folder, "//bench/schemes:libmpi.so.40")
+        fakes.write_benchmark(self.folder, "//bench:gpipe")
+        fakes.write_benchmark(self.folder, "//bench:libmpi.so.40")
         fakes.write_calibrate(self.folder)
         with open(os.path.join(self.folder, "README"), "w", encoding="ascii") as file:
             file.write("no program")
         side = sides.prepare("base", self.folder, None, self.cache)
-        self.assertEqual(list(side.programs), ["//bench/schemes:gpipe"])
+        self.assertEqual(list(side.programs), ["//bench:gpipe"])
         self.assertTrue(side.calibrate[0].endswith("bench/harness/calibrate"))
 
     def test_pattern_selects_but_keeps_the_calibration(self):
@@ -52,10 +52,10 @@ class BundleTest(unittest.TestCase):
 
     def test_a_bundle_starts_what_its_manifest_names(self):
         with open(os.path.join(self.folder, "MANIFEST"), "w", encoding="ascii") as file:
-            file.write("commit c0ffee\nabc  12  gpipe  //bench/schemes:gpipe\nabc  12  calibrate  " + sides.CALIBRATE)
+            file.write("commit c0ffee\nabc  12  gpipe  //bench:gpipe\nabc  12  calibrate  " + sides.CALIBRATE)
         side = sides.prepare("base", self.folder, re.compile("."), self.cache)
         run = os.path.join(self.folder, "run")
-        self.assertEqual(side.programs, {"//bench/schemes:gpipe": [run, "gpipe"]})
+        self.assertEqual(side.programs, {"//bench:gpipe": [run, "gpipe"]})
         self.assertEqual(side.calibrate, [run, "calibrate"])
         with open(os.path.join(self.folder, "MANIFEST"), "a", encoding="ascii") as file:
             file.write("\nbroken line")
