@@ -470,6 +470,63 @@ TEST_P(Faults, AnAsynchronousErrorNamesItsRank) {
   EXPECT_GT(fake::NumAborts(), 0);
 }
 
+// A rank dies in a step that runs call by call.  NCCL of its peers finds their connections closed
+// before anything has said so; still the first line is of the rank that died.
+TEST_P(Faults, TheRankThatDiedComesBeforeTheConnectionsItClosed) {
+  const int faulty = GetParam() - 1;
+  const Fault fault = RunFault(GetParam(), 60, [&](const Gpu& gpu) {
+    gpu.comm.SetPosition({.step = 3, .label = "Forward(stage=0)"});
+    if (gpu.comm.rank() == faulty) {
+      fake::CloseConnections(faulty);
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      throw std::runtime_error("died");
+    }
+    int64_t x = 0;
+    for (int step = 0; step < 100; ++step) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      gpu.comm.Wait(gpu.comm.Irecv({&x, 1, ControlType::kInt64}, {.rank = faulty}));
+      gpu.comm.Drain();
+    }
+  });
+  EXPECT_THAT(FirstLine(fault.message),
+              StartsWith(fmt::format("rank {}: died (at step 3", faulty)));
+}
+
+// The same while the peers wait for their GPUs.
+TEST_P(Faults, TheRankThatDiedComesFirstInADrain) {
+  const int faulty = GetParam() - 1;
+  const Fault fault = RunFault(GetParam(), 60, [&](const Gpu& gpu) {
+    double x = 0;
+    gpu.comm.AllReduce({&x, 1, DType::kFloat64}, ReduceOp::kSum);
+    gpu.comm.Drain();
+    if (gpu.comm.rank() == faulty) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      fake::CloseConnections(faulty);
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      throw std::runtime_error("died");
+    }
+    gpu.stream.Enqueue([] { std::this_thread::sleep_for(std::chrono::milliseconds(150)); });
+    gpu.comm.Drain();
+  });
+  EXPECT_THAT(FirstLine(fault.message), StartsWith(fmt::format("rank {}: died", faulty)));
+}
+
+// Connections close and nothing says why: the error of NCCL is told.
+TEST(Connections, ThatCloseWithoutACauseAreToldOf) {
+  PrepareMachine();
+  const Fault fault = RunFault(2, 60, [&](const Gpu& gpu) {
+    gpu.comm.SetPosition({.step = 4});
+    gpu.world.Barrier();
+    fake::CloseConnections(0);
+    int64_t x = 0;
+    gpu.comm.Recv({&x, 1, ControlType::kInt64}, {.rank = 1 - gpu.comm.rank()});
+  });
+  EXPECT_EQ(fault.exit_code, kFaultExitCode);
+  EXPECT_THAT(
+      FirstLine(fault.message),
+      AllOf(HasSubstr(" failed at step 4 with remote process exited"), StartsWith("rank ")));
+}
+
 // The GPU of one rank hangs before its message: the others wait in theirs, and say who is at fault.
 TEST_P(Faults, AHangingGpuIsNamed) {
   const int faulty = GetParam() - 1;

@@ -21,6 +21,11 @@ namespace {
 constexpr std::chrono::seconds kAbortLimit(3);
 // The GPU runs the processes that share it one at a time.
 constexpr std::chrono::seconds kAbortLimitOnSharedGpu(12);
+// A rank with a fault says it after its abort, and its peers see closed connections before.  So
+// they wait longer than an abort may take.  A system error is more often this rank's own, so it is
+// told before its peers tell of this rank's connections.
+constexpr std::chrono::seconds kCauseOfSystemError(1);
+constexpr std::chrono::seconds kCauseOfRemoteError(2);
 constexpr int64_t kPollsPerCheck = 64;
 // Above this many, tracked calls that have ended are forgotten before a Drain.
 constexpr size_t kMaxTracked = 4096;
@@ -28,6 +33,10 @@ constexpr size_t kMaxTracked = 4096;
 // NCCL's kernels occupy multiprocessors while they wait.  With at most this many blocks for each of
 // a pipeline rank's four connections, compute always has room to make what they wait for.
 constexpr int kMaxBlocksPerConnection = 16;
+
+std::chrono::seconds AbortLimit(GpuUse use) {
+  return use == GpuUse::kShared ? kAbortLimitOnSharedGpu : kAbortLimit;
+}
 
 // What ranks tell each other of their GPUs.
 struct Identity {
@@ -122,11 +131,24 @@ void NcclRank::Check(cudaError_t code, const char* call) {
 void NcclRank::Check(ncclResult_t code, const char* call) {
   if (code == ncclSuccess) [[likely]]
     return;
-  throw CommError(
+  const std::string message =
       fmt::format("rank {}: {} failed {} with {} ({}); NCCL's last error: {}", global_rank_, call,
                   status().DescribePosition(), ncclGetErrorString(code), static_cast<int>(code),
-                  ncclGetLastError(nullptr)),
-      kFaultExitCode);
+                  ncclGetLastError(nullptr));
+  if (code == ncclRemoteError || code == ncclSystemError) throw ConnectionError(message, code);
+  throw CommError(message, kFaultExitCode);
+}
+
+void NcclRank::AwaitCause(const ConnectionError& error) {
+  if (is_aborted_) return;
+  const auto extra = error.code() == ncclRemoteError ? kCauseOfRemoteError : kCauseOfSystemError;
+  const auto end = std::chrono::steady_clock::now() + AbortLimit(use_) + extra;
+  try {
+    host_.WaitUntil({CommOp::kDrain}, [&] { return std::chrono::steady_clock::now() > end; });
+  } catch (const CommError& fault) {
+    // A deadline says less than NCCL's error.
+    if (fault.exit_code() != kDeadlineExitCode) throw;
+  }
 }
 
 void NcclRank::Complete(ncclResult_t code, std::span<const ncclComm_t> comms, const char* call,
@@ -313,8 +335,7 @@ void NcclRank::Abort(std::exception_ptr fault) {
     }).detach();
   }
   std::unique_lock lock(pending->mutex);
-  const auto limit = use_ == GpuUse::kShared ? kAbortLimitOnSharedGpu : kAbortLimit;
-  if (!pending->ended.wait_for(lock, limit, [&] { return pending->count == 0; })) {
+  if (!pending->ended.wait_for(lock, AbortLimit(use_), [&] { return pending->count == 0; })) {
     host_.ReportFault(std::move(fault));
   }
 }

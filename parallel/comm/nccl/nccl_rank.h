@@ -5,6 +5,10 @@
 // position in the schedule.  Errors that NCCL finds later, on its own threads, are asked for while
 // this rank waits.
 //
+// Lost connections. Where a rank has died, NCCL of its peers finds their connections closed before
+// anything has said which rank it was.  So such an error is held back while the host's communicator
+// may still name the rank at fault, and is thrown only if nothing does.
+//
 // Abort. NCCL's kernels wait for their peers on the GPU for ever.  So before a fault is thrown, all
 // of this rank's ncclComm_t are aborted, each on a thread of its own: what is destroyed on the way
 // (memory, streams) waits for the GPU.  If they have not ended after a limit, the fault is given to
@@ -18,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel/comm/comm_error.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/nccl/gpu_sharing.h"
 
@@ -30,6 +35,18 @@ struct NcclMembership {
   int size = 1;
   // Of all ranks; -1 when not one.
   int global_peer = -1;
+};
+
+// An error of NCCL whose cause may be another rank: a connection that is closed.
+class ConnectionError : public CommError {
+ public:
+  ConnectionError(const std::string& message, ncclResult_t code)
+      : CommError(message, kFaultExitCode), code_(code) {}
+
+  ncclResult_t code() const { return code_; }
+
+ private:
+  ncclResult_t code_;
 };
 
 class NcclRank {
@@ -50,7 +67,8 @@ class NcclRank {
   void Check(cudaError_t code, const char* call);
   void Check(ncclResult_t code, const char* call);
 
-  // Runs `call`; aborts before whatever it throws goes on.
+  // Runs `call`; aborts before whatever it throws goes on.  In place of a ConnectionError the fault
+  // of the rank that caused it goes on, where the host learns of one.
   template <typename Call>
   auto Guard(const Call& call);
 
@@ -94,6 +112,8 @@ class NcclRank {
   };
 
   bool IsDone(cudaEvent_t event);
+  // Returns when the rank that caused `error` had the time to say so, or throws its fault.
+  void AwaitCause(const ConnectionError& error);
   // What this rank waits for: the first tracked call that could start and has not ended, or else
   // its own GPU.
   CommCall FindUnfinished();
@@ -117,7 +137,12 @@ class NcclRank {
 template <typename Call>
 auto NcclRank::Guard(const Call& call) {
   try {
-    return call();
+    try {
+      return call();
+    } catch (const ConnectionError& error) {
+      AwaitCause(error);
+      throw;
+    }
   } catch (...) {
     Abort(std::current_exception());
     throw;

@@ -20,6 +20,8 @@
 // are made in an order that is not the ranks'; a maximum drops NaN.  Nothing is compared between
 // ranks: sizes that differ give wrong data, as there.
 //
+// After the abort or the death of a member, a communicator of the others has ncclRemoteError.
+//
 // What the tests break is set here.
 #pragma once
 
@@ -33,6 +35,9 @@ void Reset(int num_devices);
 
 // What ncclCommGetAsyncError says on communicators of this device from now on.
 void SetAsyncError(int device, ncclResult_t error);
+
+// The connections of communicators of this device are closed, as when its process has died.
+void CloseConnections(int device);
 
 // ncclCommAbort never returns on this device.
 void HangAbort(int device);

@@ -27,6 +27,7 @@ struct Faults {
   std::set<int> hanging_aborts;
   std::set<int> hanging_inits;
   std::set<int> hanging_connects;
+  std::set<int> closed;
   std::atomic<int> num_aborts{0};
   std::atomic<int> num_inits{0};
   std::atomic<int> num_received{0};
@@ -76,6 +77,7 @@ struct Clique {
   std::condition_variable changed;
   std::vector<int> devices;
   int num_finalized = 0;
+  int num_aborted = 0;
   // By sender and receiver.
   std::vector<Halves> sends;
   std::vector<Halves> receives;
@@ -300,11 +302,11 @@ ncclResult_t LaunchGroup() {
   return result;
 }
 
-// A communicator takes no call while an earlier one is in progress.
+// A communicator takes no call while an earlier one is in progress, or after an error.
 ncclResult_t EnsureReady(ncclComm_t comm) {
   ncclResult_t state = ncclSuccess;
   ncclCommGetAsyncError(comm, &state);
-  return state == ncclInProgress ? ncclInvalidArgument : ncclSuccess;
+  return state == ncclInProgress ? ncclInvalidArgument : state;
 }
 
 ncclResult_t AddP2p(const GroupedOp& op) {
@@ -319,6 +321,13 @@ ncclResult_t LaunchCollective(ncclComm_t comm, cudaStream_t stream, const void* 
   return Launch(comm, stream, {kCollective}, [state = comm->state, input, size_bytes, finish] {
     RunCollective(*state, input, size_bytes, finish);
   });
+}
+
+// Whether a member has been aborted or has died; faults and the clique are locked.
+bool HasLostMember(const Clique& clique) {
+  return clique.num_aborted > 0 ||
+         std::any_of(clique.devices.begin(), clique.devices.end(),
+                     [](int device) { return TheFaults().closed.contains(device); });
 }
 
 bool HasDuplicateDevice(const Clique& clique) {
@@ -337,6 +346,7 @@ void Reset(int num_devices) {
   faults.hanging_aborts.clear();
   faults.hanging_inits.clear();
   faults.hanging_connects.clear();
+  faults.closed.clear();
   faults.num_aborts = 0;
   faults.num_inits = 0;
   faults.num_received = 0;
@@ -346,6 +356,11 @@ void Reset(int num_devices) {
 void SetAsyncError(int device, ncclResult_t error) {
   const std::lock_guard lock(TheFaults().mutex);
   TheFaults().async_errors[device] = error;
+}
+
+void CloseConnections(int device) {
+  const std::lock_guard lock(TheFaults().mutex);
+  TheFaults().closed.insert(device);
 }
 
 void HangAbort(int device) {
@@ -426,16 +441,18 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id,
 }
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
-  {
-    const std::lock_guard lock(TheFaults().mutex);
-    const auto found = TheFaults().async_errors.find(comm->state->device);
-    if (found != TheFaults().async_errors.end()) {
-      *error = found->second;
-      return ncclSuccess;
-    }
-  }
   Clique& clique = *comm->state->clique;
+  const std::lock_guard faults_lock(TheFaults().mutex);
   const std::lock_guard lock(clique.mutex);
+  const auto found = TheFaults().async_errors.find(comm->state->device);
+  if (found != TheFaults().async_errors.end()) {
+    *error = found->second;
+    return ncclSuccess;
+  }
+  if (HasLostMember(clique)) {
+    *error = ncclRemoteError;
+    return ncclSuccess;
+  }
   const bool is_ready = static_cast<int>(clique.devices.size()) == clique.size;
   // Operations in streams and in graphs share the state.
   const bool is_final =
@@ -473,6 +490,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   {
     const std::lock_guard lock(comm->state->clique->mutex);
     comm->state->is_aborted = true;
+    ++comm->state->clique->num_aborted;
     comm->state->clique->changed.notify_all();
   }
   // Its kernels have left the GPU.
