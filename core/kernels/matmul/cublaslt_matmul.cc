@@ -1,8 +1,11 @@
 #include "core/kernels/matmul/cublaslt_matmul.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "core/base/check.h"
@@ -32,6 +35,13 @@ cudaDataType_t CudaType(DType dtype) {
   }
   SLUICE_CHECK(dtype != DType::kFloat64);
   return CUDA_R_32F;
+}
+
+std::string Describe(const MatmulShape& shape) {
+  const auto letter = [](Transpose transpose) { return transpose == Transpose::kYes ? 'T' : 'N'; };
+  return fmt::format("m {}, n {}, k {}, op {}{}, {} to {}, epilogue {}", shape.m, shape.n, shape.k,
+                     letter(shape.transpose_a), letter(shape.transpose_b), Name(shape.input_dtype),
+                     Name(shape.output_dtype), static_cast<int>(shape.epilogue));
 }
 
 cublasLtEpilogue_t CublasEpilogue(Epilogue epilogue) {
@@ -198,7 +208,11 @@ const CublasLtMatmul::Plan& CublasLtMatmul::FindOrMakePlan(const Key& key,
                                                            const Place& place) {
   std::unique_ptr<Plan>& plan = plans_[key];
   if (plan == nullptr) {
-    SLUICE_CHECK(tuning_ == Tuning::kAllowed);  // this shape was not rehearsed
+    if (tuning_ == Tuning::kForbidden) {
+      internal::CheckFailed(__FILE__, __LINE__,
+                            "a product was not rehearsed: " + Describe(key.shape) +
+                                fmt::format(", aligned to {} bytes", key.alignment_bytes));
+    }
     const bool is_tf32 = precision_ == Precision::kTf32;
     plan = std::make_unique<Plan>(key.shape,
                                   is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F);
