@@ -167,7 +167,9 @@ void PrintRow(const Primitive& primitive, const Counters& counters, GpuUse use) 
 }
 
 BackendOptions BackendOf(CommKind kind, int rank) {
-  return Job{.comm = kind, .device = DeviceOf(kind)}.BackendOf(rank);
+  BackendOptions options = Job{.comm = kind, .device = DeviceOf(kind)}.BackendOf(rank);
+  options.has_kernels = false;
+  return options;
 }
 
 PrimitiveMeasurement Measure(const CommBenchmark& benchmark, const CommRequest& request,
@@ -229,6 +231,13 @@ void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, CommKind kind, in
   }
 }
 
+// Refuses ranks that may not use their GPUs together, before any benchmark runs.  Threads have a
+// GPU each: WorldSizeFrom.
+void CheckGpus(const CommRequest& request, const Backend& backend, RankStarter& ranks) {
+  if (request.kind != CommKind::kNccl || ranks.world() == nullptr) return;
+  MakeDeviceCommunicator(*ranks.world(), *backend.stream, request.gpu_use);
+}
+
 int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, int world_size,
            RankStarter& ranks) {
   CheckAgreement(ranks);
@@ -254,11 +263,13 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
                               {"num_threads", "1"},
                               {"dtype", "f32"}};
   if (request.gpu_use == GpuUse::kShared) context.emplace_back("share_gpu", kSharedGpuMark);
+  const auto before = [&] {
+    CheckGpus(request, backend, ranks);
+    if (rank == 0) PrintHeader(world_size, comm);
+  };
   return RunBenchmarks(
       benchmarks,
-      {.result = ResultOptionsFromFlags(), .context = context, .rank = rank, .before = [&] {
-         if (rank == 0) PrintHeader(world_size, comm);
-       }});
+      {.result = ResultOptionsFromFlags(), .context = context, .rank = rank, .before = before});
 }
 
 int Run() {

@@ -25,7 +25,10 @@ const std::vector<Precision>& SupportedPrecisions(DeviceKind kind) {
 Backend MakeCpuBackend(const BackendOptions& options) {
   auto device = std::make_unique<CpuDevice>(CpuDeviceOptions{.num_threads = options.num_threads});
   std::unique_ptr<Stream> stream = device->MakeStream();
-  auto kernels = std::make_unique<CpuKernels>(*device, StorageDType(options.precision));
+  std::unique_ptr<Kernels> kernels;
+  if (options.has_kernels) {
+    kernels = std::make_unique<CpuKernels>(*device, StorageDType(options.precision));
+  }
   return {std::move(device), std::move(stream), std::move(kernels)};
 }
 
@@ -48,7 +51,8 @@ Backend MakeBackend(const BackendOptions& options) {
   if (options.kind == DeviceKind::kCuda) {
     return MakeCudaBackend({.device_index = options.device_index,
                             .precision = options.precision,
-                            .attention = options.attention});
+                            .attention = options.attention,
+                            .has_kernels = options.has_kernels});
   }
   if (options.attention) {
     throw Error(fmt::format("attention {} is for device cuda only; the cpu has its own",

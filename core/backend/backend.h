@@ -25,12 +25,14 @@ struct BackendOptions {
   int device_index = 0;  // of cuda
   std::optional<CausalAttentionImplementation> attention =
       std::nullopt;  // of cuda; else its choice
+  // To move data and not to compute; on cuda a matrix library takes seconds to load.
+  bool has_kernels = true;
 };
 
 struct Backend {
   std::unique_ptr<Device> device;
   std::unique_ptr<Stream> stream;
-  std::unique_ptr<Kernels> kernels;  // enqueue on `stream`
+  std::unique_ptr<Kernels> kernels;  // enqueue on `stream`; null without has_kernels
 };
 
 // Throws Error when the device lacks the precision, naming those it has.

@@ -28,6 +28,13 @@ TEST(Backend, OfTheCpuHasAllThreeParts) {
   }
 }
 
+TEST(Backend, WithoutKernelsHasTheOtherTwoParts) {
+  const Backend backend = MakeBackend({.has_kernels = false});
+  EXPECT_NE(backend.device, nullptr);
+  EXPECT_NE(backend.stream, nullptr);
+  EXPECT_EQ(backend.kernels, nullptr);
+}
+
 TEST(Backend, NamesThePrecisionsThatTheDeviceHas) {
   EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCpu, .precision = Precision::kBFloat16}),
             "dtype bf16 is not supported on device cpu; supported there: f32, f64");

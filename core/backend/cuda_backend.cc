@@ -14,8 +14,10 @@ Backend MakeCudaBackend(const CudaBackendOptions& options) {
   auto device =
       std::make_unique<CudaDevice>(CudaDeviceOptions{.device_index = options.device_index});
   std::unique_ptr<CudaStream> stream = device->MakeCudaStream();
-  auto kernels =
-      std::make_unique<CudaKernels>(*device, *stream, options.precision, options.attention);
+  std::unique_ptr<Kernels> kernels;
+  if (options.has_kernels) {
+    kernels = std::make_unique<CudaKernels>(*device, *stream, options.precision, options.attention);
+  }
   return {std::move(device), std::move(stream), std::move(kernels)};
 }
 

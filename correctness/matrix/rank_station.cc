@@ -12,16 +12,16 @@ DeviceKind DeviceOf(const CommRequest& request) {
   return request.kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
 }
 
-Backend RankStation::MakeBackendOf(Precision precision) {
+BackendOptions RankStation::BackendOf(Precision precision) {
   Job job = {.comm = request_.kind, .gpu_use = request_.gpu_use, .device = DeviceOf(request_)};
   job.config.precision = precision;
-  return MakeBackend(job.BackendOf(world_.rank()));
+  return job.BackendOf(world_.rank());
 }
 
 MachineRank RankStation::Of(Precision precision) {
   auto seat = seats_.find(precision);
   if (seat == seats_.end()) {
-    seat = seats_.emplace(precision, Seat{.backend = MakeBackendOf(precision)}).first;
+    seat = seats_.emplace(precision, Seat{.backend = MakeBackend(BackendOf(precision))}).first;
     if (DeviceOf(request_) == DeviceKind::kCuda) {
       seat->second.device_world =
           MakeDeviceCommunicator(world_, *seat->second.backend.stream, request_.gpu_use);
@@ -34,7 +34,9 @@ MachineRank RankStation::Of(Precision precision) {
 Communicator& RankStation::Staged() {
   if (DeviceOf(request_) == DeviceKind::kCpu) return world_;
   if (staged_.device_world == nullptr) {
-    staged_.backend = MakeBackendOf(Precision::kFloat32);
+    BackendOptions options = BackendOf(Precision::kFloat32);
+    options.has_kernels = false;
+    staged_.backend = MakeBackend(options);
     staged_.device_world =
         MakeStagedDeviceCommunicator(world_, *staged_.backend.stream, request_.gpu_use);
   }

@@ -34,7 +34,7 @@ class RankStation {
     std::unique_ptr<Communicator> device_world;
   };
 
-  Backend MakeBackendOf(Precision precision);
+  BackendOptions BackendOf(Precision precision);
 
   Communicator& world_;
   CommRequest request_;
