@@ -19,6 +19,15 @@ std::string VersionText(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
+// Of the calls that make a process's context on a GPU: what fails there is the GPU, its driver or
+// the memory of the machine.
+void CheckUsable(cudaError_t code, int device_index) {
+  if (code == cudaSuccess) return;
+  throw Error(fmt::format("CUDA device {} cannot be used: {} ({}): {}", device_index,
+                          cudaGetErrorName(code), static_cast<int>(code),
+                          cudaGetErrorString(code)));
+}
+
 class CudaGraph : public StreamGraph {
  public:
   CudaGraph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
@@ -110,14 +119,15 @@ CudaDevice::CudaDevice(CudaDeviceOptions options) : device_index_(options.device
     throw Error(fmt::format("there is no CUDA device {}: this machine shows {}, numbered from 0",
                             options.device_index, num_devices));
   }
-  SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, options.device_index));
+  CheckUsable(cudaGetDeviceProperties(&properties_, options.device_index), options.device_index);
   if (properties_.major < kLeastComputeCapabilityMajor) {
     throw Error(fmt::format(
         "CUDA device {} ({}) has compute capability {}.{}; the kernels need {}.0 or newer",
         options.device_index, properties_.name, properties_.major, properties_.minor,
         kLeastComputeCapabilityMajor));
   }
-  SLUICE_CUDA_CHECK(cudaSetDevice(options.device_index));
+  CheckUsable(cudaSetDevice(options.device_index), options.device_index);
+  CheckUsable(cudaFree(nullptr), options.device_index);
   copy_stream_ = std::make_unique<CudaStream>();
 }
 
