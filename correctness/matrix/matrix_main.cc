@@ -31,6 +31,9 @@
 
 SLUICE_TEXT_FLAG(rows, ".", "a regular expression: rows whose names have it");
 SLUICE_BOOL_FLAG(list, false, "prints the names of the rows, runs nothing");
+SLUICE_BOOL_FLAG(all, false,
+                 "also the rows that prove little more than others: all precisions with both "
+                 "losses and graphs on any number of ranks");
 SLUICE_NUMBER_FLAG(budget_s, 1e6, 1, 1e6, "seconds after which no row begins");
 SLUICE_INT_FLAG(num_replays, 50, 1, 1'000'000, "of each graph");
 SLUICE_CHOICE_FLAG(disagreement, "", sluice::DisagreementNames(),
@@ -104,6 +107,7 @@ std::vector<Row> ConformanceRows(int num_ranks, DeviceKind device) {
 std::vector<Row> AllRows(int num_ranks, DeviceKind device) {
   std::vector<Row> rows = ConformanceRows(num_ranks, device);
   for (const MatrixRow& row : MatrixRows(num_ranks, device)) {
+    if (row.is_optional && !FLAGS_all) continue;
     const auto run = row.kind == RowKind::kGraph ? RunGraph : RunParity;
     rows.push_back({row.name, [row, run](RankStation& station, RowJudge& judge) {
                       run(row, station, judge);
@@ -122,7 +126,10 @@ std::vector<T> Selected(std::vector<T> rows) {
         fmt::format("--rows '{}' is not a regular expression: {}", FLAGS_rows, error.what()));
   }
   std::erase_if(rows, [&](const T& row) { return !std::regex_search(row.name, pattern); });
-  if (rows.empty()) throw Error(fmt::format("--rows '{}' matches no row", FLAGS_rows));
+  if (rows.empty()) {
+    throw Error(fmt::format("--rows '{}' matches no row{}", FLAGS_rows,
+                            FLAGS_all ? "" : "; --all has more rows"));
+  }
   return rows;
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <string_view>
 
 #include "parallel/schedule/slices.h"
 
@@ -113,13 +115,18 @@ std::vector<Slice> UnevenSlices(int64_t seq_len, int num_slices) {
   return slices;
 }
 
-// Stages are uneven: one layer more than two for each rank.
+int NumStages(const Split& split) {
+  const int per_rank = split.scheme == "zero_bubble_v" ? 2 : split.num_chunks;
+  return split.sizes.pipeline * per_rank;
+}
+
+// Stages are uneven: one has a layer more.
 JobConfig ConfigOf(const Split& split, int num_ranks) {
   const int64_t num_heads = RoundedUp(kMinHeads, num_ranks);
   const int64_t seq_len = RoundedUp(kMinSeqLen, num_ranks);
   JobConfig config;
   config.model = {.name = "matrix",
-                  .num_layers = 2 * num_ranks + 1,
+                  .num_layers = NumStages(split) + 1,
                   .hidden_size = num_heads * kHeadDim,
                   .seq_len = seq_len,
                   .num_heads = num_heads};
@@ -144,42 +151,61 @@ std::vector<Precision> PrecisionsOf(DeviceKind device) {
 class RowList {
  public:
   explicit RowList(int num_ranks) : num_ranks_(num_ranks), splits_(SplitsOfManyAxes(num_ranks)) {
+    num_products_ = splits_.size();
     for (Split& split : SplitsOfOneAxis(num_ranks)) splits_.push_back(std::move(split));
   }
 
-  // A row for each split.
-  void AddParity(Precision precision, LossKind loss) {
-    for (const Split& split : splits_) {
-      JobConfig config = ConfigOf(split, num_ranks_);
+  // A row for each split, optional with more ranks than `max_ranks`.
+  void AddParity(Precision precision, LossKind loss, int max_ranks) {
+    for (size_t i = 0; i < splits_.size(); ++i) {
+      JobConfig config = ConfigOf(splits_[i], num_ranks_);
       config.precision = precision;
       config.loss = loss;
-      Add(fmt::format("{}/{}/{}", NameOf(split), Name(precision), Name(loss)), RowKind::kParity,
-          config);
+      Add(fmt::format("{}/{}/{}", NameOf(splits_[i]), Name(precision), Name(loss)),
+          RowKind::kParity, config, num_ranks_ > max_ranks || IsOptional(i));
     }
   }
-  void AddGraphs(Precision precision) {
-    for (const Split& split : splits_) {
-      JobConfig config = ConfigOf(split, num_ranks_);
+  void AddGraphs(Precision precision, int max_ranks) {
+    for (size_t i = 0; i < splits_.size(); ++i) {
+      JobConfig config = ConfigOf(splits_[i], num_ranks_);
       config.precision = precision;
-      Add(fmt::format("{}/{}/graph", NameOf(split), Name(precision)), RowKind::kGraph, config);
+      // Replays repeat the collectives of each layer.
+      if (config.sizes.pipeline == 1) config.model.num_layers = 1;
+      Add(fmt::format("{}/{}/graph", NameOf(splits_[i]), Name(precision)), RowKind::kGraph, config,
+          num_ranks_ > max_ranks || IsOptional(i) || IsOptionalGraph(splits_[i]));
     }
   }
   void AddDroppedLayer(Precision precision) {
     JobConfig config = ConfigOf(splits_.front(), num_ranks_);
     config.precision = precision;
+    config.model.num_layers = 2 * NumStages(splits_.front());
     Add(fmt::format("{}/{}/dropped_layer", NameOf(splits_.front()), Name(precision)),
-        RowKind::kDroppedLayer, config);
+        RowKind::kDroppedLayer, config, false);
   }
 
   std::vector<MatrixRow> rows() && { return std::move(rows_); }
 
  private:
-  void Add(std::string name, RowKind kind, const JobConfig& config) {
-    rows_.push_back({std::move(name), kind, config});
+  // Whether split `i` of so many ranks proves little that fewer ranks do not.
+  bool IsOptional(size_t i) const {
+    if (num_ranks_ == 2 || num_ranks_ == 4) return false;
+    if (num_products_ == 0) return i > 0;
+    return i >= num_products_ || splits_[i].scheme == "zero_bubble_v";
+  }
+  // 50 replays of collectives among many ranks take minutes where these share a GPU.
+  bool IsOptionalGraph(const Split& split) const {
+    if (num_ranks_ == 2) return false;
+    const std::string_view scheme = split.scheme;
+    return split.sizes.pipeline < num_ranks_ || (scheme != "one_f_one_b" && scheme != "seqpipe");
+  }
+
+  void Add(std::string name, RowKind kind, const JobConfig& config, bool is_optional) {
+    rows_.push_back({std::move(name), kind, config, is_optional});
   }
 
   int num_ranks_;
   std::vector<Split> splits_;
+  size_t num_products_ = 0;  // of axes, the first splits
   std::vector<MatrixRow> rows_;
 };
 
@@ -187,17 +213,21 @@ class RowList {
 
 std::vector<MatrixRow> MatrixRows(int num_ranks, DeviceKind device) {
   const std::vector<Precision> precisions = PrecisionsOf(device);
+  constexpr int kAny = std::numeric_limits<int>::max();
   RowList list(num_ranks);
-  list.AddParity(precisions[0], LossKind::kProjection);
-  list.AddDroppedLayer(precisions[0]);
-  list.AddParity(precisions[1], LossKind::kProjection);
-  if (device == DeviceKind::kCuda) list.AddGraphs(precisions[0]);
-  for (size_t i = 2; i < precisions.size(); ++i) {
-    list.AddParity(precisions[i], LossKind::kProjection);
+  for (size_t i = 0; i < precisions.size(); ++i) {
+    list.AddParity(precisions[i], LossKind::kProjection, i < 2 ? kAny : 2);
+    if (i > 0) continue;
+    list.AddDroppedLayer(precisions[i]);
+    if (device == DeviceKind::kCuda) list.AddGraphs(precisions[i], kAny);
   }
-  for (const Precision precision : precisions) list.AddParity(precision, LossKind::kMean);
-  if (device == DeviceKind::kCuda) list.AddGraphs(precisions[1]);
-  return std::move(list).rows();
+  for (size_t i = 0; i < precisions.size(); ++i) {
+    list.AddParity(precisions[i], LossKind::kMean, i < 2 ? 2 : 0);
+  }
+  if (device == DeviceKind::kCuda) list.AddGraphs(precisions[1], 0);
+  std::vector<MatrixRow> rows = std::move(list).rows();
+  std::ranges::stable_partition(rows, [](const MatrixRow& row) { return !row.is_optional; });
+  return rows;
 }
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "parallel/schemes/schemes.h"
@@ -55,6 +56,40 @@ TEST_P(MatrixRowsTest, HaveUnequalSlicesAndStages) {
   }
   EXPECT_TRUE(has_slices);
   EXPECT_TRUE(has_stages);
+}
+
+// The rows that are not optional, of a kind.
+int NumNotOptional(int num_ranks, RowKind kind, Precision precision, LossKind loss) {
+  const std::vector<MatrixRow> rows = MatrixRows(num_ranks, DeviceKind::kCuda);
+  return static_cast<int>(std::ranges::count_if(rows, [&](const MatrixRow& row) {
+    return !row.is_optional && row.kind == kind && row.config.precision == precision &&
+           row.config.loss == loss;
+  }));
+}
+
+TEST(MatrixRows, AreOptionalWhereFewerRanksProveAsMuch) {
+  constexpr RowKind kParity = RowKind::kParity;
+  constexpr LossKind kProjection = LossKind::kProjection;
+  constexpr int kOneAxis = 12;
+  for (const Precision precision :
+       {Precision::kFloat32, Precision::kTf32, Precision::kBFloat16, Precision::kFloat16}) {
+    const bool is_first = precision == Precision::kFloat32 || precision == Precision::kBFloat16;
+    EXPECT_EQ(NumNotOptional(2, kParity, precision, kProjection), kOneAxis);
+    EXPECT_EQ(NumNotOptional(2, kParity, precision, LossKind::kMean), is_first ? kOneAxis : 0);
+    EXPECT_EQ(NumNotOptional(4, kParity, precision, kProjection), is_first ? kOneAxis + 4 : 0);
+    EXPECT_EQ(NumNotOptional(8, kParity, precision, kProjection), is_first ? 2 : 0);
+  }
+  EXPECT_EQ(NumNotOptional(2, RowKind::kGraph, Precision::kFloat32, kProjection), kOneAxis);
+  EXPECT_EQ(NumNotOptional(4, RowKind::kGraph, Precision::kFloat32, kProjection), 2);
+  EXPECT_EQ(NumNotOptional(3, RowKind::kGraph, Precision::kFloat32, kProjection), 1);
+  EXPECT_EQ(NumNotOptional(3, kParity, Precision::kFloat32, kProjection), 1);
+}
+
+TEST_P(MatrixRowsTest, HaveTheOptionalOnesLast) {
+  const std::vector<MatrixRow> rows = MatrixRows(GetParam(), DeviceKind::kCuda);
+  EXPECT_TRUE(
+      std::ranges::is_partitioned(rows, [](const MatrixRow& row) { return !row.is_optional; }));
+  EXPECT_FALSE(rows.front().is_optional);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, MatrixRowsTest, testing::Values(2, 3, 4, 5, 6, 8, 16));

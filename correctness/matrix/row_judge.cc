@@ -62,13 +62,14 @@ Line Judged(const MatrixRow& row, const std::vector<ResultTensor>& actual,
 }  // namespace
 
 RowJudge::Reference RowJudge::ReferenceOf(const JobConfig& config) {
-  // All rows of a run have one model, batch and seed.
-  auto found = references_.find(config.loss);
+  // Else all rows of a run have one model, batch and seed.
+  const ReferenceKey key = {config.loss, config.model.num_layers};
+  auto found = references_.find(key);
   if (found == references_.end()) {
     found = references_
-                .emplace(config.loss, std::async(std::launch::async,
-                                                 [config] { return ReferenceResults(config); })
-                                          .share())
+                .emplace(key, std::async(std::launch::async,
+                                         [config] { return ReferenceResults(config); })
+                                  .share())
                 .first;
   }
   return found->second;

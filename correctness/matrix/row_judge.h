@@ -12,6 +12,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "correctness/matrix/matrix_rows.h"
@@ -34,12 +35,13 @@ class RowJudge {
   bool Finish();
 
  private:
+  using ReferenceKey = std::pair<LossKind, int64_t>;  // and number of layers
   using Reference = std::shared_future<std::vector<ResultTensor>>;
 
   Reference ReferenceOf(const JobConfig& config);
   void PrintFront();
 
-  std::map<LossKind, Reference> references_;
+  std::map<ReferenceKey, Reference> references_;
   std::deque<std::future<nlohmann::ordered_json>> lines_;
   bool has_passed_ = true;
 };

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.dont_write_bytecode = True
@@ -113,6 +114,20 @@ class GpusTest(unittest.TestCase):
         for num_gpus, ranks in [(1, [2, 4, 8, 3]), (4, [2, 4, 8, 3]), (6, [2, 4, 8, 3, 6])]:
             self.assertEqual(self.host(num_gpus).default_ranks(), ranks)
 
+    def test_ranks_that_start_at_once_are_limited(self):
+        self.assertEqual([self.host(num_gpus).max_starting() for num_gpus in (1, 8)], [4, 32])
+        slots = prove_nccl.StartSlots(4)
+        slots.take(2)
+        slots.take(2)
+        has_taken = threading.Event()
+        waiting = threading.Thread(target=lambda: (slots.take(8), has_taken.set()))
+        waiting.start()
+        slots.give_back(2)
+        self.assertFalse(has_taken.wait(0.1))
+        slots.give_back(2)  # more than the capacity, but alone
+        self.assertTrue(has_taken.wait(10))
+        waiting.join()
+
     def test_half_of_a_host_stands_for_a_host(self):
         self.assertEqual(self.host(1).part_as_host(1, 2), ({}, ["--comm=nccl", "--share_gpu"]))
         self.assertEqual(self.host(3).part_as_host(1, 2),
@@ -182,10 +197,15 @@ class LaunchTest(unittest.TestCase):
 
     def test_a_program_that_dies_fails_its_row(self):
         (self.folder / "bin" / "matrix").write_text(
-            "#!/bin/bash\n[[ $* == *--list* ]] && echo a/b/c && exit\necho '{\"begin\":\"a/b/c\"}'; exit 3\n")
+            "#!/bin/bash\n[[ $* == *--list* ]] && echo a/b/c && exit\necho '{\"begin\":\"a/b/c\"}'\n"
+            "echo 'a.cc:7: [rank 0] check failed: x (1 vs. 2)' >&2; exit 3\n")
         done, document = self.prove("--ranks=2", "--groups=^2 ranks")
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertEqual([row["result"] for row in document["rows"]], ["FAIL"])
+        self.assertIn("check failed: x (1 vs. 2)", document["rows"][0]["detail"])
+        self.assertIn("a.cc:7: [rank 0] check failed: x (1 vs. 2)\n", document["rows"][0]["stderr"])
+        self.assertLessEqual(len(document["rows"][0]["stderr"]), 4096)
+        self.assertIn("0 of 1 rows passed, 1 failed, 0 left out", done.stdout)
 
     def test_refusals(self):
         for arguments, text in [(["--ranks=1"], "2 ranks or more"), (["--ranks=x"], "--ranks=x"),
