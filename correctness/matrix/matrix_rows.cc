@@ -180,7 +180,7 @@ class RowList {
     config.precision = precision;
     config.model.num_layers = 2 * NumStages(splits_.front());
     Add(fmt::format("{}/{}/dropped_layer", NameOf(splits_.front()), Name(precision)),
-        RowKind::kDroppedLayer, config, false);
+        RowKind::kDroppedLayer, config, num_ranks_ > 4);
   }
 
   std::vector<MatrixRow> rows() && { return std::move(rows_); }

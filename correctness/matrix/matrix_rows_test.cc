@@ -79,6 +79,10 @@ TEST(MatrixRows, AreOptionalWhereFewerRanksProveAsMuch) {
     EXPECT_EQ(NumNotOptional(4, kParity, precision, kProjection), is_first ? kOneAxis + 4 : 0);
     EXPECT_EQ(NumNotOptional(8, kParity, precision, kProjection), is_first ? 2 : 0);
   }
+  for (const int num_ranks : {2, 3, 4, 8}) {
+    EXPECT_EQ(NumNotOptional(num_ranks, RowKind::kDroppedLayer, Precision::kFloat32, kProjection),
+              num_ranks > 4 ? 0 : 1);
+  }
   EXPECT_EQ(NumNotOptional(2, RowKind::kGraph, Precision::kFloat32, kProjection), kOneAxis);
   EXPECT_EQ(NumNotOptional(4, RowKind::kGraph, Precision::kFloat32, kProjection), 2);
   EXPECT_EQ(NumNotOptional(3, RowKind::kGraph, Precision::kFloat32, kProjection), 1);
