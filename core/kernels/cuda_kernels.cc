@@ -266,7 +266,9 @@ void CudaKernels::CausalAttentionBackward(const CausalAttentionBackwardArgs& arg
   if (UsesSmallBackward() && !attention_ && small_backward_.TakesAttention(args)) {
     return small_backward_.AttentionGradient(args);
   }
-  small_backward_.FinishEarlier();
+  // No gradient of this layer rides past it but that of in_proj: the next layer writes the others'
+  // operands, and only its attention would take them.
+  small_backward_.Finish();
   cuda::CausalAttentionBackward(args, AttentionFor(args.qkv.shape()[4]), scratch(),
                                 stream_.handle());
 }
