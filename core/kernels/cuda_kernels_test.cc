@@ -142,6 +142,46 @@ TEST_F(CudaKernelsTest, BackwardThroughReluGivesTheBitsOfItsTwoCalls) {
   }
 }
 
+// As in a tensor-parallel shard, where one gradient alone is small enough to wait: the next layer
+// overwrites its operand.
+TEST_F(CudaKernelsTest, NoGradientRidesPastAnAttentionThatDoesNotTakeIt) {
+  constexpr int64_t kLen = 12, kBatch = 2, kHeads = 8, kHeadDim = 8;
+  KernelLimits limits = Limits();
+  limits.num_heads = kHeads;
+  limits.head_dim = kHeadDim;
+  CudaKernels kernels(device(), stream(), Precision::kBFloat16);
+  kernels.Reserve(limits);
+  const DType dtype = DType::kBFloat16;
+  const DeviceTensor dout = Random(dtype, {kTokens, kHidden}, "dout");
+  const DeviceTensor x = Random(dtype, {kTokens, kHidden}, "x");
+  const DeviceTensor weight = Random(dtype, {kHidden, kHidden}, "weight");
+  const DeviceTensor qkv = Random(dtype, {kLen, kBatch, kHeads, 3, kHeadDim}, "qkv");
+  const DeviceTensor heads = Random(dtype, {kLen, kBatch, kHeads, kHeadDim}, "heads");
+  const DeviceTensor lse = Random(DType::kFloat32, {kLen, kBatch, kHeads}, "lse");
+  const DeviceTensor dqkv = Unwritten(dtype, {kLen, kBatch, kHeads, 3, kHeadDim});
+  const DeviceTensor kept = Unwritten(DType::kFloat32, {kHidden, kHidden});
+  const DeviceTensor overwritten = Unwritten(DType::kFloat32, {kHidden, kHidden});
+  const DeviceTensor dbias = Unwritten(DType::kFloat32, {kHidden});
+  for (const DeviceTensor* dweight : {&kept, &overwritten}) {
+    kernels.BeginWeightOverlap();
+    kernels.LinearBackwardWeight(
+        {.dout = dout.tensor, .x = x.tensor, .dweight = dweight->tensor, .dbias = dbias.tensor});
+    kernels.CausalAttentionBackward({.qkv = qkv.tensor,
+                                     .out = heads.tensor,
+                                     .lse = lse.tensor,
+                                     .dout = heads.tensor,
+                                     .dqkv = dqkv.tensor});
+    kernels.EndWeightOverlap();
+    if (dweight == &overwritten) {
+      kernels.BeginWeightOverlap();
+      kernels.LinearBackwardInput({.dout = x.tensor, .weight = weight.tensor, .dx = dout.tensor});
+      kernels.EndWeightOverlap();
+    }
+    kernels.FinishGradients();
+  }
+  EXPECT_EQ(Read(overwritten.tensor), Read(kept.tensor));
+}
+
 using CudaKernelsDeathTest = CudaKernelsTest;
 
 TEST_F(CudaKernelsDeathTest, NamesTheKernelOfAnIllegalAddress) {
