@@ -59,6 +59,22 @@ TEST_F(BadInput, ThreadsInEachOfManyProcesses) {
   setenv("OMPI_COMM_WORLD_SIZE", "3", 1);
   ExpectCheckRefuses({"--scheme=gpipe"}, {"--comm=thread", "mpirun has started 3", "--comm=mpi"});
   unsetenv("OMPI_COMM_WORLD_SIZE");
+  for (const std::string variable : {"PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    setenv(variable.c_str(), "2", 1);
+    ExpectCheckRefuses({"--scheme=gpipe"}, {"--comm=thread", "has started 2 (" + variable + ")"});
+    setenv(variable.c_str(), "1", 1);
+    ExpectCheckRefuses({"--scheme=gpipe", "--n_slices=2"}, {"n_slices 2", "gpipe"});
+    unsetenv(variable.c_str());
+  }
+}
+
+// One variable that a launcher would set makes no rank of this process.
+TEST_F(BadInput, IsReportedWhereALaunchersVariableIsLeftBehind) {
+  for (const std::string variable : {"SLURM_PROCID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"}) {
+    setenv(variable.c_str(), "1", 1);
+    ExpectCheckRefuses({"--modle=test"}, {"--modle", "did you mean '--model'?"});
+    unsetenv(variable.c_str());
+  }
 }
 
 TEST_F(BadInput, SharingAGpuWithoutProcessesOnGpus) {

@@ -11,15 +11,14 @@
 #include "core/checkpoint/reference_checkpoint.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
-#include "core/cli/user_path.h"
 #include "correctness/check_report.h"
 #include "correctness/results/results.h"
 #include "programs/job_flags.h"
 #include "programs/job_name.h"
 #include "programs/run_ranks.h"
 
-SLUICE_TEXT_FLAG(
-    checkpoint_path, "",
+SLUICE_INPUT_PATH_FLAG(
+    checkpoint_path,
     "a reference in safetensors, by //correctness:save_reference or any other program; "
     "it says which model, batch and loss are checked");
 
@@ -55,7 +54,7 @@ Job CheckedJob(const Workload& workload) {
 // If the file cannot be read, the message also names flags that no file could make valid.
 std::unique_ptr<SafetensorsReader> OpenFile() {
   try {
-    return std::make_unique<SafetensorsReader>(UserPath(FLAGS_checkpoint_path));
+    return std::make_unique<SafetensorsReader>(FLAGS_checkpoint_path);
   } catch (const Error& of_file) {
     try {
       PlanJob(CheckedJob(WorkloadFromFlags(Precision::kFloat32)).config);

@@ -14,7 +14,6 @@
 #include "core/cli/build_info.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
-#include "core/cli/user_path.h"
 #include "core/model/initial_values.h"
 #include "correctness/results/results.h"
 #include "programs/run_ranks.h"
@@ -90,7 +89,7 @@ int Run() {
   const Workload workload = WorkloadFromFlags(Precision::kFloat64);
   const Job job = SingleJob(workload);
   const JobPlan plan = PlanJob(job.config);
-  const std::string path = UserPath(FLAGS_checkpoint_path);
+  const std::string path = FLAGS_checkpoint_path;
   const int exit_code = RunRanks(
       job, plan, {.host_bytes = Results::HostBytes(plan)}, [&](const RankEnvironment& environment) {
         Executor executor(plan, environment.backend, environment.device_world);

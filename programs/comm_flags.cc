@@ -52,14 +52,28 @@ double Deadline() {
   return FLAGS_timeout_s * MpiLocalWorldSize();
 }
 
-// Each of mpirun's processes would make all ranks, and time them beside the others'.
-void RefuseThreadsUnderMpirun() {
-  const char* num_processes = std::getenv("OMPI_COMM_WORLD_SIZE");
-  if (num_processes == nullptr || std::string_view(num_processes) == "1") return;
-  throw Error(
-      fmt::format("--comm=thread makes all ranks in one process, but mpirun has started {}; give "
-                  "--comm=mpi, or nccl",
-                  num_processes));
+// How many processes a launcher says that it has started.
+struct ProcessCount {
+  const char* launcher;
+  const char* variable;
+};
+constexpr ProcessCount kProcessCounts[] = {
+    {"mpirun", "OMPI_COMM_WORLD_SIZE"},          // Open MPI
+    {"an MPI launcher", "PMI_SIZE"},             // MPICH, Intel MPI
+    {"an MPI launcher", "MV2_COMM_WORLD_SIZE"},  // MVAPICH
+    {"srun", "SLURM_STEP_NUM_TASKS"},            // of one step; an sbatch or salloc shell has 1
+};
+
+// Each of several processes would make all ranks, and time them beside the others'.
+void RefuseThreadsInManyProcesses() {
+  for (const ProcessCount& count : kProcessCounts) {
+    const char* num_processes = std::getenv(count.variable);
+    if (num_processes == nullptr || std::atol(num_processes) <= 1) continue;
+    throw Error(fmt::format(
+        "--comm=thread makes all ranks in one process, but {} has started {} ({}); give "
+        "--comm=mpi, or nccl, under tools/launch/launch or srun --mpi=pmix",
+        count.launcher, num_processes, count.variable));
+  }
 }
 
 }  // namespace
@@ -71,7 +85,7 @@ CommRequest CommFromFlags() {
     request.gpu_use = GpuUse::kShared;
   }
   request.options.timeout_s = Deadline();
-  if (request.kind == CommKind::kThread) RefuseThreadsUnderMpirun();
+  if (request.kind == CommKind::kThread) RefuseThreadsInManyProcesses();
   if (request.kind == CommKind::kNccl) PrepareForNccl();
   if (WasGiven("world_size")) request.world_size = static_cast<int>(FLAGS_world_size);
   return request;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/cli/flags.h"
+#include "core/cli/user_path.h"
 
 namespace sluice {
 namespace {
@@ -76,17 +76,10 @@ void CheckOutName(const std::string& name) {
   throw Error(fmt::format("--out '{}' names a folder; it must name files in one", name));
 }
 
-// `bazel run` starts programs in a folder of its own and says where the person is.
-std::string OutPath(const std::string& name) {
-  const char* working_directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  const std::filesystem::path folder = working_directory != nullptr ? working_directory : "";
-  return (folder / name).string();
-}
-
 int Run(const GridProgramInfo& info) {
   const Precision precision = ParsePrecision(FLAGS_dtype);
   if (WasGiven("out")) CheckOutName(FLAGS_out);
-  const std::string out = OutPath(WasGiven("out") ? FLAGS_out : info.name);
+  const std::string out = UserPath(WasGiven("out") ? FLAGS_out : info.name);
   const GridSearchOptions options = {
       .program = info.name,
       .backend = BackendFromFlags(precision),

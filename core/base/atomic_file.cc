@@ -35,7 +35,11 @@ AtomicFile::AtomicFile(const std::string& path) : path_(FollowLinks(path)) {
   if (path.empty()) throw Error("cannot write a file: its path is empty");
   if (fs::is_directory(path, ignored))
     throw Error(fmt::format("cannot write '{}': it is a folder", path));
-  const fs::path parent = fs::absolute(path_).parent_path();
+  std::error_code no_working_folder;
+  const fs::path parent = fs::absolute(path_, no_working_folder).parent_path();
+  if (no_working_folder) {
+    throw Error(fmt::format("cannot write '{}': the working folder is gone", path));
+  }
   if (!fs::is_directory(parent, ignored)) {
     throw Error(fmt::format("cannot write '{}': there is no folder '{}'", path, parent.string()));
   }

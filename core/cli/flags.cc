@@ -171,6 +171,10 @@ FlagType ChoiceFlag(std::function<std::vector<std::string>()> choices) {
           }};
 }
 
+FlagType InputPathFlag() {
+  return {"path of a file to read", [] { return ""; }, CheckNotEmpty, UserPath};
+}
+
 FlagType OutputPathFlag() {
   return {"path of a file to write", [] { return ""; },
           [](std::string_view what, std::string_view text) {
@@ -180,7 +184,8 @@ FlagType OutputPathFlag() {
             } catch (const Error& error) {
               throw Error(fmt::format("{}: {}", what, error.what()));
             }
-          }};
+          },
+          UserPath};
 }
 
 Request ParseFlags(int argc, const char* const* argv) {
@@ -198,7 +203,9 @@ Request ParseFlags(int argc, const char* const* argv) {
     if (!is_new) {
       throw Error(fmt::format("--{} is given twice: '{}' and '{}'", name, place->second, value));
     }
-    Registry().at(name).check("--" + name, value);
+    const FlagType& type = Registry().at(name);
+    type.check("--" + name, value);
+    if (type.resolve) place->second = type.resolve(value);
   }
   for (const auto& [name, value] : settings) {
     SLUICE_CHECK(!gflags::SetCommandLineOption(name.c_str(), value.c_str()).empty());

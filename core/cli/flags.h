@@ -39,6 +39,9 @@ struct FlagType {
 
   // Throws Error unless `text` is allowed; `what` names the flag in the message ("--n_steps").
   std::function<void(std::string_view what, std::string_view text)> check;
+
+  // Returns the value that the program sees for a `text` that is allowed; absent: the text itself.
+  std::function<std::string(std::string_view text)> resolve = nullptr;
 };
 
 FlagType BoolFlag();
@@ -46,6 +49,7 @@ FlagType TextFlag();
 FlagType IntegerFlag(IntegerRange range);
 FlagType IntegerListFlag(IntegerRange range);
 FlagType ChoiceFlag(std::function<std::vector<std::string>()> choices);
+FlagType InputPathFlag();
 FlagType OutputPathFlag();
 
 struct NumberRange {
@@ -119,9 +123,14 @@ struct FlagRegistration {
                       ::sluice::ChoiceFlag([]() -> std::vector<std::string> { return choices; }), \
                       help)
 
-// The path of a file to be written: std::string FLAGS_<name>, empty where not given; open
-// UserPath(FLAGS_<name>) (core/cli/user_path.h).  A folder, a path without a parent folder and one
-// that may not be written are refused before any work.
+// The path of a file to be read: std::string FLAGS_<name>, empty where not given.  A relative path
+// counts from where the user called the program (core/cli/user_path.h); FLAGS_<name> can be opened
+// as it is.
+#define SLUICE_INPUT_PATH_FLAG(name, help) \
+  SLUICE_TEXT_FLAG_OF(name, "", ::sluice::InputPathFlag(), help)
+
+// The same of a file to be written.  A folder, a path without a parent folder and one that may not
+// be written are refused before any work.
 #define SLUICE_OUTPUT_PATH_FLAG(name, help) \
   SLUICE_TEXT_FLAG_OF(name, "", ::sluice::OutputPathFlag(), help)
 

@@ -21,7 +21,7 @@ namespace sluice {
 namespace {
 
 constexpr int kFailureExitCode = 1;
-constexpr useconds_t kGraceUs = 200'000;
+constexpr useconds_t kGraceUs = 10'000'000;
 
 std::string Escaped(std::string_view text) {
   std::string escaped;
@@ -51,11 +51,29 @@ void PrintError(std::string_view text) {
   std::fputs(line.c_str(), stderr);
 }
 
-// Whether a launcher started this process as a rank other than the first.
+// What a launcher says to each of its processes.
+struct LauncherVariables {
+  const char* rank;
+  const char* size;
+  const char* job;
+};
+constexpr LauncherVariables kLaunchers[] = {
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMIX_NAMESPACE"},
+    {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_ID"},
+};
+
+// Whether a launcher started this process as a rank other than the first.  One variable alone is
+// none of a launcher's.
 bool IsLaterRank() {
-  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
-    const char* rank = std::getenv(variable);
-    if (rank != nullptr) return std::strcmp(rank, "0") != 0;
+  const auto number = [](const char* variable) {
+    const char* text = std::getenv(variable);
+    return text == nullptr ? -1 : std::atol(text);
+  };
+  for (const LauncherVariables& launcher : kLaunchers) {
+    const long rank = number(launcher.rank);
+    if (rank > 0 && rank < number(launcher.size) && std::getenv(launcher.job) != nullptr) {
+      return true;
+    }
   }
   return false;
 }
@@ -88,12 +106,10 @@ int RunAndReport(int argc, char** argv, const ProgramInfo& program,
   try {
     return Answer(ParseFlags(argc, argv), program, run);
   } catch (const Error& error) {
-    if (IsLaterRank()) {
-      // A launcher ends all ranks with the first that fails: the first rank speaks before.
-      usleep(kGraceUs);
-    } else {
-      PrintError(error.what());
-    }
+    // A launcher ends all ranks with the first that fails.  If none does, the error is this rank's
+    // own, or there is no launcher.
+    if (IsLaterRank()) usleep(kGraceUs);
+    PrintError(error.what());
     return kBadInputExitCode;
   } catch (const std::bad_alloc&) {
     PrintError("out of memory: an allocation was refused; use a smaller model, batch or sequence");

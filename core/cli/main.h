@@ -33,9 +33,8 @@ struct ProgramInfo {
 // --help prints the purpose, the example and the program's flags; --version prints how it was
 // built; both return 0.  Output that cannot be written to stdout is an error too.
 //
-// Ranks of a launcher are all given the same flags and refuse the same: only the first prints it.
-// So an Error that another rank may have alone is to be reported by the rank itself (RunMpiRank
-// does).
+// Ranks of a launcher are all given the same flags and refuse the same.  The first prints it at
+// once, and its launcher then ends the others, which wait for 10 s before they print it too.
 //
 // Before main begins, a CPU without the instructions that this build needs is refused.
 int Main(int argc, char** argv, const ProgramInfo& program, const std::function<int()>& run);

@@ -49,6 +49,20 @@ TEST(Main, RefusesBadFlags) {
                     "--seq_len and --slice_lens cannot be given together");
 }
 
+TEST(Main, ResolvesRelativePathsAgainstTheCallersFolder) {
+  const auto json_out = [](const std::string& path) {
+    const std::string text = Demo({"--json_out=" + path}).stdout_text;
+    return text.substr(text.find("json_out="));
+  };
+  setenv("BUILD_WORKING_DIRECTORY", "/tmp", 1);
+  EXPECT_EQ(json_out("x.json"), "json_out=/tmp/x.json\n");
+  EXPECT_EQ(json_out("/dev/shm/x.json"), "json_out=/dev/shm/x.json\n");
+  setenv("SLUICE_WORKING_DIRECTORY", "/dev", 1);
+  EXPECT_EQ(json_out("shm/x.json"), "json_out=/dev/shm/x.json\n");
+  unsetenv("SLUICE_WORKING_DIRECTORY");
+  unsetenv("BUILD_WORKING_DIRECTORY");
+}
+
 TEST(Main, RefusesBadOutputPathsAndWritesNothing) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "outputs";
   std::filesystem::create_directory(folder);

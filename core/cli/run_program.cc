@@ -15,10 +15,13 @@ namespace sluice {
 namespace {
 
 // Files, not pipes: a program that prints much must not wait for its reader.
-using TemporaryFile = std::unique_ptr<FILE, decltype(&std::fclose)>;
+struct FileCloser {
+  void operator()(FILE* file) const { std::fclose(file); }
+};
+using TemporaryFile = std::unique_ptr<FILE, FileCloser>;
 
 TemporaryFile MakeTemporaryFile() {
-  TemporaryFile file(std::tmpfile(), &std::fclose);
+  TemporaryFile file(std::tmpfile());
   SLUICE_CHECK(file != nullptr);
   return file;
 }

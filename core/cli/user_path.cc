@@ -5,9 +5,12 @@
 namespace sluice {
 
 std::string UserPath(std::string_view path) {
-  const char* folder = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (folder == nullptr || path.starts_with('/')) return std::string(path);
-  return std::string(folder) + "/" + std::string(path);
+  if (path.starts_with('/')) return std::string(path);
+  for (const char* variable : {"SLUICE_WORKING_DIRECTORY", "BUILD_WORKING_DIRECTORY"}) {
+    const char* folder = std::getenv(variable);
+    if (folder != nullptr) return std::string(folder) + "/" + std::string(path);
+  }
+  return std::string(path);
 }
 
 }  // namespace sluice

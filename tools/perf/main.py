@@ -37,7 +37,7 @@ def main(arguments):
             signal.signal(number, _interrupt)
     try:
         # Under `bazel run`, paths are meant from where the user stands.
-        os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+        os.chdir(os.environ.get("SLUICE_WORKING_DIRECTORY") or os.environ.get("BUILD_WORKING_DIRECTORY", "."))
         flags = cli.parse(arguments)
         return _COMMANDS[flags.command](flags)
     except (InputError, OSError) as error:
