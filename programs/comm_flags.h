@@ -22,7 +22,8 @@ struct CommRequest {
 };
 
 // The flags after Main has parsed them.  Throws Error where a launcher has started several
-// processes and ranks are to be threads, and where ranks cannot share a GPU though --share_gpu says so.  With
+// processes and ranks are to be threads, and where ranks cannot share a GPU though --share_gpu says
+// so.  With
 // --comm=nccl, sets what CUDA and NCCL read from the environment when they start.
 CommRequest CommFromFlags();
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -28,25 +29,34 @@ class CommandLines(unittest.TestCase):
         self.assertRegex(result.stdout, expected)
 
     def test_many_hosts(self):
-        result = launch("--hosts=a,b", "--ranks_per_host=4", "--rsh=my agent", "--dry_run", "--", PROGRAM)
+        result = launch("--hosts=a,b", "--ranks_per_host=4", "--rsh=true agent", "--dry_run", "--", PROGRAM)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("-n 8 --host a:4,b:4 --map-by ppr:4:node:OVERSUBSCRIBE", result.stdout)
-        self.assertIn("plm_rsh_agent 'my agent'", result.stdout)
+        self.assertIn("plm_rsh_agent 'true agent'", result.stdout)
+
+    def test_hosts_with_counts_users_and_addresses(self):
+        result = launch("--hosts=a:3,b:2", "--rsh=true", "--dry_run", "--", PROGRAM)
+        self.assertIn("-n 5 --host a:3,b:2 --map-by slot:OVERSUBSCRIBE", result.stdout, result.stderr)
+        result = launch("--hosts=me@a:2,[fe80::1%eth0]:2,::1", "--rsh=true", "--dry_run", "--", PROGRAM)
+        self.assertRegex(result.stdout, r"^mpirun -n \d+ --hostfile ", result.stderr)
 
     def test_settings_of_nccl_go_to_other_hosts(self):
         os.environ["NCCL_SHM_DISABLE"] = "1"
+        os.environ["CUDA_VISIBLE_DEVICES"] = "3"
         try:
-            result = launch("--hosts=a,b", "--ranks_per_host=2", "--dry_run", "--", PROGRAM)
+            result = launch("--hosts=a,b", "--ranks_per_host=2", "--rsh=true", "--dry_run", "--", PROGRAM)
         finally:
-            del os.environ["NCCL_SHM_DISABLE"]
+            del os.environ["NCCL_SHM_DISABLE"], os.environ["CUDA_VISIBLE_DEVICES"]
         self.assertIn(" -x NCCL_SHM_DISABLE ", result.stdout)
+        self.assertNotIn("CUDA_VISIBLE_DEVICES", result.stdout)
         self.assertNotIn(" -x ", launch("--ranks_per_host=2", "--dry_run", "--", PROGRAM).stdout)
 
     def test_ranks_share_gpus(self):
         result = launch("--ranks_per_gpu=4", "--gpus_per_host=2", "--dry_run", "--", PROGRAM, "--comm=nccl")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, r"^mpirun -n 8 .*/mpi_program --comm=nccl --share_gpu$")
-        result = launch("--hosts=a,b", "--ranks_per_gpu=2", "--gpus_per_host=1", "--dry_run", "--", PROGRAM)
+        flags = ["--hosts=a,b", "--ranks_per_gpu=2", "--gpus_per_host=1", "--rsh=true", "--dry_run"]
+        result = launch(*flags, "--", PROGRAM)
         self.assertIn("-n 4 --host a:2,b:2 --map-by ppr:2:node:OVERSUBSCRIBE", result.stdout)
 
     def test_one_rank_for_each_gpu_shares_nothing(self):
@@ -96,12 +106,42 @@ class CommandLines(unittest.TestCase):
             (["--hosts=a,,b", "--", PROGRAM], "--hosts"),
             (["--hosts=a;reboot", "--", PROGRAM], "--hosts"),
             (["--hosts=a,a", "--", PROGRAM], "twice"),
+            (["--hosts=a:0,b", "--", PROGRAM], "--hosts=0"),
+            (["--hosts=a:2,b", "--ranks_per_host=2", "--", PROGRAM], "count of its own"),
+            (["--hosts=a,b", "--rsh=no-such-program", "--", PROGRAM], "--rsh=no-such-program is not a program"),
             (["--", "/no/such/program"], "/no/such/program"),
         ]:
             result = launch(*arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
             self.assertIn(text, result.stderr)
+
+    def test_another_mpi_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            other = os.path.join(folder, "mpirun")
+            with open(other, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho HYDRA build details\n")
+            os.chmod(other, 0o755)
+            env = {**os.environ, "PATH": folder + ":" + os.environ["PATH"]}
+            command = [LAUNCH, "--ranks_per_host=2", "--", PROGRAM]
+            result = subprocess.run(command, capture_output=True, text=True, env=env)
+        self.assertEqual((result.returncode, result.stderr.count("\n")), (2, 1), result.stderr)
+        self.assertIn("is not Open MPI's mpirun but says 'HYDRA build details'", result.stderr)
+
+    def test_descriptor_limits(self):
+        run = f"{LAUNCH} --ranks_per_host=8 -- /bin/true"
+        result = subprocess.run(["bash", "-c", f"ulimit -n 48; {run}"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((result.returncode, result.stderr.count("\n")), (2, 1), result.stderr)
+        self.assertIn("8 ranks on a host need 128 open files, and ulimit -Hn allows 48", result.stderr)
+        result = subprocess.run(["bash", "-c", f"ulimit -Sn 48; {run}"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_ranks_read_input_only_where_it_is_given_to_them(self):
+        loop = f"while read n; do {LAUNCH} %s --ranks_per_host=1 -- /bin/cat; echo $n; done"
+        for flag, expected in [("", "1\n2\n"), ("--stdin", "2\n1\n")]:
+            command = ["bash", "-c", loop % flag]
+            result = subprocess.run(command, input="1\n2\n", capture_output=True, text=True, timeout=60)
+            self.assertEqual(result.stdout, expected, result.stderr)
 
     def test_exit_code_and_output_are_the_programs(self):
         result = launch("--ranks_per_host=2", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 7")
@@ -126,9 +166,9 @@ class CommandLines(unittest.TestCase):
 class Endings(unittest.TestCase):
     """F16: whichever way a run is ended, no rank outlives it."""
 
-    def start(self):
+    def start(self, prefix=()):
         run = subprocess.Popen(
-            [LAUNCH, f"--ranks_per_host={NUM_RANKS}", "--", PROGRAM, "fault", "run", "-1"],
+            [*prefix, LAUNCH, f"--ranks_per_host={NUM_RANKS}", "--", PROGRAM, "fault", "run", "-1"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -156,9 +196,23 @@ class Endings(unittest.TestCase):
         self.check_end(run, pids, 143)
 
     def test_kill_the_launcher(self):
+        before = set(os.listdir("/dev/shm"))
         run, pids = self.start()
+        self.assertTrue(set(os.listdir("/dev/shm")) - before)
         run.kill()
         self.check_end(run, pids, -signal.SIGKILL)
+        end = time.monotonic() + 5
+        while set(os.listdir("/dev/shm")) - before and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertEqual(set(os.listdir("/dev/shm")) - before, set())
+
+    def test_a_signal_that_is_ignored_stays_ignored(self):
+        run, pids = self.start(["nohup"])
+        run.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assertTrue(all(processes.is_alive(pid) for pid in pids))
+        run.send_signal(signal.SIGTERM)
+        self.check_end(run, pids, 143)
 
     def test_kill_mpirun(self):
         run, pids = self.start()
