@@ -1,4 +1,4 @@
-// Forward time of 24 layers of 1024 over the length of the sequence: from which length on a slice
+// Forward time of a stack of layers over the length of the sequence: from which length on a slice
 // uses the device well.
 #include "bench/grid/grid_program.h"
 
@@ -7,7 +7,7 @@ int main(int argc, char** argv) {
       argc, argv,
       {.name = "grid_seq_len",
        .title = "Forward of a stack of layers over the length of the sequence",
-       .program = {.purpose = "Times the forward of 24 layers of 1024 over seq_len.",
+       .program = {.purpose = "Times the forward of a stack of layers over seq_len.",
                    .example = "bazel run //bench:grid_seq_len -- --seq_lens=1:1024:8"},
        .cpu = {.num_layers = "24",
                .hidden_sizes = "1024",

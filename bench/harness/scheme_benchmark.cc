@@ -83,8 +83,8 @@ void PrintGpu(const Measurement& m, int world_size) {
 void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
   if (m.core_shortage) {
     fmt::print(
-        "  no op times: {} threads of ranks take turns on "
-        "{:.3g} cores, so that an op's time is not its own\n",
+        "  no op times: more threads of ranks ({}) than cores ({:.3g}), so that an op's time is "
+        "not its own\n",
         m.core_shortage->num_threads, m.core_shortage->num_cores);
     return;
   }
