@@ -1,6 +1,6 @@
 """The memory that a benchmark says it will need is what it then has, within 15 %.
 
-memory_test.py PROGRAM ARGUMENT...
+memory_test.py COMMAND ARGUMENT...
 """
 
 import json

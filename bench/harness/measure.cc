@@ -447,7 +447,7 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
   const MemoryPrediction memory = PredictMemory(job, plan);
   measurement.predicted_bytes = memory.total();
   measurement.predicted_peak_bytes = memory.peak();
-  if (!RanksAreProcesses(job.comm)) measurement.peak_resident_bytes = PeakResidentBytes();
+  measurement.peak_resident_bytes = PeakResidentBytes(ranks);
   return measurement;
 }
 

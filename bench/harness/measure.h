@@ -104,7 +104,7 @@ struct Measurement {
   int64_t predicted_device_bytes = 0;
   int64_t peak_device_bytes = 0;
 
-  int64_t peak_resident_bytes = 0;  // of the host process; 0 where ranks are processes of their own
+  int64_t peak_resident_bytes = 0;  // of the host, the sum over the processes of the job
 
   int64_t sent_bytes = 0;       // between stages, all ranks, one pass
   int64_t num_allocations = 0;  // of the device during the timed passes, all ranks

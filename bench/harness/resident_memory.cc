@@ -8,19 +8,29 @@
 #include "core/base/check.h"
 
 namespace sluice {
+namespace {
 
-int64_t ResidentBytes() {
+int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes) {
+  if (ranks.world() != nullptr) {
+    ranks.world()->AllReduce({&bytes, 1, ControlType::kInt64}, ReduceOp::kSum);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int64_t ResidentBytes(const RankStarter& ranks) {
   std::ifstream statm("/proc/self/statm");
   int64_t num_program_pages = 0, num_resident_pages = 0;
   statm >> num_program_pages >> num_resident_pages;
   SLUICE_CHECK(statm.good());
-  return num_resident_pages * sysconf(_SC_PAGESIZE);
+  return SumOverProcesses(ranks, num_resident_pages * sysconf(_SC_PAGESIZE));
 }
 
-int64_t PeakResidentBytes() {
+int64_t PeakResidentBytes(const RankStarter& ranks) {
   rusage usage = {};
   SLUICE_CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
-  return int64_t{usage.ru_maxrss} * 1024;
+  return SumOverProcesses(ranks, int64_t{usage.ru_maxrss} * 1024);
 }
 
 }  // namespace sluice

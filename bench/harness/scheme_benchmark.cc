@@ -131,12 +131,6 @@ void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m, size_t lab
   std::fflush(stdout);
 }
 
-// Resident memory of all processes before any rank allocates: the program and its libraries.
-int64_t ProgramBytes(const Job& job, int64_t process_bytes) {
-  return RanksAreProcesses(job.comm) ? process_bytes * job.config.sizes.world_size()
-                                     : process_bytes;
-}
-
 // `prefix` and the names of docs/metrics.md.
 void AddConditions(const std::string& prefix, const DeviceConditions& conditions,
                    std::map<std::string, double>* counters) {
@@ -194,7 +188,7 @@ void AddOpTimes(const Measurement& m, std::map<std::string, double>* counters) {
 
 // All that is not a string in the table or the name.
 std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m,
-                                       int64_t process_bytes) {
+                                       int64_t program_bytes) {
   const int world_size = benchmark.plan.config.sizes.world_size();
   const double rate = FlopsPerSecondPerRank(m, world_size);
   std::map<std::string, double> counters = {
@@ -206,8 +200,7 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
       {"simulated_activation_bytes", static_cast<double>(m.simulated_activation_bytes)},
       {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
       {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
-      {"predicted_resident_bytes",
-       static_cast<double>(m.predicted_peak_bytes + ProgramBytes(benchmark.job, process_bytes))},
+      {"predicted_resident_bytes", static_cast<double>(m.predicted_peak_bytes + program_bytes)},
       {"allocated_bytes", static_cast<double>(m.allocated_bytes)},
       {"rank_bytes", static_cast<double>(m.rank_bytes)},
       {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
@@ -235,7 +228,7 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
   return counters;
 }
 
-Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t process_bytes,
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t program_bytes,
                         size_t label_width) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
@@ -252,7 +245,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
-          .counters = Counters(benchmark, m, process_bytes)};
+          .counters = Counters(benchmark, m, program_bytes)};
 }
 
 std::string LayersOfStages(const JobPlan& plan) {
@@ -298,7 +291,7 @@ void AddGpuUse(const Job& job, BenchmarkContext* context) {
   }
 }
 
-BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64_t process_bytes) {
+BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64_t program_bytes) {
   using B = const SchemeBenchmark&;
   const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
   const auto joined = [&](auto value_of) { return Joined(benchmarks, value_of); };
@@ -337,7 +330,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
       {"grad_dtype", joined([](B b) { return Name(GradDType(b.plan.config)); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},
       {"seed", joined([](B b) { return b.plan.config.seed; })},
-      {"program_bytes", joined([&](B b) { return ProgramBytes(b.job, process_bytes); })},
+      {"program_bytes", joined([&](B) { return program_bytes; })},
   };
 }
 
@@ -350,11 +343,11 @@ void CheckCanRun(const SchemeBenchmark& benchmark, RankStarter& ranks) {
 }
 
 // "memory of gpipe step in MiB: program and libraries 41.2 + weights 9.0 + ... = peak 120.4".
-void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
+void PrintMemory(const SchemeBenchmark& benchmark, int64_t program_bytes) {
   const Job& job = benchmark.job;
   const MemoryPrediction memory = PredictMemory(job, benchmark.plan);
   // Of cuda, only what lies on GPUs is predicted.
-  const int64_t program = job.device == DeviceKind::kCpu ? ProgramBytes(job, process_bytes) : 0;
+  const int64_t program = job.device == DeviceKind::kCpu ? program_bytes : 0;
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20));
   };
@@ -377,7 +370,7 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t process_bytes) {
 }
 
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
-                     const BenchmarkContext& context, int64_t process_bytes) {
+                     const BenchmarkContext& context, int64_t program_bytes) {
   std::map<std::string, std::string> value(context.begin(), context.end());
   for (const auto& [key, text] : BuildContext()) value[key] = text;
   fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}, small kernels {}\n",
@@ -395,7 +388,7 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   fmt::print("commit {}{}, build {}\n", value["commit"].substr(0, 12),
              value["dirty"] == "true" ? " (with local changes)" : "", value["build_mode"]);
   if (benchmarks.front().job.gpu_use == GpuUse::kShared) fmt::print("{}\n", kSharedGpuMark);
-  for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, process_bytes);
+  for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, program_bytes);
   fmt::print("\n");
   PrintHeader(LabelWidth(benchmarks));
   std::fflush(stdout);
@@ -435,22 +428,22 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks) {
-  const int64_t process_bytes = ResidentBytes();
+  const int64_t program_bytes = ResidentBytes(ranks);
   const size_t label_width = LabelWidth(benchmarks);
   std::vector<Benchmark> runs;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark), .measure = [&] {
-                      return MeasureAndPrint(benchmark, ranks, process_bytes, label_width);
+                      return MeasureAndPrint(benchmark, ranks, program_bytes, label_width);
                     }});
   }
-  BenchmarkContext context = ContextOf(benchmarks, process_bytes);
+  BenchmarkContext context = ContextOf(benchmarks, program_bytes);
   AddGpuUse(benchmarks.front().job, &context);
   return RunBenchmarks(runs,
                        {.result = result, .context = context, .rank = ranks.rank(), .before = [&] {
                           for (const SchemeBenchmark& benchmark : benchmarks)
                             CheckCanRun(benchmark, ranks);
                           if (ranks.rank() == 0)
-                            PrintConditions(benchmarks, context, process_bytes);
+                            PrintConditions(benchmarks, context, program_bytes);
                         }});
 }
 
