@@ -31,8 +31,8 @@ MAY_NOT_REACH = {
     "core/model": ["core/cli"],
 }
 
-# Names that every folder may use: they hold rules, settings and files of the build, not code.
-BUILD_ONLY = ["tools/build_defs", "third_party"]
+# Names that every folder may use: they hold rules, settings and files of the build, and pages, not code.
+BUILD_ONLY = ["tools/build_defs", "third_party", "docs"]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 SOURCES = (".h", ".cc", ".cu", ".cuh", ".inc")

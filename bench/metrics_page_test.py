@@ -1,0 +1,34 @@
+"""docs/metrics.md names every key of a benchmark's JSON, and the keys it ascribes to Google Benchmark are there.
+
+metrics_page_test.py PAGE PROGRAM ARGUMENT...
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+# Google Benchmark's own bookkeeping of a row.
+BOOKKEEPING = {
+    "name", "family_index", "per_family_instance_index", "run_name", "run_type", "repetitions", "repetition_index",
+    "iterations", "time_unit",
+}
+# Said where the system has a frequency governor.
+OF_SOME_MACHINES = {"cpu_scaling_enabled"}
+
+with open(sys.argv[1]) as file:
+    page = file.read()
+json_out = os.path.join(os.environ["TEST_TMPDIR"], "result.json")
+subprocess.run([*sys.argv[2:], "--json_out=" + json_out], check=True)
+with open(json_out) as file:
+    result = json.load(file)
+context, row = result["context"], result["benchmarks"][0]
+
+named = set(re.findall(r"`(\w+)`", page)) | {f"part_{part}_s" for part in re.findall(r"^\| `(\w+)` \|", page, re.M)}
+unnamed = (set(context) | set(row)) - named - BOOKKEEPING - OF_SOME_MACHINES
+assert not unnamed, f"not in docs/metrics.md: {sorted(unnamed)}"
+
+added = re.search(r"Google\s+Benchmark\s+adds\s(.*?):", page, re.S)[1]
+absent = set(re.findall(r"`(\w+)`", added)) - set(context)
+assert not absent, f"in docs/metrics.md, but not in the JSON: {sorted(absent)}"
