@@ -107,16 +107,18 @@ class SmokeTest(unittest.TestCase):
         self.assertEqual({row["target"] for row in rows}, {"//bench:a", "//bench:b"})
         self.assertLessEqual({row["verdict"] for row in rows}, {"SAME", "UNSURE"})
 
-    def test_half_as_much_again_is_found(self):
+    # Three times the work, since a neighbour on the same core's other thread makes a process take up to 1.9 times the
+    # CPU time: the slowest base is then still faster than the fastest cand.
+    def test_three_times_the_work_is_found(self):
         with tempfile.TemporaryDirectory() as folder:
-            run = _perf(folder, "selftest", "inject", "--pct=50", "--trials=1", "--screen=8", "--confirm=10",
+            run = _perf(folder, "selftest", "inject", "--pct=200", "--trials=1", "--screen=8", "--confirm=10",
                         "--out=trials.jsonl")
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertRegex(run.stdout, r"cand does 50 % more work \| (quiet|shared) \| 1 of 1 .*\| 1 of 1 ")
+            self.assertRegex(run.stdout, r"cand does 200 % more work \| (quiet|shared) \| 1 of 1 .*\| 1 of 1 ")
 
-    def test_half_as_much_again_in_a_quarter_of_the_steps_is_found_in_the_tail(self):
+    def test_three_times_the_work_in_a_quarter_of_the_steps_is_found_in_the_tail(self):
         with tempfile.TemporaryDirectory() as folder:
-            run = _perf(folder, "selftest", "inject", "--pct=50", "--share=25%", "--trials=1", "--screen=8",
+            run = _perf(folder, "selftest", "inject", "--pct=200", "--share=25%", "--trials=1", "--screen=8",
                         "--confirm=10", "--out=trials.jsonl")
             self.assertEqual(run.returncode, 0, run.stderr)
             self.assertRegex(run.stdout, r" more work in 25% of its steps \| (quiet|shared) \| 0 of 1 .*\| 1 of 1 ")
