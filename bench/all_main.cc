@@ -10,7 +10,6 @@
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/schedule/slices.h"
-#include "programs/rank_starter.h"
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
 // Not the machine's number of cores: the rows, and their names, are the same on every machine.
@@ -46,11 +45,7 @@ int Run() {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }
   }
-  const ResultOptions result = ResultOptionsFromFlags();
-  const std::vector<SchemeBenchmark> selected = Selected(benchmarks, result.filter);
-  return RunWithRanks(CommKind::kThread, {}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(selected, result, ranks);
-  });
+  return RunSelected(benchmarks, ResultOptionsFromFlags());
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "parallel/schedule/slices.h"
-#include "programs/rank_starter.h"
 
 SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each row");
 SLUICE_INT_FLAG(min_micro_batches, 250, 2, 4'000'000, "micro-batches of the first row of a scheme");
@@ -42,11 +41,7 @@ int Run() {
     benchmarks.push_back(BenchmarkOf("single", 1, num_micro_batches));
     benchmarks.push_back(BenchmarkOf("gpipe", 2, num_micro_batches));
   }
-  const ResultOptions result = ResultOptionsFromFlags();
-  const std::vector<SchemeBenchmark> selected = Selected(benchmarks, result.filter);
-  return RunWithRanks(CommKind::kThread, {}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(selected, result, ranks);
-  });
+  return RunSelected(benchmarks, ResultOptionsFromFlags());
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "programs/job_flags.h"
-#include "programs/rank_starter.h"
 
 SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "both"}),
                    "the forward alone, forward and backward, or one after the other");
@@ -48,11 +47,7 @@ int Run() {
     job.config.pass = pass;
     benchmarks.push_back({job, PlanJob(job.config), options});
   }
-  const ResultOptions result = ResultOptionsFromFlags();
-  const std::vector<SchemeBenchmark> selected = Selected(benchmarks, result.filter);
-  return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(selected, result, ranks);
-  });
+  return RunSelected(benchmarks, ResultOptionsFromFlags());
 }
 
 }  // namespace

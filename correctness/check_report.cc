@@ -33,9 +33,6 @@ std::string Number(double value) {
   return std::isnan(value) ? "nan" : fmt::format("{:.2e}", value);
 }
 
-// An error of 0 uses nothing of its bound, even of a bound of 0.
-double ShareOf(double error, double bound) { return error == 0 ? 0 : error / bound; }
-
 std::vector<double> ToVector(std::span<const double> values) {
   return {values.begin(), values.end()};
 }
@@ -154,9 +151,7 @@ void CheckReport::Print(const Comparison& comparison, std::string_view verdict) 
 void CheckReport::Count(const Comparison& comparison) {
   ++num_tensors_;
   if (!comparison.pass) ++num_failed_;
-  double used = std::isfinite(comparison.relative_l2_bound)
-                    ? ShareOf(comparison.relative_l2, comparison.relative_l2_bound)
-                    : ShareOf(comparison.worst_error, comparison.worst_bound);
+  double used = ShareOfBound(comparison);
   if (std::isnan(used)) used = std::numeric_limits<double>::quiet_NaN();  // without a sign
   if (std::isfinite(comparison.relative_l2_bound)) {
     if (comparison.relative_l2_bound >= 1) ++num_unproven_;

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/cli/flags.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/comm/nccl/device_communicator.h"
 #include "programs/gpu_use.h"
 
 SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
@@ -89,6 +90,22 @@ CommRequest CommFromFlags() {
   if (request.kind == CommKind::kNccl) PrepareForNccl();
   if (WasGiven("world_size")) request.world_size = static_cast<int>(FLAGS_world_size);
   return request;
+}
+
+void CheckIsBuilt(CommKind kind) {
+  if (kind != CommKind::kNccl || kBuiltWithNccl) return;
+  throw Error(
+      "--comm=nccl is not in this program, which was built without it; communicators it has: "
+      "thread, mpi");
+}
+
+int LaunchedWorldSize(const CommRequest& request) {
+  const int num_processes = MpiWorldSize();
+  if (request.world_size.value_or(num_processes) != num_processes) {
+    throw Error(fmt::format("world_size {} is not the number of processes started, {}",
+                            *request.world_size, num_processes));
+  }
+  return num_processes;
 }
 
 }  // namespace sluice

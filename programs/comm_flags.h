@@ -27,4 +27,11 @@ struct CommRequest {
 // --comm=nccl, sets what CUDA and NCCL read from the environment when they start.
 CommRequest CommFromFlags();
 
+// Throws Error where this program was built without the communicator.
+void CheckIsBuilt(CommKind kind);
+
+// The number of processes that a launcher started, where ranks are processes.  Throws Error where
+// another world size was requested.
+int LaunchedWorldSize(const CommRequest& request);
+
 }  // namespace sluice

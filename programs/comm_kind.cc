@@ -20,4 +20,8 @@ bool RanksAreProcesses(CommKind kind) {
   return kind == CommKind::kMpi || (kind == CommKind::kNccl && IsLaunched());
 }
 
+DeviceKind DeviceOf(CommKind kind) {
+  return kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
+}
+
 }  // namespace sluice

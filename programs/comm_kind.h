@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#include "core/device/device.h"
+
 namespace sluice {
 
 enum class CommKind {
@@ -16,5 +18,8 @@ std::string_view Name(CommKind kind);
 
 // Whether this process is one rank of a launcher's, and not all of them.
 bool RanksAreProcesses(CommKind kind);
+
+// Whose memory the ranks of a program without --device exchange: of GPUs with kNccl, else of hosts.
+DeviceKind DeviceOf(CommKind kind);
 
 }  // namespace sluice

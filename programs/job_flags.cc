@@ -9,7 +9,6 @@
 #include "core/cli/flags.h"
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
-#include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/schemes/schemes.h"
 #include "programs/comm_flags.h"
 #include "programs/workload_flags.h"
@@ -81,17 +80,11 @@ void CheckAttention(const Job& job) {
 }
 
 void CheckComm(const Job& job) {
-  if (job.comm != CommKind::kNccl) return;
-  if (!kBuiltWithNccl) {
-    throw Error(
-        "--comm=nccl is not in this program, which was built without it; communicators it has: "
-        "thread, mpi");
-  }
-  if (job.device != DeviceKind::kCuda) {
-    throw Error(
-        "--comm=nccl moves bytes between GPUs and needs --device=cuda; for ranks on the cpu: "
-        "thread, mpi");
-  }
+  CheckIsBuilt(job.comm);
+  if (job.comm != CommKind::kNccl || job.device == DeviceKind::kCuda) return;
+  throw Error(
+      "--comm=nccl moves bytes between GPUs and needs --device=cuda; for ranks on the cpu: thread, "
+      "mpi");
 }
 
 // The GPUs of a launcher's processes are looked at when all have met: parallel/comm/nccl.

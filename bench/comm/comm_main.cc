@@ -59,26 +59,14 @@ std::vector<int64_t> SizesFromFlags(CommKind kind) {
   return sizes;
 }
 
-// What ranks compute on, as far as it is the same for all that are made by `kind`.
-DeviceKind DeviceOf(CommKind kind) {
-  return kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
-}
-
 int WorldSizeFrom(const CommRequest& request) {
-  if (request.kind == CommKind::kNccl && !kBuiltWithNccl) {
-    throw Error(
-        "--comm=nccl is not in this program, which was built without it; communicators it has: "
-        "thread, mpi");
-  }
+  CheckIsBuilt(request.kind);
   const bool is_launched = RanksAreProcesses(request.kind);
   // A launcher's process may not use CUDA before it is a rank.
-  const int num_devices = is_launched ? MpiWorldSize() : NumDevices(DeviceOf(request.kind));
-  int world_size = is_launched ? num_devices : std::max(2, num_devices);
-  if (is_launched && request.world_size.value_or(world_size) != world_size) {
-    throw Error(fmt::format("world_size {} is not the number of processes started, {}",
-                            *request.world_size, world_size));
-  }
-  world_size = request.world_size.value_or(world_size);
+  const int num_devices =
+      is_launched ? LaunchedWorldSize(request) : NumDevices(DeviceOf(request.kind));
+  const int world_size =
+      is_launched ? num_devices : request.world_size.value_or(std::max(2, num_devices));
   if (request.kind == CommKind::kNccl && world_size > num_devices) {
     throw Error(
         fmt::format("world_size {} is more than the {} GPUs of this host; ranks that share a "

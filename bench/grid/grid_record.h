@@ -34,8 +34,9 @@ struct GridRecord {
   // Where it needs more memory than there is:
   int64_t available_bytes = 0;
 
-  double flops_per_s() const {
-    return static_cast<double>(flops) / (static_cast<double>(median_ns) * 1e-9);
+  double flops_per_s() const { return flops_per_s(median_ns); }
+  double flops_per_s(int64_t elapsed_ns) const {
+    return static_cast<double>(flops) / (static_cast<double>(elapsed_ns) * 1e-9);
   }
 
   bool operator==(const GridRecord&) const = default;

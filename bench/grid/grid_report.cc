@@ -152,9 +152,7 @@ Figure GridFigure(const std::string& title, const GridConditions& conditions,
   for (const int64_t hidden_size : hidden_sizes) {
     rates.panels.push_back(PanelOf(records, {*num_layers.rbegin(), hidden_size},
                                    [&](const GridRecord& record, int64_t elapsed_ns) {
-                                     return static_cast<double>(record.flops) /
-                                            (static_cast<double>(elapsed_ns) * 1e-9) /
-                                            unit.flops_per_s;
+                                     return record.flops_per_s(elapsed_ns) / unit.flops_per_s;
                                    }));
     rates.panels.back().series.push_back(CeilingOf(records, unit));
   }

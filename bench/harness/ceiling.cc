@@ -12,6 +12,7 @@
 #include "bench/harness/median.h"
 #include "core/base/rng.h"
 #include "core/tensor/convert.h"
+#include "parallel/comm/rank_status.h"
 
 namespace sluice {
 namespace {
@@ -114,16 +115,14 @@ double CeilingMatmulFlops(DeviceKind device) {
 
 std::vector<double> TimeMatmulRounds(Backend& backend, Precision precision,
                                      const std::function<void()>& meet) {
-  using Clock = std::chrono::steady_clock;
   SquareProduct product(backend, precision);
   std::vector<double> elapsed_s;
   meet();
   for (int i = 0; i < kNumRepetitions; ++i) {
-    const Clock::time_point begin = Clock::now();
+    const int64_t begin_ns = MonotonicNs();
     product.TimeNs();
     meet();
-    const std::chrono::duration<double> elapsed = Clock::now() - begin;
-    elapsed_s.push_back(elapsed.count());
+    elapsed_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9);
   }
   return elapsed_s;
 }

@@ -5,22 +5,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "parallel/comm/rank_status.h"
+
 namespace sluice {
 namespace {
 
 // Of the time; more than what passes of a quiet machine differ by.
 constexpr double kMaxQuietShare = 0.02;
-
-int64_t NowNs() {
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // Of a line "cpu3 user nice system idle iowait irq softirq steal ..."; 0 for any other.
 int64_t StealOf(const std::string& line, const std::string& cpu) {
@@ -38,7 +35,9 @@ double CpuContention::lost_share() const {
   return std::max(run_delay_share.value_or(0), steal_share);
 }
 
-bool IsDisturbed(const CpuContention& contention) { return !Describe(contention).empty(); }
+bool IsDisturbed(const CpuContention& contention) {
+  return contention.lost_share() > kMaxQuietShare || contention.num_throttled_periods > 0;
+}
 
 std::string Describe(const CpuContention& contention) {
   std::vector<std::string> losses;
@@ -68,14 +67,14 @@ void AddCounters(const CpuContention& contention, std::map<std::string, double>*
 ContentionMeter::ContentionMeter(SystemFiles files)
     : files_(std::move(files)),
       cpus_(FindCpuLimits(files_).cpus),
-      begin_ns_(NowNs()),
+      begin_ns_(MonotonicNs()),
       begin_delays_ns_(RunDelaysNs()),
       begin_steal_ticks_(StealTicks()),
       begin_throttling_(ReadThrottling(files_)) {}
 
 CpuContention ContentionMeter::Stop() const {
   CpuContention contention;
-  const auto elapsed_ns = static_cast<double>(std::max<int64_t>(1, NowNs() - begin_ns_));
+  const auto elapsed_ns = static_cast<double>(std::max<int64_t>(1, MonotonicNs() - begin_ns_));
   for (const auto& [thread, delay_ns] : RunDelaysNs()) {
     const auto begin = begin_delays_ns_.find(thread);
     if (begin == begin_delays_ns_.end()) continue;  // began meanwhile: no rank's

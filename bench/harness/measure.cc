@@ -18,6 +18,7 @@
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
 #include "bench/harness/op_times.h"
+#include "bench/harness/over_ranks.h"
 #include "bench/harness/resident_memory.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -117,12 +118,6 @@ struct RankTimes {
   CpuContention contention;  // of this process, where this rank is its first
 };
 
-std::vector<double> MaxOverRanks(Communicator& world, std::vector<double> values) {
-  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
-                  ReduceOp::kMax);
-  return values;
-}
-
 double Sum(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
@@ -135,7 +130,7 @@ std::vector<double> WarmUp(Executor& executor, Communicator& world, const Measur
     const int64_t begin_ns = MonotonicNs();
     executor.RunStep();
     const double own_s = static_cast<double>(MonotonicNs() - begin_ns) * 1e-9;
-    pass_s.push_back(MaxOverRanks(world, {own_s}).front());
+    pass_s.push_back(MaxOverRanks(world, own_s));
     total_s += pass_s.back();
   }
   return pass_s;
@@ -241,29 +236,6 @@ double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& worl
   }
   backend.kernels = std::move(kernels);
   return Median(MaxOverRanks(world, step_s));
-}
-
-double SumOverRanks(Communicator& world, double value) {
-  world.AllReduce({&value, 1, DType::kFloat64}, ReduceOp::kSum);
-  return value;
-}
-
-std::vector<double> MeanOverRanks(Communicator& world, std::vector<double> values) {
-  if (values.empty()) return values;
-  world.AllReduce({values.data(), static_cast<int64_t>(values.size()), DType::kFloat64},
-                  ReduceOp::kSum);
-  for (double& value : values) value /= world.world_size();
-  return values;
-}
-
-int64_t SumOverRanks(Communicator& world, int64_t value) {
-  world.AllReduce({&value, 1, ControlType::kInt64}, ReduceOp::kSum);
-  return value;
-}
-
-int64_t MaxOverRanks(Communicator& world, int64_t value) {
-  world.AllReduce({&value, 1, ControlType::kInt64}, ReduceOp::kMax);
-  return value;
 }
 
 // The most activation bytes of this rank, by the order of its ops alone.

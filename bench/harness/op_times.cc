@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "bench/harness/median.h"
+#include "bench/harness/over_ranks.h"
 #include "core/base/check.h"
 #include "parallel/schedule/simulate.h"
 
@@ -13,14 +14,9 @@ namespace {
 
 constexpr size_t kMaxKeptTimes = size_t{1} << 23;
 
-double Reduce(Communicator& world, double value, ReduceOp op) {
-  world.AllReduce({&value, 1, DType::kFloat64}, op);
-  return value;
-}
-
 RankTime OverRanks(Communicator& world, double own_s) {
-  return {.max_s = Reduce(world, own_s, ReduceOp::kMax),
-          .mean_s = Reduce(world, own_s, ReduceOp::kSum) / world.world_size()};
+  return {.max_s = MaxOverRanks(world, own_s),
+          .mean_s = SumOverRanks(world, own_s) / world.world_size()};
 }
 
 // Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
@@ -104,7 +100,7 @@ OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes
   if (world.rank() == 0) simulation = SimulateMeasured(plan, op_medians_s);
   // Of a single pass, so that no rank is busy for longer than the pass took.
   const size_t pass = MedianIndex(pass_s);
-  const double busy_s = Reduce(world, own.BusySeconds(pass), ReduceOp::kSum);
+  const double busy_s = SumOverRanks(world, own.BusySeconds(pass));
   const auto over_ranks = [&](Activity activity) {
     return OverRanks(world, own.ActivitySeconds(pass, activity));
   };

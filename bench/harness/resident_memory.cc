@@ -5,16 +5,14 @@
 
 #include <fstream>
 
+#include "bench/harness/over_ranks.h"
 #include "core/base/check.h"
 
 namespace sluice {
 namespace {
 
 int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes) {
-  if (ranks.world() != nullptr) {
-    ranks.world()->AllReduce({&bytes, 1, ControlType::kInt64}, ReduceOp::kSum);
-  }
-  return bytes;
+  return ranks.world() == nullptr ? bytes : SumOverRanks(*ranks.world(), bytes);
 }
 
 }  // namespace

@@ -447,4 +447,12 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const Re
                         }});
 }
 
+int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result) {
+  const std::vector<SchemeBenchmark> selected = Selected(all, result.filter);
+  const Job& job = selected.front().job;
+  return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
+    return RunSchemeBenchmarks(selected, result, ranks);
+  });
+}
+
 }  // namespace sluice

@@ -37,4 +37,8 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         RankStarter& ranks);
 
+// The same for those that the filter selects, on ranks that are made as their jobs, which are alike
+// in that, say.
+int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result);
+
 }  // namespace sluice

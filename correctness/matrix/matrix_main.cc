@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -25,6 +24,7 @@
 #include "parallel/comm/conformance/conformance.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
+#include "parallel/comm/rank_status.h"
 #include "programs/comm_flags.h"
 #include "programs/gpu_use.h"
 #include "programs/rank_starter.h"
@@ -53,9 +53,7 @@ struct Row {
   std::function<void(RankStation&, RowJudge&)> run;
 };
 
-double NowSeconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double NowSeconds() { return static_cast<double>(MonotonicNs()) * 1e-9; }
 
 void RunConformance(const ConformanceCase& test, RankStation& station, RowJudge& judge) {
   const double begin_s = NowSeconds();
@@ -175,18 +173,10 @@ bool RunRows(const std::vector<Row>& rows, DeviceKind device, RankStation& stati
 }
 
 int WorldSizeFrom(const CommRequest& request) {
-  if (request.kind == CommKind::kNccl && !kBuiltWithNccl) {
-    throw Error(
-        "--comm=nccl is not in this program, which was built without it; communicators it has: "
-        "thread, mpi");
-  }
+  CheckIsBuilt(request.kind);
   constexpr int kDefault = 2;
-  if (!RanksAreProcesses(request.kind)) return request.world_size.value_or(kDefault);
-  if (request.world_size.value_or(MpiWorldSize()) != MpiWorldSize()) {
-    throw Error(fmt::format("world_size {} is not the number of processes started, {}",
-                            *request.world_size, MpiWorldSize()));
-  }
-  return MpiWorldSize();
+  return RanksAreProcesses(request.kind) ? LaunchedWorldSize(request)
+                                         : request.world_size.value_or(kDefault);
 }
 
 // What every rank does.
@@ -216,10 +206,10 @@ std::function<bool(RankStation&)> WorkFromFlags(int world_size, DeviceKind devic
 int Run() {
   const CommRequest request = CommFromFlags();
   const int world_size = WorldSizeFrom(request);
-  const auto work = WorkFromFlags(world_size, DeviceOf(request));
+  const auto work = WorkFromFlags(world_size, DeviceOf(request.kind));
   if (FLAGS_list) {
     if (RanksAreProcesses(request.kind) && MpiRank() != 0) return 0;
-    for (const Row& row : Selected(AllRows(world_size, DeviceOf(request)))) {
+    for (const Row& row : Selected(AllRows(world_size, DeviceOf(request.kind)))) {
       fmt::print("{}\n", row.name);
     }
     return 0;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 
+#include "core/base/checked_math.h"
 #include "parallel/schedule/slices.h"
 
 namespace sluice {
@@ -100,8 +101,6 @@ std::string NameOf(const Split& split) {
   return name;
 }
 
-int64_t RoundedUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
 // Lengths alternate between one more and one less than the mean.
 std::vector<Slice> UnevenSlices(int64_t seq_len, int num_slices) {
   const int64_t mean = seq_len / num_slices;
@@ -122,8 +121,8 @@ int NumStages(const Split& split) {
 
 // Stages are uneven: one has a layer more.
 JobConfig ConfigOf(const Split& split, int num_ranks) {
-  const int64_t num_heads = RoundedUp(kMinHeads, num_ranks);
-  const int64_t seq_len = RoundedUp(kMinSeqLen, num_ranks);
+  const int64_t num_heads = RoundUp(kMinHeads, num_ranks);
+  const int64_t seq_len = RoundUp(kMinSeqLen, num_ranks);
   JobConfig config;
   config.model = {.name = "matrix",
                   .num_layers = NumStages(split) + 1,

@@ -8,12 +8,8 @@
 
 namespace sluice {
 
-DeviceKind DeviceOf(const CommRequest& request) {
-  return request.kind == CommKind::kNccl ? DeviceKind::kCuda : DeviceKind::kCpu;
-}
-
 BackendOptions RankStation::BackendOf(Precision precision) {
-  Job job = {.comm = request_.kind, .gpu_use = request_.gpu_use, .device = DeviceOf(request_)};
+  Job job = {.comm = request_.kind, .gpu_use = request_.gpu_use, .device = DeviceOf(request_.kind)};
   job.config.precision = precision;
   return job.BackendOf(world_.rank());
 }
@@ -22,7 +18,7 @@ MachineRank RankStation::Of(Precision precision) {
   auto seat = seats_.find(precision);
   if (seat == seats_.end()) {
     seat = seats_.emplace(precision, Seat{.backend = MakeBackend(BackendOf(precision))}).first;
-    if (DeviceOf(request_) == DeviceKind::kCuda) {
+    if (DeviceOf(request_.kind) == DeviceKind::kCuda) {
       seat->second.device_world =
           MakeDeviceCommunicator(world_, *seat->second.backend.stream, request_.gpu_use);
     }
@@ -32,7 +28,7 @@ MachineRank RankStation::Of(Precision precision) {
 }
 
 Communicator& RankStation::Staged() {
-  if (DeviceOf(request_) == DeviceKind::kCpu) return world_;
+  if (DeviceOf(request_.kind) == DeviceKind::kCpu) return world_;
   if (staged_.device_world == nullptr) {
     BackendOptions options = BackendOf(Precision::kFloat32);
     options.has_kernels = false;

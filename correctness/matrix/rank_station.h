@@ -11,8 +11,6 @@
 
 namespace sluice {
 
-DeviceKind DeviceOf(const CommRequest& request);
-
 class RankStation {
  public:
   // `world` is of host memory and must outlive this.

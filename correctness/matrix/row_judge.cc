@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <thread>
 #include <utility>
@@ -14,13 +13,6 @@ namespace {
 
 using Line = nlohmann::ordered_json;
 
-// How much of its bound a tensor uses.
-double Share(const Comparison& comparison) {
-  return std::isfinite(comparison.relative_l2_bound)
-             ? comparison.relative_l2 / comparison.relative_l2_bound
-             : comparison.worst_error / comparison.worst_bound;
-}
-
 void JudgeParity(const std::vector<Comparison>& comparisons, Line& line) {
   const auto failed = std::ranges::find(comparisons, false, &Comparison::pass);
   line["pass"] = failed == comparisons.end();
@@ -29,9 +21,9 @@ void JudgeParity(const std::vector<Comparison>& comparisons, Line& line) {
     line["failure"] = ToString(*failed);
     return;
   }
-  const auto nearest = std::ranges::max_element(comparisons, {}, Share);
+  const auto nearest = std::ranges::max_element(comparisons, {}, ShareOfBound);
   line["nearest"] = nearest->name;
-  line["nearest_share"] = Share(*nearest);
+  line["nearest_share"] = ShareOfBound(*nearest);
 }
 
 // Both ends of the model must show that a layer is missing.

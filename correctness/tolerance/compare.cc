@@ -66,6 +66,13 @@ template Comparison CompareTensors(std::string_view, std::span<const double>,
 template Comparison CompareTensors(std::string_view, std::span<const float>, std::span<const float>,
                                    const Bound&);
 
+double ShareOfBound(const Comparison& comparison) {
+  const bool has_l2_bound = std::isfinite(comparison.relative_l2_bound);
+  const double error = has_l2_bound ? comparison.relative_l2 : comparison.worst_error;
+  const double bound = has_l2_bound ? comparison.relative_l2_bound : comparison.worst_bound;
+  return error == 0 ? 0 : error / bound;
+}
+
 std::string ToString(const Comparison& comparison) {
   std::string text = fmt::format("{}: relative L2 {:.2e}, bound {:.2e}", comparison.name,
                                  comparison.relative_l2, comparison.relative_l2_bound);

@@ -48,6 +48,10 @@ template <typename Actual, typename Expected>
 Comparison CompareTensors(std::string_view name, std::span<const Actual> actual,
                           std::span<const Expected> expected, const Bound& bound);
 
+// How much of its bound a tensor uses: of that of the relative L2, or where there is none of that
+// of the worst element.  An error of 0 uses nothing, even of a bound of 0.
+double ShareOfBound(const Comparison& comparison);
+
 // "grad.input: relative L2 3.1e-16 <= 1.2e-14, worst element 17: 2.0e-17 <= 4.0e-15", FAIL where it
 // does not hold.
 std::string ToString(const Comparison& comparison);

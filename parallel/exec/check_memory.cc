@@ -158,10 +158,6 @@ ExecutorNeed NeedOf(const JobPlan& plan, int pipeline, const Kernels& kernels) {
                                    kernels.WorkspaceBytes(memory.layout().Limits()))};
 }
 
-int64_t ExecutorBytes(const JobPlan& plan, int rank, const Kernels& kernels) {
-  return NeedOf(plan, CoordinatesOf(rank, plan.config.sizes).pipeline, kernels).total();
-}
-
 void CheckMemory(const JobPlan& plan, const std::vector<int>& ranks, const Backend& backend,
                  OtherBytes other) {
   const JobNeed need = NeedOfRanks(plan, ranks, *backend.kernels, other);

@@ -23,9 +23,6 @@ struct ExecutorNeed {
 // Of one rank at `pipeline` of the pipeline: all its tensor- and data-parallel copies need as much.
 ExecutorNeed NeedOf(const JobPlan& plan, int pipeline, const Kernels& kernels);
 
-// NeedOf(..).total() of a rank.
-int64_t ExecutorBytes(const JobPlan& plan, int rank, const Kernels& kernels);
-
 // What ranks take of their memory that is not their executors'.
 struct OtherBytes {
   int64_t beside = 0;   // of each rank, allocated while there is an executor

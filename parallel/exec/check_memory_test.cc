@@ -74,7 +74,8 @@ TEST(CheckMemory, NamesTheWholeNeedByPurpose) {
   int64_t needed_bytes = 0, most_bytes = 0;
   int worst_rank = 0;
   for (int rank = 0; rank < 40; ++rank) {
-    const int64_t rank_bytes = ExecutorBytes(plan, rank, *backend.kernels);
+    const int pipeline = CoordinatesOf(rank, plan.config.sizes).pipeline;
+    const int64_t rank_bytes = NeedOf(plan, pipeline, *backend.kernels).total();
     needed_bytes += rank_bytes;
     if (rank_bytes > most_bytes) worst_rank = rank;
     most_bytes = std::max(most_bytes, rank_bytes);

@@ -324,10 +324,11 @@ void Executor::ReduceWeightGradients() {
         fmt::format_to_n(label.data(), label.size(), "weight gradients of layer {}", layer).out;
     world_.SetPosition({.step = step_, .label = {label.data(), end}});
     const LayerParameterTensors& gradients = memory_.WeightGradients(layer);
-    for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
-      if (!sum_norms) continue;
+    if (sum_norms) {
       timeline_.Enter(Activity::kTensorCollectives);
-      tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
+      for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
+        tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
+      }
     }
     if (data_->world_size() == 1) continue;
     timeline_.Enter(Activity::kDataCollectives);

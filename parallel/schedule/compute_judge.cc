@@ -9,8 +9,6 @@
 namespace sluice::internal {
 namespace {
 
-bool IsIn(int value, int count) { return value >= 0 && value < count; }
-
 MaybeError FindSizeError(const Schedule& s) {
   if (s.num_stages < 1 || s.num_ranks < 1 || s.num_micro_batches < 1 || s.num_slices < 1) {
     return fmt::format(

@@ -14,6 +14,8 @@ namespace sluice::internal {
 
 using MaybeError = std::optional<std::string>;
 
+inline bool IsIn(int value, int count) { return value >= 0 && value < count; }
+
 // "rank 1, position 0, F1.0.0"
 std::string Place(const Schedule& schedule, int rank, int position);
 

@@ -17,11 +17,40 @@ namespace {
 using internal::ComputeJudge;
 using internal::ErrorAt;
 using internal::FirstErrorOfOps;
+using internal::IsIn;
 using internal::MaybeError;
 using internal::Place;
 using internal::ShowList;
 
-bool IsIn(int value, int count) { return value >= 0 && value < count; }
+// Follows who waits for whom from the first rank that has stopped until a rank comes up again.
+// `awaited_by` returns the op that a stopped op waits for.
+template <typename AwaitedBy>
+std::string ShowCircle(const Schedule& schedule, const OpPositions& positions,
+                       const std::vector<int>& stopped_at, const AwaitedBy& awaited_by) {
+  int rank = 0;
+  while (stopped_at[rank] == std::ssize(schedule.ops_of_rank[rank])) ++rank;
+  std::string text, lists;
+  for (std::vector<bool> is_shown(schedule.num_ranks, false); !is_shown[rank];) {
+    is_shown[rank] = true;
+    const int position = stopped_at[rank];
+    const Op awaited = awaited_by(schedule.ops_of_rank[rank][position]);
+    const int peer = schedule.rank_of_stage[awaited.unit.stage];
+    text += fmt::format("{}{} waits for {} of rank {}, position {}", text.empty() ? "" : "; ",
+                        Place(schedule, rank, position), FormatOp(awaited), peer,
+                        positions.Find(awaited));
+    lists += ShowList(schedule, rank, position);
+    rank = peer;
+  }
+  return text + lists;
+}
+
+// Whether every rank has come to the end of its list.
+bool HasEnded(const Schedule& schedule, const std::vector<int>& stopped_at) {
+  for (int rank = 0; rank < schedule.num_ranks; ++rank) {
+    if (stopped_at[rank] < std::ssize(schedule.ops_of_rank[rank])) return false;
+  }
+  return true;
+}
 
 // The checks of communication, for a schedule whose compute is sound.
 class Judge {
@@ -42,8 +71,6 @@ class Judge {
   MaybeError FindWrongCommunication() const;
   MaybeError FindUnmatchedChannel() const;
   MaybeError FindDeadlock() const;
-
-  std::string ShowCircle(const std::vector<int>& stopped_at) const;
 
   const Schedule& s_;
   const ExecutionModel& model_;
@@ -120,39 +147,18 @@ MaybeError Judge::FindUnmatchedChannel() const {
   });
 }
 
-// Follows who waits for whom from the first rank that has stopped until a rank comes up again.
-std::string Judge::ShowCircle(const std::vector<int>& stopped_at) const {
-  int rank = 0;
-  while (stopped_at[rank] == std::ssize(s_.ops_of_rank[rank])) ++rank;
-  std::string text, lists;
-  for (std::vector<bool> is_shown(s_.num_ranks, false); !is_shown[rank];) {
-    is_shown[rank] = true;
-    const Op& op = s_.ops_of_rank[rank][stopped_at[rank]];
-    const Op transfer = IsCompute(op.kind) ? *InputOf(s_, op) : op;
-    const Op awaited = Counterpart(transfer);
-    const int peer = PeerRank(s_, transfer);
-    text += fmt::format("{}{} waits for {} of rank {}, position {}", text.empty() ? "" : "; ",
-                        Place(s_, rank, stopped_at[rank]), FormatOp(awaited), peer,
-                        positions_.Find(awaited));
-    lists += ShowList(s_, rank, stopped_at[rank]);
-    rank = peer;
-  }
-  return text + lists;
-}
-
 MaybeError Judge::FindDeadlock() const {
   const auto unit_cost = [](const Op&) { return 1.0; };
   const Replay replay = ReplaySchedule(s_, model_, {unit_cost, unit_cost});
-  bool has_ended = true;
-  for (int rank = 0; rank < s_.num_ranks; ++rank) {
-    has_ended = has_ended && replay.stopped_at[rank] == std::ssize(s_.ops_of_rank[rank]);
-  }
-  if (has_ended) return std::nullopt;
+  if (HasEnded(s_, replay.stopped_at)) return std::nullopt;
+  const auto awaited_by = [&](const Op& op) {
+    return Counterpart(IsCompute(op.kind) ? *InputOf(s_, op) : op);
+  };
   return fmt::format(
       "deadlock with {} sends and {}: {}",
       model_.sends == SendSemantics::kRendezvous ? "rendezvous" : "buffered",
       model_.queues == QueueSemantics::kSingle ? "one queue per rank" : "a queue per channel",
-      ShowCircle(replay.stopped_at));
+      ShowCircle(s_, positions_, replay.stopped_at, awaited_by));
 }
 
 MaybeError FindCommunication(const Schedule& schedule) {
@@ -180,10 +186,9 @@ class ComputeRunner {
       woken_.pop_front();
       Advance(rank);
     }
-    for (int rank = 0; rank < s_.num_ranks; ++rank) {
-      if (num_done_[rank] < std::ssize(s_.ops_of_rank[rank])) return ShowCircle(rank);
-    }
-    return std::nullopt;
+    if (HasEnded(s_, num_done_)) return std::nullopt;
+    const auto awaited_by = [this](const Op& op) { return *Awaited(op); };
+    return "deadlock: " + ShowCircle(s_, judge_.positions(), num_done_, awaited_by);
   }
 
  private:
@@ -207,23 +212,6 @@ class ComputeRunner {
     if (num_done_[rank] == begin) return;
     woken_.insert(woken_.end(), ranks_waiting_for_[rank].begin(), ranks_waiting_for_[rank].end());
     ranks_waiting_for_[rank].clear();
-  }
-
-  // Follows who waits for whom from a rank that has stopped until a rank comes up again.
-  std::string ShowCircle(int rank) const {
-    std::string text, lists;
-    for (std::vector<bool> is_shown(s_.num_ranks, false); !is_shown[rank];) {
-      is_shown[rank] = true;
-      const int position = num_done_[rank];
-      const Op awaited = *Awaited(s_.ops_of_rank[rank][position]);
-      const int peer = s_.rank_of_stage[awaited.unit.stage];
-      text += fmt::format("{}{} waits for {} of rank {}, position {}", text.empty() ? "" : "; ",
-                          Place(s_, rank, position), FormatOp(awaited), peer,
-                          judge_.positions().Find(awaited));
-      lists += ShowList(s_, rank, position);
-      rank = peer;
-    }
-    return fmt::format("deadlock: {}{}", text, lists);
   }
 
   const Schedule& s_;
