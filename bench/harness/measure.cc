@@ -27,7 +27,7 @@
 #include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/rank_memory.h"
-#include "parallel/schedule/simulate.h"
+#include "parallel/schedule/activation_usage.h"
 
 namespace sluice {
 namespace {

@@ -14,20 +14,19 @@ OpTimeline::OpTimeline(Stream& stream, size_t num_ops) : stream_(stream) {
 void OpTimeline::BeginPass() {
   current_ = {};
   num_entered_ = 0;
-  if (mode_ == Mode::kPlanning) segments_.clear();
+  if (mode_ == Mode::kPlanning) times_.segments.clear();
 }
 
 void OpTimeline::Enter(Activity activity, int op) {
-  const Segment segment = {activity, op};
-  const bool is_new = num_entered_ == 0 || segment != current_;
-  current_ = segment;
+  const bool is_new = num_entered_ == 0 || activity != current_.activity || op != current_.op;
+  current_ = {.activity = activity, .op = op};
   if (!is_new) return;
   ++num_entered_;
   if (mode_ == Mode::kRecording) {
     SLUICE_CHECK(num_entered_ <= num_segments_);
     timestamps_->Record(num_entered_ - 1);
   } else if (mode_ == Mode::kPlanning && num_entered_ < max_timestamps()) {
-    segments_.push_back(segment);
+    times_.segments.push_back(current_);
   }
 }
 
@@ -38,7 +37,7 @@ void OpTimeline::EndPass() {
   }
   if (mode_ != Mode::kPlanning) return;
   num_segments_ = num_entered_;
-  if (num_timestamps() > max_timestamps()) segments_ = {};
+  if (num_timestamps() > max_timestamps()) times_.segments = {};
   mode_ = Mode::kOff;
 }
 
@@ -57,9 +56,12 @@ const PassTimes& OpTimeline::Read() {
   SLUICE_CHECK(timestamps_ != nullptr);
   std::fill(times_.op_s.begin(), times_.op_s.end(), 0);
   times_.activity_s = {};
+  double begin_s = 0;
   for (int64_t i = 0; i < num_segments_; ++i) {
-    const Segment& segment = segments_[static_cast<size_t>(i)];
     const double elapsed_s = static_cast<double>(timestamps_->ElapsedNs(i, i + 1)) * 1e-9;
+    TimelineSegment& segment = times_.segments[static_cast<size_t>(i)];
+    segment.begin_s = begin_s;
+    segment.end_s = begin_s += elapsed_s;
     times_.activity_s[static_cast<size_t>(segment.activity)] += elapsed_s;
     if (segment.op != kNoOp) times_.op_s[static_cast<size_t>(segment.op)] += elapsed_s;
   }

@@ -35,10 +35,22 @@ enum class Activity : uint8_t {
 };
 inline constexpr int kNumActivities = 4;
 
+// What the stream worked on between two consecutive timestamps, in seconds from the first timestamp
+// of the pass.
+struct TimelineSegment {
+  static constexpr int kNoOp = -1;
+
+  Activity activity = Activity::kCompute;
+  int op = kNoOp;  // position in the rank's list
+  double begin_s = 0;
+  double end_s = 0;
+};
+
 // Of one pass of one rank.
 struct PassTimes {
   // [ops] Of a compute op its kernels and its tensor-parallel collectives; of a transfer 0.
   std::vector<double> op_s;
+  std::vector<TimelineSegment> segments;               // in the order of time, without gaps
   std::array<double, kNumActivities> activity_s = {};  // by Activity
 
   double Of(Activity activity) const { return activity_s[static_cast<size_t>(activity)]; }
@@ -55,7 +67,7 @@ class OpTimeline {
   // From here on the stream works at `activity` of `op`, or of none.  Entering again what it works
   // at already changes nothing.
   void Enter(Activity activity, int op = kNoOp);
-  static constexpr int kNoOp = -1;
+  static constexpr int kNoOp = TimelineSegment::kNoOp;
   // The op entered last.
   int op() const { return current_.op; }
 
@@ -75,22 +87,13 @@ class OpTimeline {
  private:
   enum class Mode : uint8_t { kPlanning, kOff, kRecording };
 
-  // What happens between two timestamps that follow each other.
-  struct Segment {
-    Activity activity = Activity::kCompute;
-    int op = kNoOp;
-
-    bool operator==(const Segment&) const = default;
-  };
-
   Stream& stream_;
   Mode mode_ = Mode::kPlanning;
-  Segment current_;
-  int64_t num_segments_ = 0;       // of a pass
-  std::vector<Segment> segments_;  // none where there are too many
-  int64_t num_entered_ = 0;        // of this pass so far
+  TimelineSegment current_;
+  int64_t num_segments_ = 0;  // of a pass
+  int64_t num_entered_ = 0;   // of this pass so far
   std::unique_ptr<StreamTimestamps> timestamps_;
-  PassTimes times_;
+  PassTimes times_;  // its segments are planned by the first pass; none where there are too many
 };
 
 // The same group, with the time in its collectives on a timeline, apart from the compute of the op

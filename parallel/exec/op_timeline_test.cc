@@ -13,8 +13,10 @@
 namespace sluice {
 namespace {
 
+using testing::AllOf;
 using testing::DoubleNear;
 using testing::ElementsAre;
+using testing::Field;
 
 constexpr double kRounding = 1e-15;
 
@@ -87,6 +89,16 @@ TEST(OpTimeline, SaysWhereTheTimeOfThePassWent) {
     const PassTimes& times = timeline.Read();
     EXPECT_THAT(times.op_s, ElementsAre(ns(0), ns(1110), ns(10000)));
     EXPECT_THAT(times.activity_s, ElementsAre(ns(11010), ns(1), ns(100), ns(0)));
+    const auto segment = [&](Activity activity, int op, double begin_ns, double end_ns) {
+      return AllOf(Field(&TimelineSegment::activity, activity), Field(&TimelineSegment::op, op),
+                   Field(&TimelineSegment::begin_s, ns(begin_ns)),
+                   Field(&TimelineSegment::end_s, ns(end_ns)));
+    };
+    EXPECT_THAT(times.segments, ElementsAre(segment(Activity::kMessages, OpTimeline::kNoOp, 0, 1),
+                                            segment(Activity::kCompute, 1, 1, 11),
+                                            segment(Activity::kTensorCollectives, 1, 11, 111),
+                                            segment(Activity::kCompute, 1, 111, 1111),
+                                            segment(Activity::kCompute, 2, 1111, 11111)));
   }
 }
 

@@ -7,7 +7,7 @@
 
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/exec/arena.h"
-#include "parallel/schedule/simulate.h"
+#include "parallel/schedule/activation_usage.h"
 
 namespace sluice {
 namespace {

@@ -12,20 +12,6 @@ Edge EdgeOf(const Schedule& schedule, const Op& send) {
   return {schedule.rank_of_stage[send.unit.stage], PeerRank(schedule, send)};
 }
 
-// The bytes that the end of `op` frees.
-int64_t FreedBytes(const Schedule& schedule,
-                   const std::function<int64_t(const Unit&)>& activation_bytes, const Op& op) {
-  if (op.kind == OpKind::kBackward || op.kind == OpKind::kBackwardWeight) {
-    return activation_bytes(op.unit);
-  }
-  const bool ends_micro_batch = schedule.pass == Pass::kForward && op.kind == OpKind::kForward &&
-                                op.unit.slice == schedule.num_slices - 1;
-  if (!ends_micro_batch) return 0;
-  int64_t bytes = 0;
-  for (Unit unit = op.unit; unit.slice >= 0; --unit.slice) bytes += activation_bytes(unit);
-  return bytes;
-}
-
 // Compute ops of a rank do not overlap, so list order is order in time.
 RankUsage SumUp(const Schedule& schedule, const SimulationCosts& costs, int rank,
                 const std::vector<OpTime>& times) {
@@ -61,19 +47,6 @@ std::vector<EdgeTraffic> SumUpTraffic(const Schedule& schedule, const Simulation
 }
 
 }  // namespace
-
-int64_t PeakActivationBytes(const Schedule& schedule, int rank,
-                            const std::function<int64_t(const Unit&)>& activation_bytes) {
-  int64_t bytes = 0;
-  int64_t peak_bytes = 0;
-  for (const Op& op : schedule.ops_of_rank[rank]) {
-    if (!IsCompute(op.kind)) continue;
-    if (op.kind == OpKind::kForward) bytes += activation_bytes(op.unit);
-    peak_bytes = std::max(peak_bytes, bytes);
-    bytes -= FreedBytes(schedule, activation_bytes, op);
-  }
-  return peak_bytes;
-}
 
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model) {

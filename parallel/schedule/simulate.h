@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "parallel/schedule/activation_usage.h"
 #include "parallel/schedule/execution_model.h"
 #include "parallel/schedule/replay.h"
 #include "parallel/schedule/schedule.h"
@@ -34,7 +35,7 @@ struct SimulationCosts {
   std::function<LinkCost(const Edge&)> link = [](const Edge&) { return LinkCost{}; };
 
   // What a unit's Forward keeps for its backward.
-  std::function<int64_t(const Unit&)> activation_bytes = [](const Unit&) { return 0; };
+  ActivationBytes activation_bytes = [](const Unit&) { return 0; };
 };
 
 struct RankUsage {
@@ -43,11 +44,7 @@ struct RankUsage {
   double busy_s = 0;   // in compute ops
   double idle_s = 0;   // end_s - start_s - busy_s
 
-  // In a step, a unit's activation is there from the start of its Forward to the end of its
-  // Backward or BackwardWeight. In a forward pass, where only keys and values of earlier slices are
-  // needed, to the end of the Forward of its micro-batch's last slice. Buffers of transfers under
-  // way are not counted.
-  int64_t peak_activation_bytes = 0;
+  int64_t peak_activation_bytes = 0;  // activation_usage.h
 };
 
 struct EdgeTraffic {
@@ -68,10 +65,5 @@ struct Simulation {
 // end).
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model = {});
-
-// RankUsage::peak_activation_bytes of one rank, which depends on the order of its list alone and on
-// no time.
-int64_t PeakActivationBytes(const Schedule& schedule, int rank,
-                            const std::function<int64_t(const Unit&)>& activation_bytes);
 
 }  // namespace sluice
