@@ -10,6 +10,7 @@ load("//third_party/googletest:repository.bzl", "googletest")
 load("//third_party/nlohmann_json:repository.bzl", "nlohmann_json")
 load("//third_party/openblas:repository.bzl", "openblas")
 load("//third_party/openmpi:repository.bzl", "openmpi")
+load("//third_party/zlib:repository.bzl", "zlib")
 
 def sluice_repositories():
     bazel_stand_ins()
@@ -22,3 +23,4 @@ def sluice_repositories():
     nlohmann_json()
     openblas()
     openmpi()
+    zlib()

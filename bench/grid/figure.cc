@@ -8,14 +8,12 @@
 #include <limits>
 #include <map>
 
+#include "bench/svg/svg.h"
 #include "core/base/check.h"
 
 namespace sluice {
 namespace {
 
-// Okabe and Ito's colours, which people with any colour vision tell apart.
-constexpr std::array<const char*, 8> kColors = {"#0072b2", "#e69f00", "#009e73", "#cc79a7",
-                                                "#56b4e9", "#d55e00", "#8c6d1f", "#4d4d4d"};
 // Of the ninth series on, whose colours come again: each eight have a dashing.
 constexpr std::array<const char*, 4> kDashes = {"", "1.5 3", "9 3", "9 3 1.5 3"};
 constexpr const char* kReferenceColor = "#666666";
@@ -69,28 +67,6 @@ class Scale {
   Span span_;
 };
 
-std::string Escaped(const std::string& text) {
-  static const std::map<char, std::string> kEntities = {
-      {'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&quot;"}};
-  std::string escaped;
-  for (const char c : text) {
-    const auto entity = kEntities.find(c);
-    const bool is_control = static_cast<unsigned char>(c) < 0x20;
-    escaped += entity != kEntities.end() ? entity->second : std::string(1, is_control ? ' ' : c);
-  }
-  return escaped;
-}
-
-std::string Text(double x, double y, const std::string& attributes, const std::string& text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, attributes,
-                     Escaped(text));
-}
-
-std::string Line(double x1, double y1, double x2, double y2, const std::string& attributes) {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1,
-                     x2, y2, attributes);
-}
-
 // Room around the data, so that no line runs along the frame.
 Range Padded(AxisScale scale, Range range) {
   SLUICE_CHECK_GT(range.min, 0);
@@ -121,19 +97,14 @@ class Drawing {
   }
 
   std::string Svg() {
-    svg_ = fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-        "width=\"{0:.0f}\" height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"11\" "
-        "fill=\"#222222\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-        kWidth, height_);
-    svg_ += Text(kLeft, 28, "font-size=\"18\" font-weight=\"bold\"", figure_.title);
-    svg_ += Text(kLeft, 48, "fill=\"#555555\"", figure_.subtitle);
+    svg_ += svg::Text(kLeft, 28, "font-size=\"18\" font-weight=\"bold\"", figure_.title);
+    svg_ += svg::Text(kLeft, 48, "fill=\"#555555\"", figure_.subtitle);
     DrawLegend();
     for (size_t row = 0; row < figure_.rows.size(); ++row) {
       for (size_t column = 0; column < num_columns_; ++column) DrawPanel(row, column);
     }
     DrawTitles();
-    return svg_ + "</svg>\n";
+    return svg::Document({.width = kWidth, .height = height_}, svg_);
   }
 
  private:
@@ -143,8 +114,8 @@ class Drawing {
       for (const FigureSeries& series : panel.series) {
         if (series.style == LineStyle::kData && !strokes_.contains(series.label)) {
           const size_t index = strokes_.size();
-          strokes_[series.label] = {kColors[index % kColors.size()],
-                                    kDashes[index / kColors.size() % kDashes.size()]};
+          strokes_[series.label] = {svg::kColors[index % svg::kColors.size()],
+                                    kDashes[index / svg::kColors.size() % kDashes.size()]};
         }
         if (std::find(labels_.begin(), labels_.end(), series.label) == labels_.end()) {
           labels_.push_back(series.label);
@@ -191,18 +162,19 @@ class Drawing {
   void DrawLegend() {
     for (size_t i = 0; i < labels_.size(); ++i) {
       const double x = legend_places_[i].x, y = legend_places_[i].y;
-      svg_ += Line(x, y, x + 22, y, LineAttributes(labels_[i]) + " stroke-width=\"2.5\"");
-      svg_ += Text(x + 28, y + 4, "", labels_[i]);
+      svg_ += svg::Line({x, y}, {x + 22, y}, LineAttributes(labels_[i]) + " stroke-width=\"2.5\"");
+      svg_ += svg::Text(x + 28, y + 4, "", labels_[i]);
     }
   }
 
   void DrawTitles() {
     for (size_t column = 0; column < figure_.column_titles.size(); ++column) {
-      svg_ += Text(Left(column) + panel_width_ / 2, top_ - 8,
-                   "text-anchor=\"middle\" font-weight=\"bold\"", figure_.column_titles[column]);
+      svg_ +=
+          svg::Text(Left(column) + panel_width_ / 2, top_ - 8,
+                    "text-anchor=\"middle\" font-weight=\"bold\"", figure_.column_titles[column]);
     }
-    svg_ += Text(kLeft + (kWidth - kLeft - kRight) / 2, height_ - 12,
-                 "text-anchor=\"middle\" font-size=\"13\"", figure_.x_title);
+    svg_ += svg::Text(kLeft + (kWidth - kLeft - kRight) / 2, height_ - 12,
+                      "text-anchor=\"middle\" font-size=\"13\"", figure_.x_title);
     // One y title beside each run of rows that share it.
     for (size_t begin = 0, end = 0; begin < figure_.rows.size(); begin = end) {
       while (end < figure_.rows.size() &&
@@ -210,11 +182,11 @@ class Drawing {
         ++end;
       }
       const double y = (Top(begin) + Top(end) - kGap) / 2;
-      svg_ += Text(20, y,
-                   fmt::format("text-anchor=\"middle\" font-size=\"13\" "
-                               "transform=\"rotate(-90 20 {:.1f})\"",
-                               y),
-                   figure_.rows[begin].y_title);
+      svg_ += svg::Text(20, y,
+                        fmt::format("text-anchor=\"middle\" font-size=\"13\" "
+                                    "transform=\"rotate(-90 20 {:.1f})\"",
+                                    y),
+                        figure_.rows[begin].y_title);
     }
   }
 
@@ -223,32 +195,30 @@ class Drawing {
     const FigurePanel& panel = row.panels[column];
     const double left = Left(column), top = Top(row_index);
     const double right = left + panel_width_, bottom = top + panel_height_;
-    svg_ += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"#fafafa\" "
-        "stroke=\"#bbbbbb\"/>\n",
-        left, top, panel_width_, panel_height_);
+    svg_ += svg::Rect({.x = left, .y = top, .width = panel_width_, .height = panel_height_},
+                      "fill=\"#fafafa\" stroke=\"#bbbbbb\"");
     if (HasPoints(row)) {
       const Scale x(AxisScale::kLog, Padded(AxisScale::kLog, x_range_), {left, right});
       const Scale y(row.y_scale, Padded(row.y_scale, y_ranges_.at(row.y_title)), {bottom, top});
       DrawAxes(row_index, column, x, y);
       for (const FigureSeries& series : panel.series) DrawSeries(series, x, y);
     }
-    svg_ += Text(left + 7, top + 15, "font-weight=\"bold\" fill=\"#555555\"", row.label);
-    svg_ += Text(right - 6, bottom - 6, "text-anchor=\"end\" fill=\"#aa3311\"", panel.note);
+    svg_ += svg::Text(left + 7, top + 15, "font-weight=\"bold\" fill=\"#555555\"", row.label);
+    svg_ += svg::Text(right - 6, bottom - 6, "text-anchor=\"end\" fill=\"#aa3311\"", panel.note);
   }
 
   void DrawAxes(size_t row, size_t column, const Scale& x, const Scale& y) {
     constexpr const char* kGrid = "stroke=\"#e3e3e3\"";
     const double left = Left(column), bottom = Top(row) + panel_height_;
     for (const double tick : XTicks(x.range())) {
-      svg_ += Line(x(tick), Top(row), x(tick), bottom, kGrid);
+      svg_ += svg::Line({x(tick), Top(row)}, {x(tick), bottom}, kGrid);
       if (row + 1 < figure_.rows.size()) continue;
-      svg_ += Text(x(tick), bottom + 15, "text-anchor=\"middle\"", fmt::format("{:g}", tick));
+      svg_ += svg::Text(x(tick), bottom + 15, "text-anchor=\"middle\"", fmt::format("{:g}", tick));
     }
     for (const double tick : Ticks(y.kind(), y.range().min, y.range().max)) {
-      svg_ += Line(left, y(tick), left + panel_width_, y(tick), kGrid);
+      svg_ += svg::Line({left, y(tick)}, {left + panel_width_, y(tick)}, kGrid);
       if (column > 0) continue;
-      svg_ += Text(left - 6, y(tick) + 4, "text-anchor=\"end\"", fmt::format("{:g}", tick));
+      svg_ += svg::Text(left - 6, y(tick) + 4, "text-anchor=\"end\"", fmt::format("{:g}", tick));
     }
   }
 
@@ -270,27 +240,24 @@ class Drawing {
       line.insert(line.begin(), {.x = x.range().min, .y = line.front().y});
       line.push_back({.x = x.range().max, .y = line.back().y});
     }
-    std::string path;
-    for (const FigurePoint& point : line) {
-      path += fmt::format("{:.1f},{:.1f} ", x(point.x), y(point.y));
-    }
-    svg_ += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke-width=\"1.8\" {}/>\n", path,
-                        attributes);
+    std::vector<svg::Point> path;
+    for (const FigurePoint& point : line) path.push_back({x(point.x), y(point.y)});
+    svg_ += svg::Polyline(path, "fill=\"none\" stroke-width=\"1.8\" " + attributes);
     DrawRanges(series, x, y);
     // Dots of a dense sweep would be a second, thicker line.
     if (series.style == LineStyle::kReference || series.points.size() > 40) return;
     for (const FigurePoint& point : series.points) {
-      svg_ += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\" fill=\"{}\"/>\n",
-                          x(point.x), y(point.y), strokes_.at(series.label).color);
+      svg_ += svg::Circle({x(point.x), y(point.y)}, 2.6,
+                          fmt::format("fill=\"{}\"", strokes_.at(series.label).color));
     }
   }
 
   void DrawRanges(const FigureSeries& series, const Scale& x, const Scale& y) {
     for (const FigurePoint& point : series.points) {
       if (!point.y_range) continue;
-      svg_ += Line(x(point.x), y(point.y_range->min), x(point.x), y(point.y_range->max),
-                   fmt::format("stroke=\"{}\" stroke-opacity=\"0.5\" stroke-width=\"3\"",
-                               strokes_.at(series.label).color));
+      svg_ += svg::Line({x(point.x), y(point.y_range->min)}, {x(point.x), y(point.y_range->max)},
+                        fmt::format("stroke=\"{}\" stroke-opacity=\"0.5\" stroke-width=\"3\"",
+                                    strokes_.at(series.label).color));
     }
   }
 
@@ -308,17 +275,8 @@ class Drawing {
 }  // namespace
 
 std::vector<double> Ticks(AxisScale scale, double min, double max) {
+  if (scale == AxisScale::kLinearFromZero) return svg::LinearTicks(min, max);
   std::vector<double> ticks;
-  if (scale == AxisScale::kLinearFromZero) {
-    const double raw = (max - min) / 6;
-    const double power = std::pow(10, std::floor(std::log10(raw)));
-    double step = 10 * power;
-    for (const double factor : {5.0, 2.0, 1.0}) {
-      if (factor * power >= raw) step = factor * power;
-    }
-    for (double i = std::ceil(min / step); i * step <= max; ++i) ticks.push_back(i * step);
-    return ticks;
-  }
   const double decades = std::log10(max / min);
   const double stride = std::max(1.0, std::ceil(decades / 6));
   for (double power = std::floor(std::log10(min)); std::pow(10, power) <= max; power += stride) {
