@@ -73,10 +73,20 @@ class TidyTest(unittest.TestCase):
         self.assert_found("a.cc", "  // x = y + 2;\n", "code in a comment")
         self.assert_found("a.cc", "DEFINE_int32(a, 1, x);\n", "declare flags")
 
-    def test_links(self):
+    def test_pages(self):
         self.assert_found("docs/a.md", "[b](../b.md)\n", "leads nowhere")
         self.assert_found("docs/a.md", "[b](#nothing)\n", "no heading")
-        self.assert_clean({"docs/a.md": "# Some Part\n[b](../b.md) [c](../docs) [d](#some-part)\n", "b.md": "b\n"})
+        self.assert_found("docs/a.md", "# Part\n[b](a.md#nothing)\n", "no heading for #nothing in docs/a.md")
+        self.assert_clean({"docs/a.md": "# Some Part\n[b](../b.md#b) [c](../docs) [d](#some-part)\n", "b.md": "# B\n"})
+
+    def test_pages_name_what_exists(self):
+        for name in ("`core/gone.h`", "`//core/gone:x`", "`core/gone/`", "`//core/gone/...`"):
+            self.assert_found("docs/a.md", name + "\n", "there is no core/gone")
+        self.assert_clean({
+            "docs/a.md": "`core/b/c.py` `core/b/` `//core/b:x` `//core/b/...` `core/b/<op>.h`\n",
+            "core/b/c.py": "# C.\n",
+            "docs/results/a.md": "`core/gone.h`\n",
+        })
 
     def test_third_party(self):
         path = "third_party/zlib/repository.bzl"

@@ -133,20 +133,36 @@ def _slug(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-def links(path, text, exists):
-    """Every relative link of a page, and every link into the page itself, leads somewhere."""
-    if not path.endswith(".md"):
-        return
-    slugs = {_slug(match) for match in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
-    for number, line in enumerate(text.split("\n"), 1):
-        for target in re.findall(r"\]\(([^)\s]+)\)", line):
-            if "://" in target or target.startswith("mailto:"):
-                continue
-            file, _, anchor = target.partition("#")
-            if file and not exists(os.path.normpath(os.path.join(os.path.dirname(path), file))):
-                yield number, "the link %s leads nowhere" % target
-            elif not file and anchor not in slugs:
-                yield number, "no heading for #%s" % anchor
+# A path or a package in backticks, from the root: `core/base/check.h`, `//core/base:check`, `//core/...`.
+NAMED_PATH = re.compile(r"`(?://)?((?:bench|core|correctness|docs|parallel|programs|third_party|tools)/[\w./-]*)[:`]")
+# These pages describe earlier commits.
+HISTORY = ("docs/notes/", "docs/results/")
+
+
+def pages(texts):
+    """Every relative link of a page leads to a file and heading that exist, and so does every path that it names."""
+    folders = {parent for path in texts for parent in _parents(os.path.dirname(path))}
+    exists = texts.keys() | folders
+    for path, text in sorted(texts.items()):
+        if not path.endswith(".md"):
+            continue
+        for number, line in enumerate(text.split("\n"), 1):
+            for target in re.findall(r"\]\(([^)\s]+)\)", line):
+                if "://" in target or target.startswith("mailto:"):
+                    continue
+                name, _, anchor = target.partition("#")
+                file = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name else path
+                if file not in exists:
+                    yield path, number, "the link %s leads nowhere" % target
+                elif anchor and anchor not in _slugs(texts.get(file, "")):
+                    yield path, number, "no heading for #%s in %s" % (anchor, file)
+            for name in [] if path.startswith(HISTORY) else NAMED_PATH.findall(line):
+                if name.replace("...", "").rstrip("/") not in exists:
+                    yield path, number, "there is no %s" % name
+
+
+def _slugs(text):
+    return {_slug(heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
 def third_party(texts):
@@ -187,19 +203,15 @@ FILE_RULES = [
     function_length,
     cpp_habits,
 ]
-TREE_RULES = [third_party, libraries]
+TREE_RULES = [pages, third_party, libraries]
 
 
 def findings(texts):
     """Returns "path:line: message" for each habit broken in {path: text}."""
-    folders = {os.path.dirname(path) for path in texts}
-    folders |= {parent for folder in folders for parent in _parents(folder)}
     found = []
     for path, text in sorted(texts.items()):
         for rule in FILE_RULES:
             found += ["%s:%d: %s" % (path, line, message) for line, message in rule(path, text)]
-        for line, message in links(path, text, lambda target: target in texts or target in folders):
-            found.append("%s:%d: %s" % (path, line, message))
     for rule in TREE_RULES:
         found += ["%s:%d: %s" % finding for finding in rule(texts)]
     return found
