@@ -5,6 +5,7 @@
 
 #include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
+#include "bench/harness/step_output_flags.h"
 #include "bench/scheme_rows.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
@@ -45,7 +46,7 @@ int Run() {
       benchmarks.push_back(BenchmarkOf(row, pass, num_cores));
     }
   }
-  return RunSelected(benchmarks, ResultOptionsFromFlags());
+  return RunSelected(benchmarks, ResultOptionsFromFlags(), StepOutputsFromFlags());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
+#include "bench/harness/step_output_flags.h"
 #include "bench/target_defaults.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
@@ -47,7 +48,7 @@ int Run() {
     job.config.pass = pass;
     benchmarks.push_back({job, PlanJob(job.config), options});
   }
-  return RunSelected(benchmarks, ResultOptionsFromFlags());
+  return RunSelected(benchmarks, ResultOptionsFromFlags(), StepOutputsFromFlags());
 }
 
 }  // namespace

@@ -304,6 +304,7 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
                                 std::min(kMaxRecordedPasses, std::ssize(m.step_s)), &op_times);
     }
     m.op_times = Summarize(plan, world, op_times, recorded_s);
+    if (options.records_step) m.step_record = RecordStep(plan, world, op_times, recorded_s);
   }
   if (is_cpu) {
     clock.Begin("empty_passes");

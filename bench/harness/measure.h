@@ -42,6 +42,9 @@ struct MeasureOptions {
   // device holds.
   int64_t max_timestamps = std::numeric_limits<int64_t>::max();
 
+  // Whether Measurement::step_record is filled.
+  bool records_step = false;
+
   // Called by rank 0 with its name ("initial_values") as each part of the work begins; may be null.
   std::function<void(std::string_view part)> on_part = nullptr;
 };
@@ -79,7 +82,8 @@ struct Measurement {
   // since timestamps between kernels slow a GPU down.  Absent where a pass of some rank takes more
   // timestamps than there may be.
   std::optional<OpTimesSummary> op_times;
-  int64_t num_timestamps = 0;  // of the rank with the most
+  std::optional<StepRecord> step_record;  // where asked for, on rank 0
+  int64_t num_timestamps = 0;             // of the rank with the most
   int64_t max_timestamps = 0;
 
   // Of the cpu, where ranks have no core for each thread: op_times then mean nothing.

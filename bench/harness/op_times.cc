@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "bench/harness/median.h"
 #include "bench/harness/over_ranks.h"
 #include "core/base/check.h"
-#include "parallel/schedule/simulate.h"
 
 namespace sluice {
 namespace {
@@ -19,24 +20,32 @@ RankTime OverRanks(Communicator& world, double own_s) {
           .mean_s = SumOverRanks(world, own_s) / world.world_size()};
 }
 
-// Median durations of the ops of all pipeline ranks, [ranks][ops], from the ranks with tensor and
-// data coordinate 0.  On rank 0 alone: of many ranks it would be much memory on each.
-std::vector<std::vector<double>> GatherOpMedians(const JobPlan& plan, Communicator& world,
-                                                 const OpTimes& own) {
-  const auto payload = [](std::vector<double>& medians_s) {
-    return Payload{medians_s.data(), std::ssize(medians_s), DType::kFloat64};
+// The values of all pipeline ranks, [ranks][values], from the ranks with tensor and data coordinate
+// 0.  On rank 0 alone: of many ranks it would be much memory on each.
+std::vector<std::vector<double>> GatherFromPipeline(const JobPlan& plan, Communicator& world,
+                                                    std::vector<double> own) {
+  const auto payload = [](std::vector<double>& values) {
+    return Payload{values.data(), std::ssize(values), DType::kFloat64};
   };
-  std::vector<std::vector<double>> medians_s;
+  std::vector<std::vector<double>> all;
   for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
     const int rank = RankOf({.pipeline = pipeline}, plan.config.sizes);
-    if (world.rank() == rank) medians_s.push_back(own.Medians());
-    if (rank == 0) continue;
-    if (world.rank() == rank) world.Send(payload(medians_s.back()), {.rank = 0});
+    const bool is_own = world.rank() == rank;
+    if (rank == 0) {
+      if (is_own) all.push_back(own);
+      continue;
+    }
+    std::vector<double> size = {static_cast<double>(own.size())};
+    if (is_own) {
+      world.Send(payload(size), {.rank = 0});
+      if (!own.empty()) world.Send(payload(own), {.rank = 0});
+    }
     if (world.rank() != 0) continue;
-    medians_s.emplace_back(plan.schedule.ops_of_rank[static_cast<size_t>(pipeline)].size());
-    world.Recv(payload(medians_s.back()), {.rank = rank});
+    world.Recv(payload(size), {.rank = rank});
+    std::vector<double>& values = all.emplace_back(static_cast<size_t>(size[0]));
+    if (!values.empty()) world.Recv(payload(values), {.rank = rank});
   }
-  return medians_s;
+  return all;
 }
 
 Simulation SimulateMeasured(const JobPlan& plan,
@@ -76,8 +85,24 @@ void OpTimes::Add(const PassTimes& times) {
   SLUICE_CHECK_EQ(times.op_s.size(), num_ops_);
   sums_.push_back({.busy_s = std::accumulate(times.op_s.begin(), times.op_s.end(), 0.0),
                    .activity_s = times.activity_s});
-  if (!op_s_.empty() && (op_s_.size() + 1) * num_ops_ > kMaxKeptTimes) return;
+  const size_t num_times = num_ops_ + times.segments.size();
+  if (!op_s_.empty() && (op_s_.size() + 1) * num_times > kMaxKeptTimes) return;
   op_s_.emplace_back(times.op_s.begin(), times.op_s.end());
+  segments_ = times.segments;
+  std::vector<float>& durations_s = segment_s_.emplace_back();
+  for (const TimelineSegment& segment : times.segments) {
+    durations_s.push_back(static_cast<float>(segment.end_s - segment.begin_s));
+  }
+}
+
+std::vector<TimelineSegment> OpTimes::Segments(size_t kept_pass) const {
+  std::vector<TimelineSegment> segments = segments_;
+  double now_s = 0;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    segments[i].begin_s = now_s;
+    segments[i].end_s = now_s += static_cast<double>(segment_s_[kept_pass][i]);
+  }
+  return segments;
 }
 
 std::vector<double> OpTimes::Medians() const {
@@ -92,10 +117,43 @@ std::vector<double> OpTimes::Medians() const {
   return medians_s;
 }
 
+std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                                     const std::vector<double>& pass_s) {
+  const auto num_kept =
+      static_cast<size_t>(-MaxOverRanks(world, -static_cast<int64_t>(own.num_kept_passes())));
+  const double median_s = Median(pass_s);
+  const auto nearest = std::ranges::min_element(
+      pass_s.begin(), pass_s.begin() + static_cast<std::ptrdiff_t>(num_kept), {},
+      [&](double s) { return std::abs(s - median_s); });
+  const std::vector<std::vector<double>> op_medians_s =
+      GatherFromPipeline(plan, world, own.Medians());
+  std::vector<double> flat;  // activity, op, begin and end of each segment
+  for (const TimelineSegment& segment :
+       own.Segments(static_cast<size_t>(nearest - pass_s.begin()))) {
+    flat.insert(flat.end(), {static_cast<double>(segment.activity), static_cast<double>(segment.op),
+                             segment.begin_s, segment.end_s});
+  }
+  const std::vector<std::vector<double>> flat_of_rank =
+      GatherFromPipeline(plan, world, std::move(flat));
+  if (world.rank() != 0) return std::nullopt;
+  StepRecord record = {.predicted = SimulateMeasured(plan, op_medians_s), .pass_s = *nearest};
+  for (const std::vector<double>& values : flat_of_rank) {
+    std::vector<TimelineSegment>& segments = record.segments.emplace_back();
+    for (size_t i = 0; i < values.size(); i += 4) {
+      segments.push_back({.activity = static_cast<Activity>(values[i]),
+                          .op = static_cast<int>(values[i + 1]),
+                          .begin_s = values[i + 2],
+                          .end_s = values[i + 3]});
+    }
+  }
+  return record;
+}
+
 OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
                          const std::vector<double>& pass_s) {
   SLUICE_CHECK_EQ(pass_s.size(), own.num_passes());
-  const std::vector<std::vector<double>> op_medians_s = GatherOpMedians(plan, world, own);
+  const std::vector<std::vector<double>> op_medians_s =
+      GatherFromPipeline(plan, world, own.Medians());
   Simulation simulation;
   if (world.rank() == 0) simulation = SimulateMeasured(plan, op_medians_s);
   // Of a single pass, so that no rank is busy for longer than the pass took.

@@ -9,16 +9,18 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/op_timeline.h"
+#include "parallel/schedule/simulate.h"
 
 namespace sluice {
 
-// The recorded passes of one rank.  Sums are kept of every pass, the times of single ops of the
-// first passes only: as many as take 32 MiB, and at least one.
+// The recorded passes of one rank.  Sums are kept of every pass, the times of single ops and
+// segments of the first passes only: as many as take 32 MiB, and at least one.
 class OpTimes {
  public:
   explicit OpTimes(size_t num_ops);
@@ -26,9 +28,13 @@ class OpTimes {
   void Add(const PassTimes& times);
 
   size_t num_passes() const { return sums_.size(); }
+  size_t num_kept_passes() const { return op_s_.size(); }
 
   // [ops] Of each op, over the passes that are kept.
   std::vector<double> Medians() const;
+
+  // Of one pass that is kept.
+  std::vector<TimelineSegment> Segments(size_t kept_pass) const;
 
   // Of one pass.
   double BusySeconds(size_t pass) const { return sums_[pass].busy_s; }
@@ -43,8 +49,10 @@ class OpTimes {
   };
 
   size_t num_ops_;
-  std::vector<std::vector<float>> op_s_;  // [passes kept][ops]
-  std::vector<Sums> sums_;                // [passes]
+  std::vector<TimelineSegment> segments_;      // without times: they are the same in every pass
+  std::vector<std::vector<float>> op_s_;       // [passes kept][ops]
+  std::vector<std::vector<float>> segment_s_;  // [passes kept][segments], durations
+  std::vector<Sums> sums_;                     // [passes]
 };
 
 // A time of each rank: the longest, and the mean over ranks.
@@ -67,6 +75,18 @@ struct OpTimesSummary {
 
   double recorded_pass_s = 0;  // the median time of the recorded passes
 };
+
+// One recorded pass op by op, and what the simulation makes of the medians over passes.
+struct StepRecord {
+  Simulation predicted;
+  double pass_s = 0;                                   // of the recorded pass
+  std::vector<std::vector<TimelineSegment>> segments;  // [pipeline ranks]
+};
+
+// The kept pass whose time is nearest to the median.  All ranks of `world` call it; the result is
+// on rank 0 alone, of the ranks with tensor and data coordinate 0.
+std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                                     const std::vector<double>& pass_s);
 
 // All ranks of `world` call it; rank 0 alone simulates.  `pass_s` is the time of each recorded
 // pass, the maximum over ranks.

@@ -97,6 +97,35 @@ TEST(Summarize, IsOfTheMedianPassAndOfAllRanks) {
   });
 }
 
+// Of three passes the middle one is recorded, on rank 0, from both ranks.
+TEST(RecordStep, HasTheSegmentsOfThePassNearestToTheMedian) {
+  const JobPlan plan = PlanJob(TwoStages(1));
+  RunThreadRanks({.world_size = 2}, [&](Communicator& world) {
+    const size_t num_ops = plan.schedule.ops_of_rank[static_cast<size_t>(world.rank())].size();
+    OpTimes op_times(num_ops);
+    for (const double scale : {1.0, 30.0, 2.0}) {
+      PassTimes times = {.op_s = std::vector<double>(num_ops, scale), .segments = {}};
+      times.segments = {{Activity::kMessages, TimelineSegment::kNoOp, 0, scale},
+                        {Activity::kCompute, world.rank(), scale, 3 * scale}};
+      op_times.Add(times);
+    }
+    const std::optional<StepRecord> record = RecordStep(plan, world, op_times, {3, 90, 6});
+    ASSERT_EQ(record.has_value(), world.rank() == 0);
+    if (!record) return;
+    EXPECT_EQ(record->pass_s, 6);
+    ASSERT_EQ(record->segments.size(), 2u);
+    for (int rank = 0; rank < 2; ++rank) {
+      const std::vector<TimelineSegment>& segments = record->segments[static_cast<size_t>(rank)];
+      ASSERT_EQ(segments.size(), 2u);
+      EXPECT_EQ(segments[0].activity, Activity::kMessages);
+      EXPECT_EQ(segments[0].op, TimelineSegment::kNoOp);
+      EXPECT_EQ(segments[1].op, rank);
+      EXPECT_NEAR(segments[1].begin_s, 2, kRounding);
+      EXPECT_NEAR(segments[1].end_s, 6, kRounding);
+    }
+  });
+}
+
 // Kernels whose layers take a time of their own.
 class SlowKernels : public EmptyKernels {
  public:

@@ -228,12 +228,21 @@ std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const M
   return counters;
 }
 
+// "gpipe b=4 m=4 step on 2 ranks, model test, cpu f32".
+std::string TitleOf(const SchemeBenchmark& benchmark) {
+  const JobConfig& config = benchmark.plan.config;
+  return fmt::format("{} {} on {} rank(s), model {}, {} {}", LabelOf(benchmark),
+                     NameOf(config.pass), config.sizes.world_size(), config.model.name,
+                     Name(benchmark.job.device), Name(config.precision));
+}
+
 Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t program_bytes,
-                        size_t label_width) {
+                        size_t label_width, std::vector<TimedStep>* steps) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   constexpr const char* kClearLine = "\033[2K";
   MeasureOptions options = benchmark.options;
+  options.records_step = steps != nullptr;
   if (is_terminal) {
     options.on_part = [&](std::string_view part) {
       fmt::print(stderr, "{}measuring {}: {} ...\r", kClearLine, NameOf(benchmark), part);
@@ -242,6 +251,9 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
   const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
   if (is_shown) PrintRow(benchmark, m, label_width);
+  if (m.step_record) {
+    steps->push_back(TimedStepOf(benchmark.plan, TitleOf(benchmark), *m.step_record));
+  }
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
@@ -427,31 +439,35 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 }
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
-                        RankStarter& ranks) {
+                        const StepOutputs& outputs, RankStarter& ranks) {
   const int64_t program_bytes = ResidentBytes(ranks);
   const size_t label_width = LabelWidth(benchmarks);
   std::vector<Benchmark> runs;
+  std::vector<TimedStep> steps;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark), .measure = [&] {
-                      return MeasureAndPrint(benchmark, ranks, program_bytes, label_width);
+                      return MeasureAndPrint(benchmark, ranks, program_bytes, label_width,
+                                             outputs.any() ? &steps : nullptr);
                     }});
   }
   BenchmarkContext context = ContextOf(benchmarks, program_bytes);
   AddGpuUse(benchmarks.front().job, &context);
-  return RunBenchmarks(runs,
-                       {.result = result, .context = context, .rank = ranks.rank(), .before = [&] {
-                          for (const SchemeBenchmark& benchmark : benchmarks)
-                            CheckCanRun(benchmark, ranks);
-                          if (ranks.rank() == 0)
-                            PrintConditions(benchmarks, context, program_bytes);
-                        }});
+  const auto before = [&] {
+    for (const SchemeBenchmark& benchmark : benchmarks) CheckCanRun(benchmark, ranks);
+    if (ranks.rank() == 0) PrintConditions(benchmarks, context, program_bytes);
+  };
+  const int exit_code = RunBenchmarks(
+      runs, {.result = result, .context = context, .rank = ranks.rank(), .before = before});
+  if (ranks.rank() == 0 && outputs.any() && !result.lists) WriteSteps(outputs, steps);
+  return exit_code;
 }
 
-int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result) {
+int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
+                const StepOutputs& outputs) {
   const std::vector<SchemeBenchmark> selected = Selected(all, result.filter);
   const Job& job = selected.front().job;
   return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(selected, result, ranks);
+    return RunSchemeBenchmarks(selected, result, outputs, ranks);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "bench/harness/measure.h"
 #include "bench/harness/run_benchmarks.h"
+#include "bench/harness/step_outputs.h"
 #include "parallel/exec/job.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
@@ -32,13 +33,14 @@ std::string LabelOf(const SchemeBenchmark& benchmark);
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
                                       const std::string& filter);
 
-// Measures all, with progress on stderr and the table on stdout (rank 0
-// alone); returns the exit code.
+// Measures all, with progress on stderr and the table on stdout (rank 0 alone), and writes the
+// pictures and traces that `outputs` names; returns the exit code.
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
-                        RankStarter& ranks);
+                        const StepOutputs& outputs, RankStarter& ranks);
 
 // The same for those that the filter selects, on ranks that are made as their jobs, which are alike
 // in that, say.
-int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result);
+int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
+                const StepOutputs& outputs = {});
 
 }  // namespace sluice

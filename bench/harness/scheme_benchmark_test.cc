@@ -130,7 +130,7 @@ TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
   RankStarter ranks({}, nullptr);
   const std::vector<SchemeBenchmark> selected =
       Selected({BenchmarkOf(Small()), BenchmarkOf(alone)}, "world_size:2");
-  ASSERT_EQ(RunSchemeBenchmarks(selected, {.json_out = path}, ranks), 0);
+  ASSERT_EQ(RunSchemeBenchmarks(selected, {.json_out = path}, {}, ranks), 0);
   const nlohmann::json context = nlohmann::json::parse(std::ifstream(path)).at("context");
   EXPECT_EQ(context.at("world_size"), "2");
   EXPECT_EQ(context.at("batch_size"), "1");
@@ -144,7 +144,7 @@ TEST(RunSchemeBenchmarks, LeavesOutSharesOfACeilingThatIsNotMeasured) {
   const std::string path = testing::TempDir() + "/no_ceilings.json";
   RankStarter ranks({}, nullptr);
   ASSERT_EQ(setenv("SLUICE_NO_CEILINGS", "1", /*overwrite=*/1), 0);
-  const int code = RunSchemeBenchmarks({BenchmarkOf(Small())}, {.json_out = path}, ranks);
+  const int code = RunSchemeBenchmarks({BenchmarkOf(Small())}, {.json_out = path}, {}, ranks);
   ASSERT_EQ(unsetenv("SLUICE_NO_CEILINGS"), 0);
   ASSERT_EQ(code, 0);
   const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
@@ -158,7 +158,7 @@ TEST(RunSchemeBenchmarks, LeavesOutSharesOfACeilingThatIsNotMeasured) {
 std::string RunAndPrint(const SchemeBenchmark& benchmark, const std::string& json_path) {
   RankStarter ranks({}, nullptr);
   testing::internal::CaptureStdout();
-  EXPECT_EQ(RunSchemeBenchmarks({benchmark}, {.json_out = json_path}, ranks), 0);
+  EXPECT_EQ(RunSchemeBenchmarks({benchmark}, {.json_out = json_path}, {}, ranks), 0);
   return testing::internal::GetCapturedStdout();
 }
 

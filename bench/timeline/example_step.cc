@@ -49,8 +49,7 @@ TimedStep ExampleStep(std::string_view scheme, const ScheduleShape& shape) {
                     .schedule = AddCommunication(BuildSchedule(FindScheme(scheme), shape)),
                     .layers_of_stage = {},
                     .activation_bytes = [](const Unit&) { return int64_t{3} << 20; },
-                    .message_bytes_of_token = 4096,
-                    .tokens_of_slice = std::vector<int64_t>(shape.num_slices, 32),
+                    .message_bytes_of_slice = std::vector<int64_t>(shape.num_slices, 4096),
                     .predicted = {},
                     .measured = {}};
   for (int stage = 0; stage < step.schedule.num_stages; ++stage) {

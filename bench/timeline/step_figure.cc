@@ -14,7 +14,8 @@ namespace sluice {
 namespace {
 
 constexpr double kWidth = 1180, kLeft = 64, kRight = 20, kTop = 58;
-constexpr double kTitleHeight = 30, kBoxHeight = 20, kStripHeight = 10, kRowGap = 5;
+constexpr double kHeadingHeight = 20, kTitleHeight = 18, kBoxHeight = 20, kStripHeight = 10,
+                 kRowGap = 5;
 constexpr double kAxisHeight = 34;
 constexpr double kDigitWidth = 6.2;  // at the font size of boxes; fonts differ, so this is generous
 constexpr double kBytesPerMib = 1 << 20;
@@ -92,7 +93,12 @@ class Drawing {
     }
     SLUICE_CHECK_GT(duration_s_, 0);
     DrawLegend();
-    for (const Panel& panel : panels) DrawPanel(panel);
+    const TimedStep* step = nullptr;
+    for (const Panel& panel : panels) {
+      if (panel.step != step) DrawHeading(*panel.step);
+      step = panel.step;
+      DrawPanel(panel);
+    }
   }
 
   std::string Svg() const { return svg::Document({.width = kWidth, .height = y_ + 8}, svg_); }
@@ -119,13 +125,18 @@ class Drawing {
                               static_cast<double>(peak_bytes_) / kBytesPerMib));
   }
 
+  void DrawHeading(const TimedStep& step) {
+    svg_ += svg::Text(kLeft, y_ + 12, "font-size=\"13\" font-weight=\"bold\"", step.title);
+    y_ += kHeadingHeight;
+  }
+
   void DrawPanel(const Panel& panel) {
-    svg_ += svg::Text(kLeft, y_ + 14, "font-size=\"13\" font-weight=\"bold\"",
-                      fmt::format("{}, {}: {:.3f} ms, bubble {:.1f} %, peak activations {:.1f} MiB",
-                                  panel.step->title, panel.label, panel.timeline->duration_s * 1e3,
-                                  100 * BubbleFraction(panel),
-                                  static_cast<double>(PeakBytes(panel)) / kBytesPerMib));
-    y_ += kTitleHeight - 8;
+    svg_ += svg::Text(
+        kLeft, y_ + 11, "font-size=\"12\"",
+        fmt::format("{}: {:.3f} ms, bubble {:.1f} %, peak activations {:.1f} MiB", panel.label,
+                    panel.timeline->duration_s * 1e3, 100 * BubbleFraction(panel),
+                    static_cast<double>(PeakBytes(panel)) / kBytesPerMib));
+    y_ += kTitleHeight;
     for (int rank = 0; rank < panel.step->schedule.num_ranks; ++rank) DrawRank(panel, rank);
     DrawAxis();
   }

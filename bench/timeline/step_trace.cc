@@ -127,9 +127,11 @@ class TimelineWriter {
     const Op& op = step_.schedule.ops_of_rank[static_cast<size_t>(rank)][position];
     const OpTime& predicted = step_.predicted.op_times[static_cast<size_t>(rank)][position];
     const LayerRange& layers = step_.layers_of_stage[static_cast<size_t>(op.unit.stage)];
-    const auto [key, bytes] = IsCompute(op.kind)
-                                  ? std::pair("activation_bytes", step_.activation_bytes(op.unit))
-                                  : std::pair("message_bytes", MessageBytes(step_, op));
+    const auto [key, bytes] =
+        IsCompute(op.kind)
+            ? std::pair("activation_bytes", step_.activation_bytes(op.unit))
+            : std::pair("message_bytes",
+                        step_.message_bytes_of_slice[static_cast<size_t>(op.unit.slice)]);
     return fmt::format(R"({{"stage":{},"micro_batch":{},"slice":{},"layers":"{}-{}","{}":{},)"
                        R"("predicted_us":{:.3f}}})",
                        op.unit.stage, op.unit.micro_batch, op.unit.slice, layers.begin,

@@ -8,11 +8,6 @@
 
 namespace sluice {
 
-int64_t MessageBytes(const TimedStep& step, const Op& transfer) {
-  return step.message_bytes_of_token *
-         step.tokens_of_slice.at(static_cast<size_t>(transfer.unit.slice));
-}
-
 StepTimeline PredictedTimeline(const Simulation& simulation) {
   return {.duration_s = simulation.makespan_s, .op_times = simulation.op_times, .segments = {}};
 }

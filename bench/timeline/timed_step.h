@@ -33,14 +33,10 @@ struct TimedStep {
   Schedule schedule;
   std::vector<LayerRange> layers_of_stage;
   std::function<int64_t(const Unit&)> activation_bytes;  // kept by the unit's Forward
-  int64_t message_bytes_of_token = 0;                    // of an activation or a gradient
-  std::vector<int64_t> tokens_of_slice;                  // of a micro-batch, [num_slices]
+  std::vector<int64_t> message_bytes_of_slice;           // of an activation or a gradient
   StepTimeline predicted;
   std::optional<StepTimeline> measured;
 };
-
-// Bytes of a send or receive.
-int64_t MessageBytes(const TimedStep& step, const Op& transfer);
 
 StepTimeline PredictedTimeline(const Simulation& simulation);
 
