@@ -1,6 +1,7 @@
-"""docs/metrics.md names every key of a benchmark's JSON, and the keys it ascribes to Google Benchmark are there.
+"""docs/metrics.md has the generated tables of metrics, names every key of a benchmark's JSON, and the keys that it
+ascribes to Google Benchmark are there.
 
-metrics_page_test.py PAGE PROGRAM ARGUMENT...
+metrics_page_test.py PAGE METRICS_TABLES PROGRAM ARGUMENT...
 """
 
 import json
@@ -19,8 +20,13 @@ OF_SOME_MACHINES = {"cpu_scaling_enabled"}
 
 with open(sys.argv[1]) as file:
     page = file.read()
+tables = subprocess.run([sys.argv[2]], check=True, capture_output=True, text=True).stdout
+for table in tables.strip().split("\n\n"):
+    lines = [line for line in table.splitlines() if line not in page.splitlines()]
+    assert table in page, f"not in docs/metrics.md, copy it from `bazel run //bench/harness:metrics_tables`: {lines}"
+
 json_out = os.path.join(os.environ["TEST_TMPDIR"], "result.json")
-subprocess.run([*sys.argv[2:], "--json_out=" + json_out], check=True)
+subprocess.run([*sys.argv[3:], "--json_out=" + json_out], check=True)
 with open(json_out) as file:
     result = json.load(file)
 context, row = result["context"], result["benchmarks"][0]

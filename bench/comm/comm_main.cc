@@ -239,7 +239,11 @@ int RunAll(const CommRequest& request, const std::vector<CommBenchmark>& all, in
       const Counters counters = CountersOf(benchmark.primitive, m, world_size);
       if (rank == 0) PrintRow(benchmark.primitive, counters, request.gpu_use);
       if (m.num_wrong > 0) throw Error(fmt::format("{} elements are wrong", m.num_wrong));
-      return Samples{.elapsed_s = m.elapsed_s, .cpu_s = m.cpu_s, .counters = counters};
+      return Samples{.elapsed_s = m.elapsed_s,
+                     .cpu_s = m.cpu_s,
+                     .contention = m.contention,
+                     .conditions = m.conditions,
+                     .counters = counters};
     };
     benchmarks.push_back({.name = benchmark.name, .measure = measure});
   }

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <memory>
 
-#include "bench/harness/cpu_time.h"
 #include "bench/harness/median.h"
+#include "bench/harness/process_usage.h"
 #include "core/base/check.h"
 #include "parallel/comm/rank_status.h"
 
@@ -63,6 +63,9 @@ PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const Primitiv
     for (int64_t i = 0; i < m.num_calls; ++i) exchange.run();
   });
   const auto num_transfers = static_cast<double>(m.num_calls * primitive.num_transfers);
+  const std::unique_ptr<DeviceMonitor> monitor = rank.device.MakeMonitor();
+  const ContentionMeter meter;
+  if (monitor != nullptr) monitor->Start();
   for (int64_t step = 0; step < options.n_steps; ++step) {
     exchange.fill();
     comm.Barrier();
@@ -72,14 +75,18 @@ PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const Primitiv
     timer->End();
     comm.Drain();
     m.elapsed_s.push_back(static_cast<double>(timer->ElapsedNs()) * 1e-9 / num_transfers);
-    comm.Barrier();  // the CPU time of a process is that of all its ranks: each must be done
+    // The CPU time of a process includes all its ranks, so each must have finished.
+    comm.Barrier();
     m.cpu_s.push_back((ProcessCpuSeconds() - begin_cpu_s) / num_transfers);
   }
+  if (monitor != nullptr) m.conditions = monitor->Stop();
+  const CpuContention own_contention = meter.Stop();
+  const bool is_cpu = rank.device.kind() == DeviceKind::kCpu;
+  if (is_cpu) m.contention = MostContention(comm.host(), own_contention);
   comm.host().AllReduce({m.elapsed_s.data(), options.n_steps, DType::kFloat64}, ReduceOp::kMax);
   m.num_wrong += CheckedRun(exchange, comm);
   comm.Barrier();
-  const bool is_copy =
-      primitive.copies == Primitive::Copies::kOneToOne && rank.device.kind() == DeviceKind::kCpu;
+  const bool is_copy = primitive.copies == Primitive::Copies::kOneToOne && is_cpu;
   if (comm.rank() == 0 && is_copy) m.memcpy_s = MedianMemcpySeconds(m.size_bytes, options);
   comm.Barrier();
   return m;

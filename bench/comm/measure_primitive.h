@@ -10,9 +10,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "bench/comm/primitive.h"
+#include "bench/harness/cpu_contention.h"
+#include "core/device/device_monitor.h"
 #include "parallel/comm/communicator.h"
 
 namespace sluice {
@@ -29,8 +32,12 @@ struct PrimitiveMeasurement {
   std::vector<double> cpu_s;      // [n_steps], of one transfer: all threads of this process
   int64_t num_wrong = 0;          // elements, all ranks, both checked runs
 
-  // Of std::memcpy of size_bytes by rank 0 while the others rest: the median.  0 where the
-  // primitive is not held against it, and on a device.
+  // During the repetitions: the largest losses of any rank (CPU), what this rank's GPU did (CUDA).
+  std::optional<CpuContention> contention = std::nullopt;
+  std::optional<DeviceConditions> conditions = std::nullopt;
+
+  // The median time of std::memcpy of size_bytes by rank 0 while the others rest. 0 if the
+  // primitive is not compared with it, and on a GPU.
   double memcpy_s = 0;
 };
 

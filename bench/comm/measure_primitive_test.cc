@@ -12,7 +12,7 @@
 #include "bench/comm/copies.h"
 #include "bench/comm/point_to_point.h"
 #include "bench/comm/reductions.h"
-#include "bench/harness/cpu_time.h"
+#include "bench/harness/process_usage.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/thread/thread_communicator.h"
 

@@ -5,21 +5,25 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
 #include <vector>
 
+#include "bench/harness/over_ranks.h"
 #include "parallel/comm/rank_status.h"
 
 namespace sluice {
 namespace {
 
-// Of the time; more than what passes of a quiet machine differ by.
+// A share of the time, larger than the variation between passes on a quiet machine.
 constexpr double kMaxQuietShare = 0.02;
 
-// Of a line "cpu3 user nice system idle iowait irq softirq steal ..."; 0 for any other.
+// The steal ticks in a line "cpu3 user nice system idle iowait irq softirq steal ..." of `cpu`; 0
+// for any other line.
 int64_t StealOf(const std::string& line, const std::string& cpu) {
   std::istringstream words(line);
   std::string name;
@@ -28,6 +32,27 @@ int64_t StealOf(const std::string& line, const std::string& cpu) {
   for (int field = 0; field < 8; ++field) words >> ticks;
   return words ? ticks : 0;
 }
+
+using C = CpuContention;
+using Value = std::optional<double>;
+
+constexpr auto kMetrics = std::to_array<Metric<C>>({
+    {"run_delay_share", "1", [](const C& c) { return c.run_delay_share; },
+     "time in which a thread was ready but did not run because something else ran on its core, / "
+     "time; of the thread with the most. From `schedstat` in `/proc`; absent if the system has "
+     "none"},
+    {"steal_share", "1", [](const C& c) -> Value { return c.steal_share; },
+     "time that the hypervisor of a virtual machine took from the CPUs of the affinity, / (time * "
+     "these CPUs). From `/proc/stat`, in ticks of mostly 10 ms: a single tick counts as none"},
+    {"num_throttled_periods", "1",
+     [](const C& c) -> Value { return static_cast<double>(c.num_throttled_periods); },
+     "periods in which a quota stopped the process's control group or one above it"},
+    {"throttled_ms", "ms", [](const C& c) -> Value { return c.throttled_s * 1e3; },
+     "for how long, summed over groups and CPUs as the system counts it"},
+    {"is_disturbed", "1", [](const C& c) -> Value { return IsDisturbed(c) ? 1 : 0; },
+     "1 if `run_delay_share` or `steal_share` is over 0.02 or `num_throttled_periods` is not 0, "
+     "else 0"},
+});
 
 }  // namespace
 
@@ -47,7 +72,7 @@ std::string Describe(const CpuContention& contention) {
   }
   if (contention.steal_share > kMaxQuietShare) {
     losses.push_back(
-        fmt::format("the machine below took {:.1f} % of the CPUs", 100 * contention.steal_share));
+        fmt::format("the hypervisor took {:.1f} % of the CPUs", 100 * contention.steal_share));
   }
   if (contention.num_throttled_periods > 0) {
     losses.push_back(fmt::format("the quota stopped the process in {} periods, for {:.3f} s",
@@ -56,12 +81,17 @@ std::string Describe(const CpuContention& contention) {
   return fmt::format("{}", fmt::join(losses, "; "));
 }
 
-void AddCounters(const CpuContention& contention, std::map<std::string, double>* counters) {
-  if (contention.run_delay_share) (*counters)["run_delay_share"] = *contention.run_delay_share;
-  (*counters)["steal_share"] = contention.steal_share;
-  (*counters)["num_throttled_periods"] = static_cast<double>(contention.num_throttled_periods);
-  (*counters)["throttled_ms"] = contention.throttled_s * 1e3;
-  (*counters)["is_disturbed"] = IsDisturbed(contention) ? 1 : 0;
+std::span<const Metric<CpuContention>> ContentionMetrics() { return kMetrics; }
+
+CpuContention MostContention(Communicator& world, const CpuContention& own) {
+  const std::vector<double> most =
+      MaxOverRanks(world, {own.run_delay_share.value_or(-1), own.steal_share,
+                           static_cast<double>(own.num_throttled_periods), own.throttled_s});
+  CpuContention contention = {.steal_share = most[1],
+                              .num_throttled_periods = std::llround(most[2]),
+                              .throttled_s = most[3]};
+  if (most[0] >= 0) contention.run_delay_share = most[0];
+  return contention;
 }
 
 ContentionMeter::ContentionMeter(SystemFiles files)
@@ -77,11 +107,11 @@ CpuContention ContentionMeter::Stop() const {
   const auto elapsed_ns = static_cast<double>(std::max<int64_t>(1, MonotonicNs() - begin_ns_));
   for (const auto& [thread, delay_ns] : RunDelaysNs()) {
     const auto begin = begin_delays_ns_.find(thread);
-    if (begin == begin_delays_ns_.end()) continue;  // began meanwhile: no rank's
+    if (begin == begin_delays_ns_.end()) continue;  // it began later, so it is no rank's
     const double share = static_cast<double>(delay_ns - begin->second) / elapsed_ns;
     contention.run_delay_share = std::max(contention.run_delay_share.value_or(0), share);
   }
-  // A tick may be of what was taken before; two are not.
+  // One tick may have been stolen before the start; two were not.
   const int64_t steal_ticks = StealTicks() - begin_steal_ticks_;
   if (steal_ticks > 1 && !cpus_.empty()) {
     const double steal_ns =

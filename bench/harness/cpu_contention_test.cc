@@ -84,10 +84,9 @@ TEST_F(ContentionMeterTest, DescribesWhatIsMoreThanAQuietMachineLoses) {
   EXPECT_EQ(Describe({.run_delay_share = 0.02, .steal_share = 0.02}), "");
   EXPECT_EQ(Describe({.run_delay_share = 0.481, .steal_share = 0.02}),
             "a thread was ready and did not run for 48.1 %");
-  EXPECT_EQ(
-      Describe({.steal_share = 0.25, .num_throttled_periods = 3, .throttled_s = 0.5}),
-      "the machine below took 25.0 % of the CPUs; the quota stopped the process in 3 periods, "
-      "for 0.500 s");
+  EXPECT_EQ(Describe({.steal_share = 0.25, .num_throttled_periods = 3, .throttled_s = 0.5}),
+            "the hypervisor took 25.0 % of the CPUs; the quota stopped the process in 3 periods, "
+            "for 0.500 s");
 }
 
 TEST_F(ContentionMeterTest, CountsThrottling) {

@@ -10,16 +10,13 @@
 #include <numeric>
 #include <utility>
 
-#include "bench/harness/calibration.h"
 #include "bench/harness/ceiling.h"
-#include "bench/harness/counted.h"
-#include "bench/harness/cpu_time.h"
 #include "bench/harness/empty_kernels.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
 #include "bench/harness/op_times.h"
 #include "bench/harness/over_ranks.h"
-#include "bench/harness/resident_memory.h"
+#include "bench/harness/process_usage.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/tensor/all_finite.h"
@@ -32,15 +29,13 @@
 namespace sluice {
 namespace {
 
-// Enough for a GPU to be held down by its power limit, if it will be.
+// Long enough for the power limit of a GPU to lower its clocks.
 constexpr double kMaxSustainedS = 0.5;
 
-constexpr int64_t kMaxSteps = 1'000'000;
-
-// Enough for medians of ops.
+// Enough for the medians of op times.
 constexpr int64_t kMaxRecordedPasses = 20;
 
-// The pass's operations: what the whole model needs for the whole batch.
+// The floating-point operations that the whole model needs for the whole batch in one pass.
 double PassFlops(const JobPlan& plan) {
   const JobConfig& config = plan.config;
   return static_cast<double>(config.pass == Pass::kStep
@@ -49,8 +44,8 @@ double PassFlops(const JobPlan& plan) {
                                                 {config.prefix_len, config.model.seq_len}));
 }
 
-// Of a tensor in the device's memory, as much at a time as stays in a cache: the system clears
-// pages for larger blocks anew each time.
+// Reads a tensor of the device in blocks that fit into a cache: for larger blocks the system would
+// clear new pages each time.
 bool AllFinite(Device& device, const Tensor& tensor) {
   constexpr int64_t kBlockElements = 1 << 20;
   std::vector<char> bytes;
@@ -81,7 +76,7 @@ void CheckFinite(const JobPlan& plan, Executor& executor, Device& device, double
   }
 }
 
-// Says what is being done, and for how long it was.
+// Reports each part of the work as it begins, and keeps its duration.
 class PartClock {
  public:
   explicit PartClock(std::function<void(std::string_view part)> on_part)
@@ -108,57 +103,7 @@ class PartClock {
   std::map<std::string, double> part_s_;
 };
 
-// What one rank learns of its timed passes.
-struct RankTimes {
-  std::vector<double> warmup_s;  // of the passes before, maximum over ranks
-  std::vector<double> step_s;
-  std::vector<double> step_cpu_s;
-  std::vector<double> calibration_cpu_s;  // on the cpu
-  std::optional<DeviceConditions> conditions;
-  CpuContention contention;  // of this process, where this rank is its first
-};
-
-double Sum(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
-}
-
-// The times of the passes that come before the timed ones.  All ranks make as many.
-std::vector<double> WarmUp(Executor& executor, Communicator& world, const MeasureOptions& options) {
-  std::vector<double> pass_s;
-  double total_s = 0;
-  while (std::ssize(pass_s) < options.num_warmup_steps || total_s < options.warmup_s) {
-    const int64_t begin_ns = MonotonicNs();
-    executor.RunStep();
-    const double own_s = static_cast<double>(MonotonicNs() - begin_ns) * 1e-9;
-    pass_s.push_back(MaxOverRanks(world, own_s));
-    total_s += pass_s.back();
-  }
-  return pass_s;
-}
-
-// How many passes to time, by how long the last ones before them took.
-size_t NumSteps(const std::vector<double>& warmup_s, const MeasureOptions& options) {
-  constexpr int64_t kNumLast = 10;
-  const auto num_last = std::min(kNumLast, std::ssize(warmup_s));
-  const double pass_s = Median({warmup_s.end() - num_last, warmup_s.end()});
-  const double enough = std::ceil(options.timed_s / pass_s);
-  return static_cast<size_t>(
-      std::clamp(enough, static_cast<double>(options.n_steps), static_cast<double>(kMaxSteps)));
-}
-
-// Of the process that lost the most; null where this process has another rank that measures it.
-CpuContention MostContention(Communicator& world, const CpuContention& own) {
-  const std::vector<double> most =
-      MaxOverRanks(world, {own.run_delay_share.value_or(-1), own.steal_share,
-                           static_cast<double>(own.num_throttled_periods), own.throttled_s});
-  CpuContention contention = {.steal_share = most[1],
-                              .num_throttled_periods = std::llround(most[2]),
-                              .throttled_s = most[3]};
-  if (most[0] >= 0) contention.run_delay_share = most[0];
-  return contention;
-}
-
-// All ranks learn of all.
+// Gathers the cores of all ranks on all ranks.
 std::optional<CoreShortage> FindCoreShortage(Communicator& world, int num_threads) {
   const RankCores own = OwnCores(num_threads);
   std::vector<RankCores> all(static_cast<size_t>(world.world_size()));
@@ -166,43 +111,7 @@ std::optional<CoreShortage> FindCoreShortage(Communicator& world, int num_thread
   return FindCoreShortage(all);
 }
 
-// Adds to `op_times` what was recorded of each timed pass, if passes are recorded.
-RankTimes TimeSteps(const Job& job, Executor& executor, Backend& backend, Communicator& world,
-                    const MeasureOptions& options, PartClock& clock, OpTimes* op_times) {
-  Calibration calibration;
-  const bool is_calibrated = backend.device->kind() == DeviceKind::kCpu;
-  const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
-  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
-  RankTimes times;
-  clock.Begin("warm_up");
-  times.warmup_s = WarmUp(executor, world, options);
-  const size_t n_steps = NumSteps(times.warmup_s, options);
-  times.step_s.resize(n_steps);
-  times.step_cpu_s.resize(n_steps);
-  clock.Begin("timed_passes");
-  std::optional<ContentionMeter> meter;
-  if (world.rank() == 0 || RanksAreProcesses(job.comm)) meter.emplace();
-  if (monitor != nullptr) monitor->Start();
-  for (size_t step = 0; step < times.step_s.size(); ++step) {
-    if (is_calibrated) times.calibration_cpu_s.push_back(calibration.CpuSeconds());
-    world.Barrier();
-    const double begin_cpu_s = ProcessCpuSeconds();
-    timer->Begin();
-    RunCounted([&] { executor.EnqueueStep(); });
-    timer->End();
-    executor.FinishStep();
-    times.step_s[step] = static_cast<double>(timer->ElapsedNs()) * 1e-9;
-    world.Barrier();  // the CPU time of a process is that of all its ranks: each must be done
-    times.step_cpu_s[step] = ProcessCpuSeconds() - begin_cpu_s;
-    if (executor.timeline().is_recording()) op_times->Add(executor.timeline().Read());
-  }
-  if (monitor != nullptr) times.conditions = monitor->Stop();
-  if (meter) times.contention = meter->Stop();
-  return times;
-}
-
-// Passes apart from the timed ones, whose ops are recorded; returns the time of each, the maximum
-// over ranks.
+// Runs passes whose ops are recorded; returns the time of each, the maximum over ranks.
 std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communicator& world,
                                  int64_t num_passes, OpTimes* op_times) {
   const std::unique_ptr<StreamTimer> timer = backend.stream->MakeTimer();
@@ -222,7 +131,7 @@ std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communica
   return MaxOverRanks(world, pass_s);
 }
 
-// The executor uses the kernels that the backend has.
+// Exchanges the backend's kernels, which the executor looks up in each pass.
 double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& world,
                         int64_t n_steps) {
   std::unique_ptr<Kernels> kernels =
@@ -238,7 +147,7 @@ double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& worl
   return Median(MaxOverRanks(world, step_s));
 }
 
-// The most activation bytes of this rank, by the order of its ops alone.
+// The peak of this rank's activations, by the order of its ops alone.
 int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) {
   const RankMemory& memory = executor.memory();
   return memory.PermanentActivationBytes() +
@@ -254,7 +163,7 @@ void AddMemory(const JobPlan& plan, const Executor& executor, const Device& devi
   m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }
 
-// All that is measured while there is an executor.
+// Measures everything that needs the executor.
 void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& options,
                    const RankEnvironment& environment, PartClock& clock, Measurement* measurement) {
   Communicator& world = environment.world;
@@ -278,19 +187,26 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
   const bool has_op_times = m.num_timestamps <= m.max_timestamps;
   if (has_op_times && is_cpu) executor.StartRecording();
   const int64_t allocations_before = backend.device->num_allocations();
-  const RankTimes times = TimeSteps(job, executor, backend, world, options, clock, &op_times);
+  const TimedPasses passes =
+      TimePasses(executor, environment, job.comm, options,
+                 {.on_part = [&clock](std::string_view part) { clock.Begin(std::string(part)); },
+                  .on_pass =
+                      [&] {
+                        if (timeline.is_recording()) op_times.Add(timeline.Read());
+                      }});
   const int64_t num_allocations = backend.device->num_allocations() - allocations_before;
   executor.StopRecording();
 
-  m.warmup_s = Sum(times.warmup_s);
-  m.step_s = MaxOverRanks(world, times.step_s);
-  m.step_cpu_s = times.step_cpu_s;
-  m.calibration_cpu_s = MeanOverRanks(world, times.calibration_cpu_s);
-  m.conditions = times.conditions;
-  if (is_cpu) m.contention = MostContention(world, times.contention);
-  m.median_s = Median(m.step_s);
-  m.min_s = *std::min_element(m.step_s.begin(), m.step_s.end());
-  m.max_s = *std::max_element(m.step_s.begin(), m.step_s.end());
+  m.warmup_s = passes.warmup_s;
+  m.step_s = passes.step_s;
+  m.step_cpu_s = passes.step_cpu_s;
+  m.calibration_cpu_s = passes.calibration_cpu_s;
+  m.conditions = passes.conditions;
+  m.contention = passes.contention;
+  m.median_s = passes.median_s();
+  m.min_s = passes.min_s();
+  m.max_s = passes.max_s();
+  m.world_size = world.world_size();
   m.flops = PassFlops(plan);
   m.tokens = static_cast<double>(plan.config.batch_size * plan.config.model.seq_len);
   m.sent_bytes = SumOverRanks(world, executor.sent_bytes());
@@ -314,7 +230,7 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
 
 void MeasureCeilings(Precision precision, double warmup_s, Communicator& world, Backend& backend,
                      Measurement* m) {
-  // Else the process keeps what the passes had, and holds both at its peak.
+  // Otherwise the process would keep the memory of the passes, and its peak would include both.
   malloc_trim(0);
   world.Barrier();
   if (backend.device->kind() == DeviceKind::kCpu) {
@@ -324,12 +240,12 @@ void MeasureCeilings(Precision precision, double warmup_s, Communicator& world, 
         CeilingMatmulFlops(DeviceKind::kCpu) / *std::min_element(round_s.begin(), round_s.end());
     return;
   }
+  const double timed_s = std::accumulate(m->step_s.begin(), m->step_s.end(), 0.0);
   const SustainedRate own = MeasureSustainedMatmulRate(
-      backend, precision,
-      {.warmup_s = warmup_s, .timed_s = std::min(Sum(m->step_s), kMaxSustainedS)});
+      backend, precision, {.warmup_s = warmup_s, .timed_s = std::min(timed_s, kMaxSustainedS)});
   m->sustained_matmul_flops_per_s = SumOverRanks(world, own.flops_per_s) / world.world_size();
   m->sustained_matmul_conditions = own.conditions;
-  // A ceiling is the most that was ever seen.
+  // A ceiling is the highest rate that was ever measured.
   const double best = std::max(own.best_flops_per_s, MeasureMatmulRate(backend, precision));
   m->matmul_flops_per_s = SumOverRanks(world, best) / world.world_size();
 }
@@ -405,8 +321,12 @@ RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
                           {"SLUICE_NO_CEILINGS", MeasuresCeilings() ? "absent" : "present"}}};
 }
 
+int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes) {
+  return ranks.world() == nullptr ? bytes : SumOverRanks(*ranks.world(), bytes);
+}
+
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
-                    const MeasureOptions& options) {
+                    const MeasureOptions& options, int64_t program_bytes) {
   Measurement measurement;
   int64_t predicted_device_bytes = 0;
   if (job.device == DeviceKind::kCuda) {
@@ -420,7 +340,8 @@ Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
   const MemoryPrediction memory = PredictMemory(job, plan);
   measurement.predicted_bytes = memory.total();
   measurement.predicted_peak_bytes = memory.peak();
-  measurement.peak_resident_bytes = PeakResidentBytes(ranks);
+  measurement.program_bytes = program_bytes;
+  measurement.peak_resident_bytes = SumOverProcesses(ranks, PeakResidentBytes());
   return measurement;
 }
 

@@ -1,28 +1,23 @@
-// Times one job: all ranks, a fixed number of passes, and beside the time everything that a reader
-// needs to trust it.
+// Times one job on all its ranks, and measures what a reader needs to interpret the time: ceilings
+// of the same machine, op times, memory, contention and the conditions of a GPU.
 //
-//   Measurement m = Measure(ranks, job, plan, {.n_steps = 5});
+//   const Measurement m = Measure(ranks, job, plan, {.n_steps = 5});
 //
-// Nothing is allocated, compiled or validated inside the timed region, and nothing comes between
-// the passes that warm up and those that are timed: what the machine's clocks and power are by then
-// is the job's own doing.  Each pass begins at a barrier; its time is the maximum over ranks.
-// Refused, with Error: a result that is not finite, and what RunRanks refuses.  Every number's
-// formula and unit stand in docs/metrics.md.
+// Throws Error if a result is not finite, and what RunRanks throws. docs/metrics.md has the formula
+// and unit of each number, measurement_metrics.h their names.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
-#include <limits>
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bench/harness/cpu_contention.h"
 #include "bench/harness/op_times.h"
 #include "bench/harness/rank_cores.h"
+#include "bench/harness/time_passes.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/job.h"
 #include "programs/job.h"
@@ -31,90 +26,72 @@
 
 namespace sluice {
 
-struct MeasureOptions {
-  // Timed passes, and those just before them: at least so many, and so many seconds of them.
-  int64_t n_steps = 10;
-  double timed_s = 0;
-  int64_t num_warmup_steps = 1;
-  double warmup_s = 0;
-
-  // Op times are left out where a pass takes more timestamps on a rank than this, or than its
-  // device holds.
-  int64_t max_timestamps = std::numeric_limits<int64_t>::max();
-
-  // Whether Measurement::step_record is filled.
-  bool records_step = false;
-
-  // Called by rank 0 with its name ("initial_values") as each part of the work begins; may be null.
-  std::function<void(std::string_view part)> on_part = nullptr;
-};
-
 struct Measurement {
-  // Of each timed pass.
-  std::vector<double> step_s;      // maximum over ranks
-  std::vector<double> step_cpu_s;  // of this process: its ranks and threads
-
-  // Of each timed pass, Calibration::CpuSeconds before each, the mean over ranks; empty on cuda.
+  // One element for each timed pass, as in TimedPasses.
+  std::vector<double> step_s;
+  std::vector<double> step_cpu_s;
   std::vector<double> calibration_cpu_s;
 
   double median_s = 0;
   double min_s = 0;
   double max_s = 0;
 
+  int world_size = 1;
   double flops = 0;   // of one pass, all ranks
   double tokens = 0;  // of one pass
+  double flops_per_s_per_rank() const { return flops / median_s / world_size; }
 
-  // A rank's rate of matrix products while all ranks make them: on the cpu of the whole round in
-  // which each makes one, on cuda the mean over ranks of their own.  Absent where MeasuresCeilings
-  // is false.
+  // The peak ceiling: the rate of matrix products per rank while all ranks compute them. Absent if
+  // MeasuresCeilings is false.
   std::optional<double> matmul_flops_per_s;
 
-  double warmup_s = 0;  // of the passes just before the timed ones, each by its slowest rank
+  double warmup_s = 0;  // of the warm-up passes, each the maximum over ranks
 
-  // Of cuda: the rate of the same products run back to back after the passes for about as
-  // long as those took, the mean over ranks, absent likewise; and what rank 0's GPU did during the
-  // passes and during these.
+  // CUDA only. The sustained ceiling: the rate of the same products run back to back for about as
+  // long as the passes took, mean over ranks, absent likewise; and what rank 0's GPU did during the
+  // passes and during these products.
   std::optional<double> sustained_matmul_flops_per_s;
   std::optional<DeviceConditions> conditions;
   std::optional<DeviceConditions> sustained_matmul_conditions;
 
-  // From passes whose ops were recorded: on the cpu the timed ones, on cuda others after them,
-  // since timestamps between kernels slow a GPU down.  Absent where a pass of some rank takes more
-  // timestamps than there may be.
+  // Measured in passes whose ops were recorded: on the CPU the timed ones, on CUDA others after
+  // them, because timestamps between kernels slow a GPU down. Absent if a pass takes more
+  // timestamps on a rank than max_timestamps.
   std::optional<OpTimesSummary> op_times;
-  std::optional<StepRecord> step_record;  // where asked for, on rank 0
-  int64_t num_timestamps = 0;             // of the rank with the most
+  std::optional<StepRecord> step_record;  // on rank 0, if options.records_step
+  int64_t num_timestamps = 0;             // of a pass, on the rank with the most
   int64_t max_timestamps = 0;
 
-  // Of the cpu, where ranks have no core for each thread: op_times then mean nothing.
+  // CPU only. Set if the ranks have more threads than cores; op_times are then meaningless.
   std::optional<CoreShortage> core_shortage;
 
-  // During the timed passes, of the process that lost the most; absent on cuda.
+  // CPU only. The largest losses of any process during the timed passes.
   std::optional<CpuContention> contention;
 
-  // Of a pass whose kernels do nothing, the median, maximum over ranks: the executor's own time and
-  // the communication's.  Absent on cuda.
+  // CPU only. The median time of a pass whose kernels do nothing, maximum over ranks: the executor
+  // and the communication alone.
   std::optional<double> empty_pass_s;
 
-  // Of the rank with the most: by the schedule, and by what was allocated.
+  // Activations on the rank with the most: by the schedule, and as allocated.
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
 
-  int64_t predicted_bytes = 0;       // PredictMemory, of the job itself
-  int64_t predicted_peak_bytes = 0;  // and of the ceilings, whichever is more
-  int64_t allocated_bytes = 0;       // held during the timed passes, all ranks
-  int64_t rank_bytes = 0;            // the same of the rank with the most
-  // Of cuda, the rank with the most: PredictDeviceMemory, and the most that was in use of its GPU.
+  int64_t predicted_bytes = 0;       // PredictMemory's total
+  int64_t predicted_peak_bytes = 0;  // and its peak, which includes the ceilings
+  int64_t allocated_bytes = 0;       // during the timed passes, all ranks
+  int64_t rank_bytes = 0;            // the same, on the rank with the most
+  // CUDA only: PredictDeviceMemory, and the peak of the GPU that used the most.
   int64_t predicted_device_bytes = 0;
   int64_t peak_device_bytes = 0;
 
-  int64_t peak_resident_bytes = 0;  // of the host, the sum over the processes of the job
+  int64_t program_bytes = 0;        // resident in all processes before any rank allocated
+  int64_t peak_resident_bytes = 0;  // the sum of all processes' peaks
 
   int64_t sent_bytes = 0;       // between stages, all ranks, one pass
-  int64_t num_allocations = 0;  // of the device during the timed passes, all ranks
+  int64_t num_allocations = 0;  // by the devices during the timed passes, all ranks
   double loss = 0;
 
-  // What this rank spent on each part of the work, by its name.
+  // Seconds that this rank spent on each part of the work, by the part's name.
   std::map<std::string, double> part_s;
 };
 
@@ -146,11 +123,15 @@ struct DeviceMemoryPrediction {
 // Of a job on cuda, before it runs.
 DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan);
 
-// What Measure needs besides the job: for CheckRanks.
+// What Measure needs besides the job, for CheckRanks.
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options);
 
-// In each process of a job, of its own rank or threads.  `plan` is that of job.config.
+// The sum over the processes of a job, which all make the call.
+int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes);
+
+// Called in each process of a job, which runs its own rank or threads. `plan` is PlanJob's of
+// job.config, `program_bytes` the resident memory of all processes before the call.
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
-                    const MeasureOptions& options);
+                    const MeasureOptions& options, int64_t program_bytes = 0);
 
 }  // namespace sluice

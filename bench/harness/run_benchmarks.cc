@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "bench/harness/calibration.h"
+#include "bench/harness/condition_metrics.h"
 #include "core/base/atomic_file.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -19,7 +20,7 @@
 namespace sluice {
 namespace {
 
-// Throws Error where a number cannot be written.
+// Throws Error if a number cannot be written.
 void CheckSamples(const Samples& samples) {
   SLUICE_CHECK(!samples.elapsed_s.empty());
   SLUICE_CHECK_EQ(samples.cpu_s.size(), samples.elapsed_s.size());
@@ -31,7 +32,17 @@ void CheckSamples(const Samples& samples) {
   }
 }
 
-// Hands the next repetition of what was measured to Google Benchmark.
+// Adds the counters of contention and conditions, and prints a line if the machine was disturbed.
+void AddSurroundings(Samples* samples, int rank) {
+  if (samples->conditions) AddConditions("", *samples->conditions, &samples->counters);
+  if (!samples->contention) return;
+  AddCounters(ContentionMetrics(), *samples->contention, &samples->counters);
+  if (rank != 0 || !IsDisturbed(*samples->contention)) return;
+  fmt::print("  disturbed while timed: {}\n", Describe(*samples->contention));
+  std::fflush(stdout);
+}
+
+// Passes one measured repetition to Google Benchmark.
 void Report(const Samples& samples, size_t repetition, benchmark::State& state) {
   for ([[maybe_unused]] auto _ : state) state.SetIterationTime(samples.elapsed_s[repetition]);
   for (const auto& [name, value] : samples.counters) state.counters[name] = value;
@@ -42,7 +53,7 @@ void Report(const Samples& samples, size_t repetition, benchmark::State& state) 
 
 using SamplesByName = std::map<std::string, Samples>;
 
-// Hands every repetition to the JSON writer.
+// Passes every repetition to Google Benchmark's JSON writer.
 class RowReporter : public benchmark::BenchmarkReporter {
  public:
   explicit RowReporter(const SamplesByName& samples) : samples_(samples) {
@@ -53,7 +64,7 @@ class RowReporter : public benchmark::BenchmarkReporter {
   bool ReportContext(const Context& context) override { return json_.ReportContext(context); }
 
   void ReportRuns(const std::vector<Run>& runs) override {
-    // Means over repetitions say little (docs/metrics.md): readers get the repetitions.
+    // Google Benchmark's means over repetitions are left out (docs/metrics.md).
     std::vector<Run> repetitions;
     for (const Run& run : runs) {
       if (run.run_type == Run::RT_Iteration) repetitions.push_back(Edited(run));
@@ -66,8 +77,8 @@ class RowReporter : public benchmark::BenchmarkReporter {
   std::string json_text() const { return json_text_.str(); }
 
  private:
-  // Google Benchmark clocked only the handing over of a time that had been measured before: puts
-  // the repetition's CPU time in place, and drops "/manual_time" from the name.
+  // Replaces Google Benchmark's CPU time, which is that of Report alone, by the repetition's, and
+  // removes "/manual_time" from the name.
   Run Edited(Run run) const {
     const Samples& samples = samples_.at(run.run_name.function_name);
     run.cpu_accumulated_time = samples.cpu_s[static_cast<size_t>(run.repetition_index)];
@@ -82,7 +93,7 @@ class RowReporter : public benchmark::BenchmarkReporter {
   std::ostringstream json_text_;
 };
 
-// Result rows of all samples, as Google Benchmark writes them.
+// The result file of all samples.
 std::string JsonOf(const SamplesByName& samples_by_name, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const Samples& samples = samples_by_name.at(name);
@@ -124,7 +135,7 @@ BenchmarkContext MachineContext() {
 
 std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
                                     const std::string& filter) {
-  // std::regex follows nested groups by recursion: a longer text could exhaust the stack.
+  // std::regex recurses into nested groups, so a longer text could exhaust the stack.
   constexpr size_t kMaxFilterSize = 1000;
   if (filter.size() > kMaxFilterSize) {
     throw Error(fmt::format("--filter has {} characters; at most {} are allowed", filter.size(),
@@ -163,12 +174,13 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
     return 0;
   }
   if (options.before) options.before();
-  benchmark::CPUInfo::Get();  // reads the load of the machine: before ours
+  benchmark::CPUInfo::Get();  // reads the machine's load, before ours adds to it
   std::vector<std::string> measured;
   for (const size_t i : selected) {
     try {
       Samples& samples = samples_by_name.at(names[i]);
       samples = benchmarks[i].measure();
+      AddSurroundings(&samples, options.rank);
       CheckSamples(samples);
       measured.push_back(names[i]);
     } catch (const Error& error) {

@@ -1,50 +1,60 @@
-// Runs benchmarks, strictly, and writes their results.
+// Runs benchmarks and writes their results; any failure makes the exit code non-zero.
 //
 //   return RunBenchmarks({{.name = "scheme:gpipe/...", .measure = ...}},
 //                        {.result = ResultOptionsFromFlags(), .context = {{"device", "cpu"}}});
 //
-// A benchmark measures all its repetitions in one call, since ranks, warm-up and checks are made
-// once, decides itself how many they are, and prints its own line for people.  The result file is
-// Google Benchmark's own JSON, with a row for each repetition and our context keys
-// (docs/metrics.md), written whole or not at all, and not at all when a benchmark failed.  Google
-// Benchmark exits 0 after a benchmark's error and when a filter matches nothing; here the first
-// makes the result 1, and the second is an Error.
+// A benchmark measures all its repetitions in one call, because ranks, warm-up and checks happen
+// once. It chooses their number and prints its own row. The result file is Google Benchmark's JSON,
+// with a row for each repetition and the context keys of docs/metrics.md. It is written completely
+// or not at all, and not if a benchmark failed. Google Benchmark exits with 0 after an error and
+// when a filter matches nothing; here the exit code is 1 after an error, and a filter that matches
+// nothing throws Error.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "bench/harness/cpu_contention.h"
+#include "core/device/device_monitor.h"
+
 namespace sluice {
 
-// What one benchmark measured.
+// The results of one benchmark.
 struct Samples {
-  // Of each repetition: real_time and cpu_time of the rows.
+  // One element for each repetition: real_time and cpu_time of its row.
   std::vector<double> elapsed_s;
-  std::vector<double> cpu_s;  // of this process, all its threads
+  std::vector<double> cpu_s;  // all threads of this process
 
-  // Calibration::CpuSeconds beside each repetition, written with its row; empty on cuda.
+  // Calibration::CpuSeconds directly before each repetition, written with its row; empty on CUDA.
   std::vector<double> calibration_cpu_s;
 
-  // Numbers about all repetitions together, by name: the same in each row.
-  std::map<std::string, double> counters;
+  // During all repetitions, written with the counters: contention on the CPU, which is also printed
+  // below the row if the machine was disturbed, and the conditions of a GPU.
+  std::optional<CpuContention> contention = std::nullopt;
+  std::optional<DeviceConditions> conditions = std::nullopt;
+
+  // Numbers about all repetitions together, by name; repeated in each row.
+  std::map<std::string, double> counters = {};
 };
 
 struct Benchmark {
   std::string name;  // unique in a program: "scheme:gpipe/model:test/..."
 
-  // Throws Error where there is nothing to time: the benchmark has then failed.
+  // Throws Error if there is nothing to time; the benchmark has then failed.
   std::function<Samples()> measure;
 };
 
-// Which benchmarks run and where their results go; of flags, result_flags.h.
+// Which benchmarks run, and where their results go. result_flags.h makes it from flags.
 struct ResultOptions {
-  // A regular expression over the benchmarks' names; behind a '-', those that do not match it.
+  // A regular expression over the benchmarks' names; after a leading '-', it selects the names that
+  // do not match.
   std::string filter = ".";
-  bool lists = false;    // their names, instead of running them
+  bool lists = false;    // prints the selected names and runs nothing
   std::string json_out;  // the path of the result file; empty: none
 };
 
@@ -53,28 +63,28 @@ using BenchmarkContext = std::vector<std::pair<std::string, std::string>>;
 
 struct BenchmarkRunOptions {
   ResultOptions result;
-  BenchmarkContext context;  // beside the keys of BuildContext and MachineContext
-  int rank = 0;              // of this process; rank 0 alone reports and writes
-  // Called once the benchmarks are known to be right, before the first is measured; may be null.
+  BenchmarkContext context;  // in addition to BuildContext and MachineContext
+  int rank = 0;              // of this process; only rank 0 reports and writes
+  // Called after the benchmarks have been checked, before the first is measured; may be null.
   std::function<void()> before;
 };
 
-// Of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer, blas,
-// calibration_version.
+// The keys of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer,
+// blas, calibration_version.
 BenchmarkContext BuildContext();
 
-// Of this process and what the system grants it: cpu_affinity, "0-3,8", and cpu_quota, how many
-// CPUs' time a second gives it, "none" where nothing limits that.
+// The keys of this process: cpu_affinity ("0-3,8"), and cpu_quota, the CPU time per second that it
+// may use ("none" if there is no limit).
 BenchmarkContext MachineContext();
 
-// Positions of the names that the filter selects.  Throws Error where it is not a regular
-// expression, is too long for one, or matches nothing.
+// Positions of the names that the filter selects. Throws Error if the filter is not a regular
+// expression, is too long, or matches nothing.
 std::vector<size_t> SelectedIndices(const std::vector<std::string>& names,
                                     const std::string& filter);
 
-// Runs those that the filter selects, in order, or prints their names, one a line, where options
-// ask for that; returns the exit code.  Throws Error where the filter is not a regular expression
-// or matches nothing, and where two benchmarks have one name. Once in a process.
+// Runs the benchmarks that the filter selects, in order, or prints their names if options.result
+// says so; returns the exit code. Throws Error as SelectedIndices does, and if two benchmarks have
+// the same name. May be called once in a process.
 int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOptions& options);
 
 }  // namespace sluice

@@ -10,7 +10,8 @@
 #include <set>
 #include <sstream>
 
-#include "bench/harness/resident_memory.h"
+#include "bench/harness/measurement_metrics.h"
+#include "bench/harness/process_usage.h"
 #include "core/base/checked_math.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/rank_memory.h"
@@ -20,20 +21,23 @@
 namespace sluice {
 namespace {
 
-constexpr const char* kHeader =
-    "{:<{}} {:<7} {:>5} {:>12} {:>12} {:>7} {:>10} {:>12} {:>7} {:>12} {:>8} {:>8} {:>10} "
-    "{:>11}\n";
+// The columns in front of the metrics: label, pass and number of ranks.
+constexpr const char* kRowBegin = "{:<{}} {:<7} {:>5}";
 
 void PrintHeader(size_t label_width) {
-  fmt::print(kHeader, "scheme", label_width, "pass", "ranks", "ms median", "ms min", "spread",
-             "tokens/s", "GFLOP/s/rank", "of peak", "simulated", "bubble", "bubble", "exposed",
-             "activations");
-  fmt::print(kHeader, "", label_width, "", "", "", "", "", "", "", "", "ms", "simul.", "measured",
-             "comm. ms", "peak");
-}
-
-double FlopsPerSecondPerRank(const Measurement& m, int world_size) {
-  return m.flops / m.median_s / world_size;
+  std::string lines[2] = {fmt::format(kRowBegin, "scheme", label_width, "pass", "ranks"),
+                          fmt::format(kRowBegin, "", label_width, "", "")};
+  for (const Metric<Measurement>& metric : MeasurementMetrics()) {
+    if (metric.text == nullptr) continue;
+    const size_t first_size = metric.shown_as.find('\n');
+    const std::string_view first = metric.shown_as.substr(0, first_size);
+    const std::string_view second = metric.shown_as.substr(
+        std::min(metric.shown_as.size(),
+                 first_size == std::string_view::npos ? first_size : first_size + 1));
+    lines[0] += fmt::format(" {:>{}}", first, metric.width);
+    lines[1] += fmt::format(" {:>{}}", second, metric.width);
+  }
+  fmt::print("{}\n{}\n", lines[0], lines[1]);
 }
 
 // The letters that tables have for the commonest parts of a name.
@@ -56,16 +60,16 @@ size_t LabelWidth(const std::vector<SchemeBenchmark>& benchmarks) {
 std::string Milliseconds(double seconds) { return fmt::format("{:.3f}", seconds * 1e3); }
 std::string Percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
-// What belongs to a row of a GPU: "  during the passes: SM 1755 MHz (least 1605), ...".
-void PrintGpu(const Measurement& m, int world_size) {
+// The lines about a GPU below a row: "  during the passes, ...: SM 1755 MHz (least 1605), ...".
+void PrintGpu(const Measurement& m) {
   if (m.conditions) {
-    fmt::print("  during the passes, after {:.1f} s of their own: {}\n", m.warmup_s,
+    fmt::print("  during the passes, after {:.1f} s of warm-up: {}\n", m.warmup_s,
                Describe(*m.conditions));
   }
   if (m.sustained_matmul_flops_per_s) {
     const double rate = *m.sustained_matmul_flops_per_s;
     fmt::print("  of products for as long: {} of {:.1f} GFLOP/s",
-               Percent(m.flops / m.median_s / world_size / rate), rate * 1e-9);
+               Percent(m.flops_per_s_per_rank() / rate), rate * 1e-9);
     if (m.sustained_matmul_conditions) {
       fmt::print("; then {}", Describe(*m.sustained_matmul_conditions));
     }
@@ -79,12 +83,12 @@ void PrintGpu(const Measurement& m, int world_size) {
   }
 }
 
-// What belongs to a row whose ranks share layers or copies of them, or whose ops were not recorded.
+// The lines below a row about collectives, or about why the row has no op times.
 void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
   if (m.core_shortage) {
     fmt::print(
-        "  no op times: more threads of ranks ({}) than cores ({:.3g}), so that an op's time is "
-        "not its own\n",
+        "  no op times: more threads of ranks ({}) than cores ({:.3g}), so an op's time includes "
+        "that of other ranks\n",
         m.core_shortage->num_threads, m.core_shortage->num_cores);
     return;
   }
@@ -104,128 +108,18 @@ void PrintOpTimes(const SchemeBenchmark& benchmark, const Measurement& m) {
 }
 
 void PrintRow(const SchemeBenchmark& benchmark, const Measurement& m, size_t label_width) {
-  const int world_size = benchmark.plan.config.sizes.world_size();
-  const double rate = FlopsPerSecondPerRank(m, world_size);
-  const std::string share_of_ceiling =
-      m.matmul_flops_per_s ? Percent(rate / *m.matmul_flops_per_s) : "-";
-  std::string simulated = "-", simulated_bubble = "-", measured_bubble = "-";
-  std::string exposed = "-";
-  if (m.op_times.has_value() && !m.core_shortage) {
-    simulated = Milliseconds(m.op_times->simulated_s);
-    simulated_bubble = Percent(m.op_times->simulated_bubble_fraction);
-    measured_bubble = Percent(m.op_times->measured_bubble_fraction);
-    exposed = Milliseconds(m.op_times->exposed_communication.max_s);
+  fmt::print(kRowBegin, LabelOf(benchmark), label_width, NameOf(benchmark.plan.config.pass),
+             m.world_size);
+  for (const Metric<Measurement>& metric : MeasurementMetrics()) {
+    if (metric.text == nullptr) continue;
+    const std::optional<double> value = metric.value(m);
+    fmt::print(" {:>{}}", value ? metric.text(*value) : "-", metric.width);
   }
-  fmt::print(kHeader, LabelOf(benchmark), label_width, NameOf(benchmark.plan.config.pass),
-             world_size, Milliseconds(m.median_s), Milliseconds(m.min_s),
-             Percent((m.max_s - m.min_s) / m.median_s),
-             fmt::format("{:.0f}", m.tokens / m.median_s), fmt::format("{:.1f}", rate * 1e-9),
-             share_of_ceiling, simulated, simulated_bubble, measured_bubble, exposed,
-             FormatBytes(m.activation_bytes));
+  fmt::print("\n");
   if (benchmark.job.gpu_use == GpuUse::kShared) fmt::print("  {}\n", kSharedGpuMark);
   PrintOpTimes(benchmark, m);
-  if (m.contention && IsDisturbed(*m.contention)) {
-    fmt::print("  disturbed during the passes: {}\n", Describe(*m.contention));
-  }
-  PrintGpu(m, world_size);
+  PrintGpu(m);
   std::fflush(stdout);
-}
-
-// `prefix` and the names of docs/metrics.md.
-void AddConditions(const std::string& prefix, const DeviceConditions& conditions,
-                   std::map<std::string, double>* counters) {
-  const auto add = [&](const std::string& name, const std::optional<double>& value) {
-    if (value) (*counters)[prefix + name] = *value;
-  };
-  add("num_condition_samples", static_cast<double>(conditions.num_samples));
-  add("median_sm_clock_mhz", conditions.median_sm_clock_mhz);
-  add("min_sm_clock_mhz", conditions.min_sm_clock_mhz);
-  add("max_sm_clock_mhz", conditions.max_sm_clock_mhz);
-  add("median_memory_clock_mhz", conditions.median_memory_clock_mhz);
-  add("median_power_w", conditions.median_power_w);
-  add("max_power_w", conditions.max_power_w);
-  add("power_limit_w", conditions.power_limit_w);
-  add("max_temperature_c", conditions.max_temperature_c);
-  for (const auto& [reason, share] : conditions.clocks_event_shares) {
-    add("clocks_event_share_" + reason, share);
-  }
-}
-
-// Those of a GPU.
-void AddGpuCounters(const Measurement& m, int world_size, std::map<std::string, double>* counters) {
-  if (m.conditions) AddConditions("", *m.conditions, counters);
-  if (m.sustained_matmul_conditions) {
-    AddConditions("sustained_matmul_", *m.sustained_matmul_conditions, counters);
-  }
-  if (m.sustained_matmul_flops_per_s) {
-    const double rate = *m.sustained_matmul_flops_per_s;
-    (*counters)["sustained_matmul_flops_per_s_per_rank"] = rate;
-    (*counters)["share_of_sustained_matmul_rate"] = m.flops / m.median_s / world_size / rate;
-  }
-  if (m.peak_device_bytes > 0) {
-    (*counters)["predicted_device_bytes"] = static_cast<double>(m.predicted_device_bytes);
-    (*counters)["peak_device_bytes"] = static_cast<double>(m.peak_device_bytes);
-  }
-}
-
-void AddOpTimes(const Measurement& m, std::map<std::string, double>* counters) {
-  (*counters)["num_op_timestamps"] = static_cast<double>(m.num_timestamps);
-  if (!m.op_times || m.core_shortage) return;
-  const OpTimesSummary& times = *m.op_times;
-  (*counters)["simulated_ms"] = times.simulated_s * 1e3;
-  (*counters)["simulated_bubble_fraction"] = times.simulated_bubble_fraction;
-  (*counters)["measured_bubble_fraction"] = times.measured_bubble_fraction;
-  (*counters)["recorded_pass_ms"] = times.recorded_pass_s * 1e3;
-  const auto add = [&](const std::string& name, const RankTime& time) {
-    (*counters)["max_" + name + "_ms"] = time.max_s * 1e3;
-    (*counters)["mean_" + name + "_ms"] = time.mean_s * 1e3;
-  };
-  add("simulated_wait", times.simulated_wait);
-  add("exposed_communication", times.exposed_communication);
-  add("tensor_collectives", times.tensor_collectives);
-  add("data_collectives", times.data_collectives);
-}
-
-// All that is not a string in the table or the name.
-std::map<std::string, double> Counters(const SchemeBenchmark& benchmark, const Measurement& m,
-                                       int64_t program_bytes) {
-  const int world_size = benchmark.plan.config.sizes.world_size();
-  const double rate = FlopsPerSecondPerRank(m, world_size);
-  std::map<std::string, double> counters = {
-      {"tokens_per_s", m.tokens / m.median_s},
-      {"flops_per_s_per_rank", rate},
-      {"median_ms", m.median_s * 1e3},
-      {"min_ms", m.min_s * 1e3},
-      {"max_ms", m.max_s * 1e3},
-      {"simulated_activation_bytes", static_cast<double>(m.simulated_activation_bytes)},
-      {"peak_activation_bytes", static_cast<double>(m.activation_bytes)},
-      {"predicted_bytes", static_cast<double>(m.predicted_bytes)},
-      {"predicted_resident_bytes", static_cast<double>(m.predicted_peak_bytes + program_bytes)},
-      {"allocated_bytes", static_cast<double>(m.allocated_bytes)},
-      {"rank_bytes", static_cast<double>(m.rank_bytes)},
-      {"peak_resident_bytes", static_cast<double>(m.peak_resident_bytes)},
-      {"sent_bytes", static_cast<double>(m.sent_bytes)},
-      {"timed_allocations", static_cast<double>(m.num_allocations)},
-      {"warmup_passes_s", m.warmup_s},
-      {"loss", m.loss},
-  };
-  for (const auto& [part, part_s] : m.part_s) counters["part_" + part + "_s"] = part_s;
-  if (m.matmul_flops_per_s.has_value()) {
-    counters["matmul_flops_per_s_per_rank"] = *m.matmul_flops_per_s;
-    counters["share_of_matmul_rate"] = rate / *m.matmul_flops_per_s;
-  }
-  AddOpTimes(m, &counters);
-  if (m.contention) AddCounters(*m.contention, &counters);
-  if (m.core_shortage) {
-    counters["num_threads_that_share_cores"] = static_cast<double>(m.core_shortage->num_threads);
-    counters["num_shared_cores"] = m.core_shortage->num_cores;
-  }
-  if (m.empty_pass_s.has_value()) {
-    counters["empty_pass_ms"] = *m.empty_pass_s * 1e3;
-    counters["empty_pass_share"] = *m.empty_pass_s / m.median_s;
-  }
-  AddGpuCounters(m, world_size, &counters);
-  return counters;
 }
 
 // "gpipe b=4 m=4 step on 2 ranks, model test, cpu f32".
@@ -248,7 +142,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
       fmt::print(stderr, "{}measuring {}: {} ...\r", kClearLine, NameOf(benchmark), part);
     };
   }
-  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options);
+  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options, program_bytes);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
   if (is_shown) PrintRow(benchmark, m, label_width);
   if (m.step_record) {
@@ -257,7 +151,9 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
-          .counters = Counters(benchmark, m, program_bytes)};
+          .contention = m.contention,
+          .conditions = m.conditions,
+          .counters = Counters(m)};
 }
 
 std::string LayersOfStages(const JobPlan& plan) {
@@ -266,7 +162,7 @@ std::string LayersOfStages(const JobPlan& plan) {
   return InRuns(counts);
 }
 
-// Of all slices, once each.
+// The names for all slices, without repetitions.
 std::string SmallKernelNames(const Kernels& kernels, const JobPlan& plan) {
   const ModelConfig& model = plan.config.model;
   std::vector<std::string> names;
@@ -285,7 +181,7 @@ std::string SmallKernelNames(const Kernels& kernels, const JobPlan& plan) {
   return fmt::format("{}", fmt::join(names, " or "));
 }
 
-// The values of a context key over all benchmarks, once each.
+// The values of a context key over all benchmarks, without repetitions.
 template <typename ValueOf>
 std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf& value_of) {
   std::vector<std::string> values;
@@ -413,7 +309,7 @@ std::string NameOf(const SchemeBenchmark& benchmark) {
 }
 
 std::string LabelOf(const SchemeBenchmark& benchmark) {
-  // What the column beside it, or the lines above the table, say of all rows.
+  // Shown in other columns, or in the lines above the table.
   static const std::set<std::string> elsewhere = {"model", "world_size", "device", "dtype", "pass"};
   std::istringstream parts(NameOf(benchmark));
   std::string label;
@@ -440,7 +336,7 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         const StepOutputs& outputs, RankStarter& ranks) {
-  const int64_t program_bytes = ResidentBytes(ranks);
+  const int64_t program_bytes = SumOverProcesses(ranks, ResidentBytes());
   const size_t label_width = LabelWidth(benchmarks);
   std::vector<Benchmark> runs;
   std::vector<TimedStep> steps;

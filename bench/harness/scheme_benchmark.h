@@ -1,5 +1,5 @@
-// Jobs as benchmarks: the passes of each are the repetitions of one benchmark, and one line of a
-// table that a person reads.
+// Runs jobs as benchmarks. Each job is one benchmark, whose repetitions are its timed passes, and
+// one row of the printed table.
 #pragma once
 
 #include <string>
@@ -16,30 +16,31 @@ namespace sluice {
 
 struct SchemeBenchmark {
   Job job;
-  JobPlan plan;  // of job.config
+  JobPlan plan;  // PlanJob(job.config)
   MeasureOptions options;
 };
 
-// Its job's, of programs/job_name.h.
+// The name of its job (programs/job_name.h).
 std::string NameOf(const SchemeBenchmark& benchmark);
 
-// The row's label in the table: the scheme and every part of the name that the rest of the table
-// does not say, "gpipe b=8 m=4 plan=megatron_sequence_parallel"; b is the batch, m micro-batches, n
-// slices, v stages a rank, t and d the sizes of tensor- and data-parallel groups.
+// The label of its row: the scheme, and each part of the name that the rest of the table does not
+// show, "gpipe b=8 m=4 plan=megatron_sequence_parallel". b is the batch size, m the number of
+// micro-batches, n of slices, v of stages per rank, t and d the sizes of tensor- and data-parallel
+// groups.
 std::string LabelOf(const SchemeBenchmark& benchmark);
 
-// Those whose names the filter selects, as SelectedIndices does.  Asked before ranks start, so that
-// a bad filter is answered once, and so that conditions are told of what runs alone.
+// The benchmarks whose names the filter selects, as SelectedIndices does. Call it before ranks
+// start, so that a bad filter is reported once and the printed conditions cover only what runs.
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
                                       const std::string& filter);
 
-// Measures all, with progress on stderr and the table on stdout (rank 0 alone), and writes the
-// pictures and traces that `outputs` names; returns the exit code.
+// Measures all of them. Rank 0 prints progress on stderr and the table on stdout, and writes the
+// pictures and traces that `outputs` names. Returns the exit code.
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         const StepOutputs& outputs, RankStarter& ranks);
 
-// The same for those that the filter selects, on ranks that are made as their jobs, which are alike
-// in that, say.
+// The same for the benchmarks that the filter selects. Makes the ranks; all jobs have the same
+// communicator.
 int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
                 const StepOutputs& outputs = {});
 

@@ -11,11 +11,13 @@
 #include "bench/harness/calibration.h"
 #include "bench/harness/ceiling.h"
 #include "bench/harness/counted.h"
-#include "bench/harness/cpu_time.h"
+#include "bench/harness/cpu_contention.h"
 #include "bench/harness/median.h"
+#include "bench/harness/process_usage.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/rng.h"
+#include "core/device/device_monitor.h"
 #include "core/tensor/convert.h"
 
 namespace sluice {
@@ -150,15 +152,19 @@ Samples TimeKernel(const KernelTiming& timing, const KernelBenchmark& benchmark)
     elapsed_s += TimeOnce(*timer, [&] { call.run(*backend.kernels); });
   }
   Calibration calibration;
+  const bool is_cpu = timing.backend.kind == DeviceKind::kCpu;
+  const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();
+  const ContentionMeter meter;
+  if (monitor != nullptr) monitor->Start();
   for (size_t i = 0; i < num_steps; ++i) {
-    if (timing.backend.kind == DeviceKind::kCpu) {
-      samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
-    }
+    if (is_cpu) samples.calibration_cpu_s.push_back(calibration.CpuSeconds());
     const double begin_cpu_s = ProcessCpuSeconds();
     samples.elapsed_s[i] =
         TimeOnce(*timer, [&] { RunCounted([&] { call.run(*backend.kernels); }); });
     samples.cpu_s[i] = ProcessCpuSeconds() - begin_cpu_s;
   }
+  if (monitor != nullptr) samples.conditions = monitor->Stop();
+  if (is_cpu) samples.contention = meter.Stop();
   samples.counters = Counters(benchmark, samples.elapsed_s, ceiling_rate);
   samples.counters["checksum"] = checksum;
   return samples;

@@ -8,7 +8,7 @@
 
 #include "bench/harness/calibration.h"
 #include "bench/harness/counted.h"
-#include "bench/harness/cpu_time.h"
+#include "bench/harness/process_usage.h"
 #include "bench/harness/result_flags.h"
 #include "bench/harness/run_benchmarks.h"
 #include "core/base/check.h"
