@@ -19,9 +19,11 @@ _FLAGS = [
 # Runs in the page once it has loaded, and leaves what it saw where the test finds it.
 _PROBE = """<script>
 window.addEventListener("load", () => {
-  const seen = [...document.querySelectorAll("svg")].map(plot => {
+  const seen = [...document.querySelectorAll(".plot")].map(plot => {
     const box = plot.getBoundingClientRect();
-    return [plot.getAttribute("class"), box.width > 300 && box.height > 50, plot.querySelectorAll("circle").length > 0];
+    const dots = [...plot.querySelectorAll(".dot")].map(dot => dot.getBoundingClientRect());
+    const inside = dots.every(dot => dot.left > box.left && dot.right < box.right);
+    return [plot.classList[1], box.width > 300 && box.height > 50, dots.length > 0 && inside];
   });
   const labels = [...document.querySelectorAll("td")].filter(cell => cell.textContent.includes("<\\/script>")).length;
   const rows = JSON.parse(document.getElementById("raw").textContent).rows.length;
@@ -53,10 +55,10 @@ class BrowserTest(unittest.TestCase):
             file.write(page.replace("</head>", _PROBE + "</head>"))
         dom = self.chromium("--dump-dom", f"file://{path}")
         probe = dom[dom.index('<pre id="probe">') + len('<pre id="probe">'):].split("</pre>")[0]
-        kinds = ["forest", "strip", "strip", "strip", "strip", "trend", "noise"]
+        kinds = ["forest"] + ["strip"] * 6 + ["trend", "noise"]
         seen = ",".join(f'["{kind}",true,true]' for kind in kinds)
         self.assertIn(f'"seen":[{seen}]', probe)
-        self.assertIn('"labels":1,"rows":5,"title":"HEAD against main&lt;b&gt;","images":0', probe)
+        self.assertIn('"labels":1,"rows":6,"title":"HEAD against main&lt;b&gt;","images":0', probe)
 
 
 if __name__ == "__main__":

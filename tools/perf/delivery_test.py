@@ -177,7 +177,7 @@ class DeliveryTest(GateCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         self.assertIn("//bench/kernels:matmul BM_layer: 2 records", run.stdout)
         with open(os.path.join(self.folder, "trend.html"), encoding="utf-8") as file:
-            self.assertIn('<svg class="trend"', file.read())
+            self.assertIn('<div class="plot trend', file.read())
 
     def test_record_of_processes_that_disagree_is_refused(self):
         counter = os.path.join(self.folder, "runs")

@@ -1,10 +1,10 @@
-"""The report as one HTML file that needs nothing else: plots are inline SVG, raw samples embedded JSON."""
+"""The report as one HTML file that needs nothing else: plots are HTML and CSS, raw samples embedded JSON."""
 
 import html
 import json
 import statistics
 
-from tools.perf import change_points, row_text as text, svg
+from tools.perf import change_points, plots, row_text as text
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 24px auto; padding: 0 16px; }
@@ -12,7 +12,6 @@ h1 { font-size: 24px; } h2 { font-size: 19px; margin-top: 32px; } h3 { font-size
 table { border-collapse: collapse; font-size: 13px; } td, th { padding: 3px 10px; text-align: left; }
 tr:nth-child(even) { background: #f6f6f6; } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 td { white-space: nowrap; } td:first-child, td:last-child { white-space: normal; }
-svg { max-width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: #333; }
 .verdict { font-weight: 600; } .SLOWER, .ERROR, .MISSING, .UNREADABLE { color: #b2182b; } .FASTER { color: #1b7837; }
 .UNSURE { color: #8a6508; } .note { color: #555; }
 """
@@ -28,7 +27,7 @@ def ab(document, histories=None):
     body = [f'<p class="summary">{html.escape(text.summary(document))}</p>', _table(document)]
     if measured:
         body.append("<h2>Shift of the typical time of every benchmark, with its 95 % interval</h2>")
-        body.append(svg.forest(
+        body.append(plots.forest(
             [{**row, "label": name} for row, name in zip(measured, text.short_names(measured))], min_effect))
         body.append("<h2>Every process of both sides, relative to the median of base</h2>")
         body += [plot for row in measured for plot in _strips(row, document["rules"])]
@@ -36,7 +35,7 @@ def ab(document, histories=None):
     points = _calibration_points(rows)
     if points:
         body.append("<h2>Noise over time: the calibration kernel in every process, relative to its median</h2>")
-        body.append(svg.noise(points))
+        body.append(plots.noise(points))
     body += ["<h2>Machine and measurement</h2>", _facts(document)]
     return _page(title, body, document)
 
@@ -55,7 +54,7 @@ def _page(title, body, raw):
     embedded = json.dumps(raw).replace("<", "\\u003c")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>" + "\n".join(body)
+        f"<style>{_STYLE}{plots.STYLE}</style></head><body><h1>{html.escape(title)}</h1>" + "\n".join(body)
         + f'\n<script type="application/json" id="raw">{embedded}</script></body></html>\n'
     )
 
@@ -86,7 +85,7 @@ def _strip(row, quantity, key, verdict, phases, min_effect):
     samples = {side: text.samples(row, side, phases) for side in ("base", "cand")}
     values = {side: [sample[key] for sample in samples[side]] for side in samples}
     heading = f'{html.escape(text.name(row))}, {quantity} <span class="verdict {verdict}">{verdict}</span>'
-    return f"<h3>{heading}</h3>" + svg.strip(
+    return f"<h3>{heading}</h3>" + plots.strip(
         values["base"], values["cand"], min_effect, text.value(samples["base"], key))
 
 
@@ -99,7 +98,7 @@ def _trends(histories):
         changes = change_points.find([point["value"] for point in points])
         unit = text.value([sample for record in records for sample in record["samples"]])
         parts.append(
-            f"<h3>Trend of {html.escape(target)} {html.escape(benchmark)}</h3>" + svg.trend(points, changes, unit))
+            f"<h3>Trend of {html.escape(target)} {html.escape(benchmark)}</h3>" + plots.trend(points, changes, unit))
     return parts
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import unittest
 
-from tools.perf import report_html, report_samples, report_text, row_text, svg, verdicts
+from tools.perf import plots, report_html, report_samples, report_text, row_text, verdicts
 from tools.perf.ab import Decision
 from tools.perf.comparison import compare
 from tools.perf.report_samples import HOSTILE
@@ -22,8 +22,9 @@ class _Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        if tag == "svg":
-            self.plots.append(dict(attrs)["class"])
+        classes = dict(attrs).get("class", "").split()
+        if "plot" in classes:
+            self.plots.append(classes[1])
 
     def handle_data(self, data):
         if self.tags[-1:] == ["script"] and not self.raw:
@@ -48,7 +49,7 @@ class HtmlTest(unittest.TestCase):
     def test_nothing_is_loaded(self):
         for word in ("http:", "https:", "src=x onerror", " href=", "@import", "url("):
             self.assertNotIn(word, self.html.replace("onerror=\\\"", "").replace("src=x", "src="), word)
-        for tag in ("img", "link", "iframe", "b", "i"):
+        for tag in ("img", "link", "iframe", "b", "svg"):
             self.assertNotIn(tag, self.page.tags)
         self.assertEqual(self.page.tags.count("script"), 1)
 
@@ -163,17 +164,21 @@ class TextTest(unittest.TestCase):
         self.assertIn("<th>instructions</th>", report_html.ab(document))
 
 
-class SvgTest(unittest.TestCase):
-    def test_long_labels_are_shown_whole_and_inside_the_picture(self):
-        row = {"shift": 0.0, "shift_low": -0.01, "shift_high": 0.01, "verdict": "SAME"}
-        label = "matmul linear_backward_weight/attn.out_proj.weight/n:1024/k:256"
-        plot = svg.forest([{**row, "label": label}, {**row, "label": "short"}], 0.02)
-        texts = re.findall(r'<text x="[\d.]+" y="([\d.]+)" text-anchor="end">(.*?)</text>', plot)
-        self.assertEqual("".join(text for _, text in texts[:-1]), label)
-        self.assertTrue(all(len(text) <= 48 for _, text in texts), texts)
-        # No line stands on another.
-        heights = [float(y) for y, _ in texts]
-        self.assertTrue(all(after - before >= 14 for before, after in zip(heights, heights[1:])), heights)
+class PlotsTest(unittest.TestCase):
+    def test_labels_are_whole_and_text(self):
+        row = {"shift": 0.0, "shift_low": -0.01, "shift_high": 0.01, "verdict": "SAME", "label": HOSTILE * 3}
+        page = _Page(plots.forest([row], 0.02))
+        self.assertIn(HOSTILE * 3, page.text)
+        self.assertLessEqual(set(page.tags), {"div", "i", "span"})
+
+    def test_marks_are_placed_by_their_values(self):
+        row = {"shift": 0.01, "shift_low": 0.0, "shift_high": 0.02, "verdict": "SLOWER", "label": "a"}
+        # The axis reaches from -4.4 % to 4.4 %.
+        plot = plots.forest([row], 0.02)
+        self.assertIn('<i class="across" style="left:50.00%;width:22.73%;background:#d62728">', plot)
+        self.assertIn('<i class="dot" style="left:61.36%;bottom:50.00%;background:#d62728">', plot)
+        self.assertIn('<i class="band" style="left:27.27%;width:45.45%">', plot)
+        self.assertIn('<span style="left:72.73%">+2%</span>', plot)
 
     def test_axes_have_titles_and_values_have_units(self):
         page = report_html.ab(report_samples.document(), report_samples.histories())
@@ -187,10 +192,10 @@ class SvgTest(unittest.TestCase):
                          "4 x calibration (2 ms)")
 
     def test_equal_values_and_single_points_have_a_plot(self):
-        self.assertIn("<circle", svg.strip([1.0, 1.0], [1.0, 1.0], 0.02, "1 ms"))
-        self.assertIn("<circle", svg.noise([(0.0, 2e7)]))
+        self.assertIn('class="dot"', plots.strip([1.0, 1.0], [1.0, 1.0], 0.02, "1 ms"))
+        self.assertIn('class="dot"', plots.noise([(0.0, 2e7)]))
         point = {"label": "a", "value": 1.0, "low": 1.0, "high": 1.0}
-        self.assertIn("<circle", svg.trend([point, point], [], "1 ms"))
+        self.assertIn('class="dot"', plots.trend([point, point], [], "1 ms"))
 
 
 if __name__ == "__main__":
