@@ -56,4 +56,15 @@ void InputFile::ReadAt(int64_t offset, std::span<std::byte> out) const {
   }
 }
 
+std::string ReadTextFile(const std::string& path, int64_t max_bytes) {
+  const InputFile file(path);
+  if (file.size_bytes() > max_bytes) {
+    throw Error(fmt::format("'{}' has {} bytes; at most {} are allowed", path, file.size_bytes(),
+                            max_bytes));
+  }
+  std::string text(static_cast<size_t>(file.size_bytes()), '\0');
+  file.ReadAt(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
 }  // namespace sluice

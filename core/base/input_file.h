@@ -35,4 +35,8 @@ class InputFile {
   int64_t size_bytes_ = 0;
 };
 
+// Returns the whole content of a text file.  Throws Error as InputFile does, and naming the size
+// when it is over `max_bytes`.
+std::string ReadTextFile(const std::string& path, int64_t max_bytes = int64_t{1} << 30);
+
 }  // namespace sluice

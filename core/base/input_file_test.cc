@@ -71,5 +71,17 @@ TEST_F(InputFileTest, SaysWhenTheFileShrank) {
   }
 }
 
+TEST_F(InputFileTest, TextIsReadWholeUpToALimit) {
+  EXPECT_EQ(ReadTextFile(Path("digits")), "0123456789");
+  try {
+    ReadTextFile(Path("digits"), 9);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("has 10 bytes; at most 9 are allowed"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace sluice

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <optional>
 
@@ -47,8 +48,9 @@ struct UnitCost {
 bool Allows(const Scheme& scheme, const ScheduleShape& shape) {
   const int p = shape.num_ranks;
   if (scheme.name == "interleaved_one_f_one_b") return shape.num_micro_batches % p == 0;
-  if (scheme.name == "seq_interleaved") return shape.num_slices % p == 0;
+  if (scheme.name.starts_with("seq_interleaved")) return shape.num_slices % p == 0;
   if (scheme.name == "zero_bubble_v") return shape.num_micro_batches >= 2 * p - 1;
+  if (scheme.name == "dualpipe_v") return shape.num_micro_batches >= 2 * p;
   return true;
 }
 
@@ -209,6 +211,102 @@ TEST(Formulas, ZeroBubbleV) {
           SimulateEqualUnits(FindScheme("zero_bubble_v"), shape, {1, 1, 1});
       EXPECT_EQ(MaxIdle(simulation), 0);
       ExpectPeakOnEveryRank(simulation, 2 * p);
+    }
+  }
+}
+
+// The idle time is that of zero_bubble_h1 in units of a slice, and of a chunk where there are
+// several; `units_of_micro_batch` are one micro-batch's on a rank.
+void ExpectSplitIdleTimeAndPeak(std::string_view name,
+                                int (*units_of_micro_batch)(const ScheduleShape&)) {
+  const Scheme& scheme = FindScheme(name);
+  int num_shapes = 0;
+  for (const ScheduleShape& shape : AllShapes(scheme)) {
+    const int p = shape.num_ranks;
+    const int peak_units = units_of_micro_batch(shape) + p - 1;
+    if (shape.num_micro_batches * units_of_micro_batch(shape) < peak_units) continue;
+    for (const UnitCost& cost : kSplitCosts) {
+      SCOPED_TRACE(Describe(shape));
+      const Simulation simulation = SimulateEqualUnits(scheme, shape, cost);
+      EXPECT_EQ(IdleTime(simulation), (p - 1) * (cost.forward_s + cost.input_s - cost.weight_s));
+      ExpectPeakOnEveryRank(simulation, peak_units);
+    }
+    ++num_shapes;
+  }
+  EXPECT_GE(num_shapes, 40);
+}
+
+TEST(Formulas, SeqZeroBubbleH1) {
+  ExpectSplitIdleTimeAndPeak("seq_zero_bubble_h1",
+                             [](const ScheduleShape& s) { return s.num_slices; });
+}
+
+TEST(Formulas, SeqInterleavedZeroBubble) {
+  ExpectSplitIdleTimeAndPeak("seq_interleaved_zero_bubble",
+                             [](const ScheduleShape& s) { return s.num_slices * s.num_chunks; });
+}
+
+// Peaks are in chunks, of which a micro-batch has two on each rank: 1F1B holds up to 2p of them.
+// With equal costs the idle time is at most three quarters of that of 1F1B, 6 (p-1) chunks.
+void ExpectVPeak(std::string_view name, int (*peak_chunks)(int num_ranks)) {
+  for (int p = 1; p <= 2 * kMaxNumRanks; ++p) {
+    const ScheduleShape shape = {.num_ranks = p, .num_micro_batches = 4 * p};
+    SCOPED_TRACE(Describe(shape));
+    const Simulation simulation = SimulateEqualUnits(FindScheme(name), shape, {1, 1, 1});
+    int64_t peak = 0, least = std::numeric_limits<int64_t>::max();
+    for (const RankUsage& usage : simulation.ranks) {
+      peak = std::max(peak, usage.peak_activation_bytes);
+      least = std::min(least, usage.peak_activation_bytes);
+    }
+    EXPECT_EQ(peak, peak_chunks(p));
+    EXPECT_LE(peak - least, 2);  // nearly even over ranks
+    EXPECT_LE(IdleTime(simulation), 0.75 * 6 * (p - 1));
+  }
+}
+
+// floor((p+4)/3) micro-batches.
+TEST(Formulas, VMin) {
+  ExpectVPeak("v_min", [](int p) { return 2 * ((p + 4) / 3); });
+}
+
+// floor((p+2)/2) micro-batches of the paper, and up to a chunk more: it also moves single ops.
+TEST(Formulas, VHalf) {
+  ExpectVPeak("v_half", [](int p) { return p % 2 == 0 ? p + 3 : p + 1; });
+}
+
+// The shares that the authors' own schedules have of the idle time of 1F1B, for which only the
+// order of a rank's ops counts.
+TEST(Formulas, IdleTimeOfVSchedulesAsAShareOfThatOf1F1B) {
+  const auto share = [](std::string_view name, int p) {
+    const ScheduleShape shape = {.num_ranks = p, .num_micro_batches = 4 * p};
+    return IdleTime(SimulateEqualUnits(FindScheme(name), shape, {1, 1, 1})) / (6 * (p - 1));
+  };
+  EXPECT_NEAR(share("v_min", 4), 0.61, 0.005);
+  EXPECT_NEAR(share("v_min", 8), 0.64, 0.005);
+  EXPECT_NEAR(share("v_min", 16), 0.66, 0.005);
+  EXPECT_NEAR(share("v_half", 4), 0.61, 0.005);
+  EXPECT_NEAR(share("v_half", 8), 0.57, 0.005);
+  EXPECT_NEAR(share("v_half", 16), 0.56, 0.005);
+}
+
+// The published idle time, (P/2 - 1) (F&B + B - 3W) with P stages and whole backwards B, takes the
+// two halves of a pair to end together. Run one after the other, a pair's forward is sent on before
+// its backward: then it is a bound, and where forwards are as long as input gradients (p-1) (F + B
+// - W) are left, B of the input gradient. A rank holds P + 1 chunks.
+TEST(Formulas, DualpipeV) {
+  for (int p = 1; p <= kMaxNumRanks; ++p) {
+    for (int m = 2 * p; m <= 2 * p + kMaxNumMicroBatches; ++m) {
+      for (const UnitCost& cost : {UnitCost{1, 1, 1}, {2, 2, 1}, {3, 4, 2}, {5, 8, 2}}) {
+        const ScheduleShape shape = {p, m};
+        SCOPED_TRACE(Describe(shape));
+        const Simulation simulation = SimulateEqualUnits(FindScheme("dualpipe_v"), shape, cost);
+        const double whole_s = cost.input_s + cost.weight_s;
+        EXPECT_LE(IdleTime(simulation),
+                  (p - 1) * (cost.forward_s + whole_s + whole_s - 3 * cost.weight_s));
+        ExpectPeakOnEveryRank(simulation, 2 * p + 1);
+        if (cost.forward_s != cost.input_s) continue;
+        EXPECT_EQ(IdleTime(simulation), (p - 1) * (cost.forward_s + cost.input_s - cost.weight_s));
+      }
     }
   }
 }

@@ -58,4 +58,9 @@ int VStage(const ScheduleShape& shape, const ChunkOfRank& where);
 std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
                                       const std::vector<Unit>& backwards, int num_warmup);
 
+// Splits each whole backward of `ops` into BackwardInput and BackwardWeight. Of the latter, the
+// oldest follows a BackwardInput once more than `num_deferred` of them are waiting; the rest come
+// at the end.
+std::vector<Op> SplitBackwards(const std::vector<Op>& ops, int num_deferred);
+
 }  // namespace sluice

@@ -16,7 +16,7 @@ std::vector<Op> BuildSeqInterleaved(const ScheduleShape& shape, int rank) {
   const int n = shape.num_slices;
   if (n % p != 0) {
     throw Error(
-        fmt::format("n_slices {} is not allowed with scheme seq_interleaved: it must be a "
+        fmt::format("n_slices {} is not allowed with interleaving over slices: it must be a "
                     "multiple of pipeline_parallel_size {}",
                     n, p));
   }
