@@ -1,4 +1,4 @@
-// The main job, //bench: every scheme side by side on this machine, in under a minute.
+// The main job, //bench: every scheme on this machine in one table, in under a minute.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -7,16 +7,17 @@
 #include "bench/harness/scheme_benchmark.h"
 #include "bench/harness/step_output_flags.h"
 #include "bench/scheme_rows.h"
-#include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/schedule/slices.h"
+#include "programs/shared_flags.h"
 
-SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each scheme");
-// Not the machine's number of cores: the rows, and their names, are the same on every machine.
-SLUICE_INT_FLAG(world_size, 2, 2, 4, "ranks of each scheme except `single`");
-// Two stages on each of four ranks, at least.
-SLUICE_INT_FLAG(num_layers, 24, 8, 1 << 20, "layers of model `test`");
+SLUICE_FLAG_GROUP("Measurement");
+SLUICE_N_STEPS_FLAG(5, "timed passes of each scheme");
+// Independent of the number of cores, so that rows and their names are the same on every machine.
+SLUICE_INT_FLAG(world_size, 2, 2, 4, "ranks of each scheme except single");
+// At least two stages on each of four ranks.
+SLUICE_INT_FLAG(num_layers, 24, 8, sluice::kMaxExtent, "number of layers of model test");
 
 namespace sluice {
 namespace {
@@ -54,7 +55,7 @@ int Run() {
 
 int main(int argc, char** argv) {
   return sluice::Main(argc, argv,
-                      {.purpose = "Times every scheme side by side, on model `test`.",
+                      {.purpose = "Times every scheme on model test, in one table.",
                        .example = "bazel run //bench -- --json_out=results.json"},
                       sluice::Run);
 }

@@ -1,18 +1,22 @@
-// What the executor itself takes for a unit: passes over the number of micro-batches, of a model so
-// small that kernels hardly count.  Where the cost per unit is constant, a pass grows as they do.
+// The executor's own cost per unit of work: passes of a model so small that kernels hardly count,
+// over the number of micro-batches. Where the cost per unit is constant, the time of a pass is
+// proportional to that number.
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "bench/harness/result_flags.h"
 #include "bench/harness/scheme_benchmark.h"
-#include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "parallel/schedule/slices.h"
+#include "programs/shared_flags.h"
 
-SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed passes of each row");
-SLUICE_INT_FLAG(min_micro_batches, 250, 2, 4'000'000, "micro-batches of the first row of a scheme");
-SLUICE_INT_FLAG(num_rows, 5, 1, 8, "rows of a scheme; each has 4 times as many as the one before");
+SLUICE_FLAG_GROUP("Measurement");
+SLUICE_N_STEPS_FLAG(5, "timed passes of each row");
+SLUICE_INT_FLAG(min_micro_batches, 250, 2, 4'000'000,
+                "micro-batches in the first row of each scheme");
+SLUICE_INT_FLAG(num_rows, 5, 1, 8,
+                "rows of each scheme; every row has 4 times the micro-batches of the previous one");
 
 namespace sluice {
 namespace {
@@ -48,8 +52,10 @@ int Run() {
 }  // namespace sluice
 
 int main(int argc, char** argv) {
-  return sluice::Main(argc, argv,
-                      {.purpose = "Times what the executor takes for a unit, over micro-batches.",
-                       .example = "bazel run //bench:executor_cost -- --json_out=results.json"},
-                      sluice::Run);
+  return sluice::Main(
+      argc, argv,
+      {.purpose =
+           "Times the executor's own cost per unit of work, over the number of micro-batches.",
+       .example = "bazel run //bench:executor_cost -- --json_out=results.json"},
+      sluice::Run);
 }

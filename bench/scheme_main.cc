@@ -10,19 +10,20 @@
 #include "bench/harness/scheme_benchmark.h"
 #include "bench/harness/step_output_flags.h"
 #include "bench/target_defaults.h"
-#include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "programs/job_flags.h"
+#include "programs/shared_flags.h"
 
+SLUICE_FLAG_GROUP("Measurement");
 SLUICE_CHOICE_FLAG(pass, "both", (std::vector<std::string>{"forward", "step", "both"}),
-                   "the forward alone, forward and backward, or one after the other");
-SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed passes, at least");
-SLUICE_NUMBER_FLAG(timed_s, 0, 0, 3600, "as many timed passes as take so many seconds, at least");
+                   "forward, step (forward and backward), or one after the other");
+SLUICE_N_STEPS_FLAG(10, "minimum number of timed passes");
+SLUICE_NUMBER_FLAG(timed_s, 0, 0, 3600, "minimum duration of all timed passes, in seconds");
 SLUICE_INT_FLAG(n_warmup_steps, 1, 1, 1'000'000,
-                "passes just before them that are not timed, at least");
-SLUICE_NUMBER_FLAG(warmup_s, 0, 0, 3600,
-                   "as many of these as take so many seconds, at least; default: 1 on cuda, where "
-                   "clocks follow heat and power, else 0");
+                "minimum number of untimed passes just before the timed ones");
+SLUICE_WARMUP_S_FLAG(
+    "minimum duration of the untimed passes, in seconds; default: 1 on cuda, where clocks depend "
+    "on temperature and power, else 0");
 
 namespace sluice {
 namespace {

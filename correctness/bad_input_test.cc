@@ -147,7 +147,7 @@ TEST_F(BadInput, PrecisionsThatADeviceLacks) {
 
 TEST_F(BadInput, AttentionThatADeviceLacks) {
   ExpectCheckRefuses({"--attention=cudn"}, {"'cudn'", "did you mean 'cudnn'?"});
-  ExpectCheckRefuses({"--attention=cudnn"}, {"--attention=cudnn is for --device=cuda only"});
+  ExpectCheckRefuses({"--attention=cudnn"}, {"attention cudnn is for device cuda only"});
 }
 
 TEST_F(BadInput, OutputPaths) {

@@ -17,10 +17,11 @@
 #include "programs/job_name.h"
 #include "programs/run_ranks.h"
 
+SLUICE_FLAG_GROUP("Reference");
 SLUICE_INPUT_PATH_FLAG(
     checkpoint_path,
-    "a reference in safetensors, by //correctness:save_reference or any other program; "
-    "it says which model, batch and loss are checked");
+    "reference checkpoint in safetensors format, written by //correctness:save_reference or any "
+    "other program; its metadata gives the model, the batch and the loss");
 
 namespace sluice {
 namespace {
@@ -111,7 +112,9 @@ std::string Describe(const ReferenceRun& run, bool are_drawn) {
 
 int Run() {
   if (!WasGiven("checkpoint_path")) {
-    throw Error("--checkpoint_path is missing: make the file with //correctness:save_reference");
+    throw Error(
+        "--checkpoint_path is missing: write a reference checkpoint with "
+        "//correctness:save_reference");
   }
   const Reference reference = OpenReference();
   const Job job = CheckedJob(reference.workload);
@@ -150,8 +153,8 @@ int main(int argc, char** argv) {
   return sluice::Main(
       argc, argv,
       {.purpose =
-           "Proves that a scheme computes what the reference checkpoint says: exit code 0 if "
-           "every tensor is within its bound, 1 if not.",
+           "Runs one step of a scheme and compares every result with a reference checkpoint: exit "
+           "code 0 if every tensor is within its bound, else 1.",
        .example = "bazel run //correctness:check -- --scheme=seqpipe --world_size=4 --n_slices=8 "
                   "--model=test --checkpoint_path=ckpt.safetensors"},
       sluice::Run);

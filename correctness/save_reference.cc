@@ -19,7 +19,8 @@
 #include "programs/run_ranks.h"
 #include "programs/workload_flags.h"
 
-SLUICE_OUTPUT_PATH_FLAG(checkpoint_path, "the safetensors file to write; overwritten");
+SLUICE_FLAG_GROUP("Output");
+SLUICE_OUTPUT_PATH_FLAG(checkpoint_path, "safetensors file to write; an existing file is replaced");
 
 namespace sluice {
 namespace {
@@ -78,13 +79,13 @@ Job SingleJob(const Workload& workload) {
                 .precision = workload.precision,
                 .grad_dtype = workload.grad_dtype};
   job.threads = NumDevices(DeviceKind::kCpu);
-  CheckSupported(job.device, workload.precision);
+  CheckSupported({.kind = job.device, .precision = workload.precision});
   return job;
 }
 
 int Run() {
   if (!WasGiven("checkpoint_path")) {
-    throw Error("--checkpoint_path is missing: say where the checkpoint goes");
+    throw Error("--checkpoint_path is missing: give the file to write");
   }
   const Workload workload = WorkloadFromFlags(Precision::kFloat64);
   const Job job = SingleJob(workload);
@@ -120,8 +121,8 @@ int Run() {
 int main(int argc, char** argv) {
   return sluice::Main(
       argc, argv,
-      {.purpose = "Saves the inputs, weights, outputs and gradients of one step on one rank, for "
-                  "any scheme to be checked against.",
+      {.purpose = "Saves the input, weights, output and gradients of one step on one rank as a "
+                  "reference checkpoint, for //correctness:check.",
        .example = "bazel run //correctness:save_reference -- --model=test "
                   "--checkpoint_path=ckpt.safetensors"},
       sluice::Run);

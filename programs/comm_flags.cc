@@ -13,19 +13,22 @@
 #include "parallel/comm/nccl/device_communicator.h"
 #include "programs/gpu_use.h"
 
+SLUICE_FLAG_GROUP("Ranks and communication");
 SLUICE_OPTIONAL_INT_FLAG(world_size, 1, sluice::kMaxRanks,
-                         "all ranks; default: the product of the sizes along each axis where one "
-                         "is given, else one a core (cpu) or GPU, or those started by mpirun");
+                         "number of ranks; default: the processes that a launcher started, or the "
+                         "product of the parallel sizes where one is given, or one rank for each "
+                         "core (cpu) or GPU (cuda)");
 SLUICE_CHOICE_FLAG(
     comm, "thread", (std::vector<std::string>{"thread", "mpi", "nccl"}),
-    "ranks as threads of this process, or as processes (tools/launch); nccl: on a GPU "
-    "each, as processes where a launcher starts them, else as threads");
+    "how ranks run and communicate: thread: threads of this process; mpi: processes "
+    "(tools/launch); nccl: one GPU each, in processes under a launcher, else in threads");
 SLUICE_NUMBER_FLAG(timeout_s, 300, 0.001, 1e6,
-                   "seconds that a rank waits for another; with --share_gpu the default is 300 for "
-                   "each rank of a host");
+                   "how long a rank waits for another before the job fails, in seconds; with "
+                   "--share_gpu the default is 300 times the number of ranks on the host");
 SLUICE_BOOL_FLAG(share_gpu, false,
-                 "more ranks than GPUs, to prove a job on fewer: not a measurement; needs "
-                 "--comm=nccl and a process for each rank (tools/launch/launch --ranks_per_gpu=K)");
+                 "allow more ranks than GPUs, to check a job on fewer GPUs; its times are not a "
+                 "measurement; needs --comm=nccl and one process per rank (tools/launch/launch "
+                 "--ranks_per_gpu=K)");
 
 namespace sluice {
 

@@ -6,11 +6,11 @@
 
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
-#include "core/cli/flags.h"
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/schemes/schemes.h"
 #include "programs/comm_flags.h"
+#include "programs/shared_flags.h"
 #include "programs/workload_flags.h"
 
 namespace sluice {
@@ -23,29 +23,30 @@ constexpr int64_t kMaxCount = 1 << 22;
 }  // namespace
 }  // namespace sluice
 
-SLUICE_CHOICE_FLAG(scheme, "single", sluice::SchemeNames(),
-                   "which rank computes what and when; megatron: single, with tensor parallelism");
+SLUICE_FLAG_GROUP("Parallelism and device");
+SLUICE_CHOICE_FLAG(
+    scheme, "single", sluice::SchemeNames(),
+    "schedule: which rank computes what and when; megatron: single with all ranks tensor-parallel");
 SLUICE_OPTIONAL_INT_FLAG(pipeline_parallel_size, 1, sluice::kMaxRanks,
-                         "ranks that the layers are divided over");
+                         "ranks that the layers are divided among");
 SLUICE_OPTIONAL_INT_FLAG(tensor_parallel_size, 1, sluice::kMaxRanks,
-                         "ranks that each layer is divided over");
+                         "ranks that each layer is divided among");
 SLUICE_OPTIONAL_INT_FLAG(data_parallel_size, 1, sluice::kMaxRanks,
-                         "copies of the model that the batch is divided over");
+                         "copies of the model that the batch is divided among");
 SLUICE_CHOICE_FLAG(plan, "megatron", sluice::PlanNames(),
-                   "how a layer is divided over tensor-parallel ranks");
-SLUICE_INT_FLAG(n_slices, 1, 1, sluice::kMaxCount, "slices of equal length, give or take one");
-SLUICE_INT_LIST_FLAG(slices, 1, sluice::kMaxCount, "the length of each slice, instead of n_slices");
+                   "how a layer is divided among tensor-parallel ranks");
+SLUICE_INT_FLAG(n_slices, 1, 1, sluice::kMaxCount,
+                "slices of the sequence; their lengths differ by at most one");
+SLUICE_INT_LIST_FLAG(slices, 1, sluice::kMaxCount, "length of each slice, instead of --n_slices");
 SLUICE_INT_FLAG(num_micro_batches, 1, 1, sluice::kMaxCount,
-                "parts of each data-parallel rank's batch");
+                "micro-batches that each data-parallel rank's batch is divided into");
 SLUICE_INT_FLAG(num_chunks, 1, 1, sluice::kMaxCount,
-                "stages on each rank, for interleaved schemes");
-SLUICE_INT_FLAG(prefix_len, 0, 0, 1 << 30, "cached positions before the sequence");
-SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}),
-                   "what the ranks compute on");
+                "stages on each rank, for the interleaved schemes");
+SLUICE_INT_FLAG(prefix_len, 0, 0, sluice::kMaxExtent, "cached positions before the sequence");
+SLUICE_DEVICE_FLAG();
 SLUICE_CHOICE_FLAG(attention, "default", sluice::AttentionChoices(),
-                   "what computes causal attention on cuda");
-SLUICE_OPTIONAL_INT_FLAG(threads, 1, 4096,
-                         "threads of each rank on the cpu; default: the cores, divided");
+                   "kernels of causal attention on cuda");
+SLUICE_THREADS_FLAG("the cores of the host, divided among its ranks");
 
 namespace sluice {
 namespace {
@@ -72,11 +73,6 @@ std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
 
 int DefaultWorldSize(const Job& job) {
   return RanksAreProcesses(job.comm) ? MpiWorldSize() : NumDevices(job.device);
-}
-
-void CheckAttention(const Job& job) {
-  if (!job.attention || job.device == DeviceKind::kCuda) return;
-  throw Error(fmt::format("--attention={} is for --device=cuda only", Name(*job.attention)));
 }
 
 void CheckComm(const Job& job) {
@@ -165,11 +161,11 @@ Job JobFromFlags(const Workload& workload) {
   job.scheme = FLAGS_scheme;
   job.comm = comm.kind;
   job.gpu_use = comm.gpu_use;
-  job.device = FLAGS_device == "cuda" ? DeviceKind::kCuda : DeviceKind::kCpu;
+  job.device = ParseDevice(FLAGS_device);
   job.timeout_s = comm.options.timeout_s;
   job.attention = ParseAttention(FLAGS_attention);
-  CheckSupported(job.device, workload.precision);
-  CheckAttention(job);
+  CheckSupported({.kind = job.device, .precision = workload.precision, .attention = job.attention});
+  CheckThreadsFlag(job.device);
   CheckComm(job);
   const RequestedSizes requested = {
       .world_size = comm.world_size,

@@ -1,58 +1,26 @@
 #include "programs/workload_flags.h"
 
-#include <limits>
-#include <string>
-#include <vector>
+#include "programs/shared_flags.h"
 
-#include "core/cli/flags.h"
-
-namespace sluice {
-namespace {
-
-constexpr int64_t kMaxExtent = 1 << 30;
-
-std::vector<std::string> ModelNames() {
-  std::vector<std::string> names;
-  for (const ModelConfig& model : NamedModels()) names.push_back(model.name);
-  return names;
-}
-
-std::vector<std::string> PrecisionNames() {
-  std::vector<std::string> names;
-  for (const Precision precision : {Precision::kFloat64, Precision::kFloat32, Precision::kTf32,
-                                    Precision::kBFloat16, Precision::kFloat16}) {
-    names.emplace_back(Name(precision));
-  }
-  return names;
-}
-
-std::vector<std::string> GradDTypeNames() {
-  std::vector<std::string> names;
-  for (const DType dtype : {DType::kFloat64, DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
-    names.emplace_back(Name(dtype));
-  }
-  return names;
-}
-
-}  // namespace
-}  // namespace sluice
-
-SLUICE_CHOICE_FLAG(model, "test", sluice::ModelNames(), "the named model");
-SLUICE_OPTIONAL_INT_FLAG(num_layers, 1, sluice::kMaxExtent, "layers; default: the model's");
+SLUICE_FLAG_GROUP("Model and workload");
+SLUICE_MODEL_FLAG("named model");
+SLUICE_OPTIONAL_INT_FLAG(num_layers, 1, sluice::kMaxExtent,
+                         "number of layers; default: the model's");
 SLUICE_OPTIONAL_INT_FLAG(hidden_size, 1, sluice::kMaxExtent,
-                         "features of a token; default: the model's");
+                         "features of each token; default: the model's");
 SLUICE_OPTIONAL_INT_FLAG(seq_len, 1, sluice::kMaxExtent,
-                         "positions of a sequence; default: the model's");
-SLUICE_OPTIONAL_INT_FLAG(num_heads, 1, sluice::kMaxExtent, "attention heads; default: the model's");
-SLUICE_INT_FLAG(batch_size, 1, 1, sluice::kMaxExtent, "sequences of the whole batch");
+                         "tokens in each sequence; default: the model's");
+SLUICE_OPTIONAL_INT_FLAG(num_heads, 1, sluice::kMaxExtent,
+                         "number of attention heads; default: the model's");
+SLUICE_BATCH_SIZE_FLAG();
 SLUICE_CHOICE_FLAG(loss, "mean", sluice::LossNames(),
-                   "mean of the output, or its product with a fixed random tensor");
-SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "of all initial values");
-SLUICE_CHOICE_FLAG(dtype, "", sluice::PrecisionNames(),
-                   "what is computed in; without it f32, but f64 where a reference is saved");
+                   "loss: the mean of the output, or its dot product with a fixed random tensor, "
+                   "the projection, divided by its size");
+SLUICE_SEED_FLAG();
+SLUICE_DTYPE_FLAG("", "; default: f32, but f64 for save_reference");
 SLUICE_CHOICE_FLAG(grad_dtype, "", sluice::GradDTypeNames(),
-                   "what gradients of the linear layers' weights and biases are kept in; default: "
-                   "f32, but f64 with --dtype=f64");
+                   "type of the gradients of the linear layers' weights and biases; default: f32, "
+                   "but f64 with --dtype=f64");
 
 namespace sluice {
 

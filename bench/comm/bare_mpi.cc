@@ -1,5 +1,5 @@
-// What MPI alone takes for what //bench/comm times with --comm=mpi: the same sizes, calls and
-// repetitions, without communicator, checks or deadlines.  Run under mpirun, like comm itself.
+// Times plain MPI calls with the sizes, calls and repetitions of //bench/comm --comm=mpi, without
+// communicator, checks and deadlines. Run it with tools/launch, like comm itself.
 #include <fmt/format.h>
 #include <mpi.h>
 
@@ -9,11 +9,13 @@
 #include "bench/harness/median.h"
 #include "core/base/error.h"
 #include "core/base/parse.h"
-#include "core/cli/flags.h"
 #include "core/cli/main.h"
+#include "programs/shared_flags.h"
 
-SLUICE_INT_LIST_FLAG(bytes, 4, int64_t{1} << 30, "sizes; default: 8,1024,32768,1048576");
-SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed repetitions of each primitive and size");
+SLUICE_FLAG_GROUP("Measurement");
+SLUICE_INT_LIST_FLAG(bytes, 4, int64_t{1} << 30,
+                     "sizes of the messages; default: 8,1024,32768,1048576");
+SLUICE_N_STEPS_FLAG(10, "timed repetitions of each primitive and size");
 
 namespace sluice {
 namespace {
@@ -75,7 +77,8 @@ int Run() {
   int rank = 0, world_size = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &world_size);
-  if (world_size < 2) throw Error("2 processes at least are needed: start this with tools/launch");
+  if (world_size < 2)
+    throw Error("at least 2 processes are needed: start this program with tools/launch/launch");
   if (rank == 0)
     fmt::print("{:<12} {:>10} {:>12} {:>12}\n", "primitive", "bytes", "us median", "us min");
   for (const BarePrimitive& primitive :
@@ -92,7 +95,7 @@ int Run() {
 int main(int argc, char** argv) {
   return sluice::Main(
       argc, argv,
-      {.purpose = "Times MPI alone, to hold //bench/comm --comm=mpi against.",
+      {.purpose = "Times plain MPI calls, to compare with //bench/comm --comm=mpi.",
        .example = "tools/launch/launch --ranks_per_host=2 -- //bench/comm:bare_mpi"},
       sluice::Run);
 }

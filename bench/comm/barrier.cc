@@ -1,4 +1,4 @@
-#include "bench/comm/barrier.h"
+#include "bench/comm/primitives.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-// The program //bench/comm: latency and bandwidth of every primitive that schemes are made of.
+// The program //bench/comm: latency and bandwidth of every primitive that schemes use.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,11 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/comm/barrier.h"
-#include "bench/comm/copies.h"
 #include "bench/comm/measure_primitive.h"
-#include "bench/comm/point_to_point.h"
-#include "bench/comm/reductions.h"
+#include "bench/comm/primitives.h"
 #include "bench/harness/median.h"
 #include "bench/harness/result_flags.h"
 #include "core/backend/backend.h"
@@ -19,7 +16,6 @@
 #include "core/base/error.h"
 #include "core/base/parse.h"
 #include "core/cli/build_info.h"
-#include "core/cli/flags.h"
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/fingerprint.h"
@@ -29,6 +25,7 @@
 #include "programs/gpu_use.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
+#include "programs/shared_flags.h"
 
 namespace sluice {
 namespace {
@@ -38,10 +35,12 @@ constexpr int64_t kMaxBytes = int64_t{1} << 34;
 }  // namespace
 }  // namespace sluice
 
-SLUICE_INT_LIST_FLAG(bytes, 1, sluice::kMaxBytes,
-                     "sizes; default: 8,1024,32768,1048576,8388608,67108864, with nccl also 2^28 "
-                     "and 2^30");
-SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed repetitions of each primitive and size");
+SLUICE_FLAG_GROUP("Measurement");
+SLUICE_INT_LIST_FLAG(
+    bytes, 1, sluice::kMaxBytes,
+    "sizes of the messages; default: 8,1024,32768,1048576,8388608,67108864, and with "
+    "nccl also 2^28 and 2^30");
+SLUICE_N_STEPS_FLAG(10, "timed repetitions of each primitive and size");
 
 namespace sluice {
 namespace {
@@ -73,7 +72,8 @@ int WorldSizeFrom(const CommRequest& request) {
                     "GPU are started by tools/launch/launch --ranks_per_gpu=K",
                     world_size, num_devices));
   }
-  if (world_size < 2) throw Error("world_size 1: at least 2 ranks are needed to communicate");
+  if (world_size < 2)
+    throw Error("world_size 1 is not allowed: communication needs at least 2 ranks");
   return world_size;
 }
 
@@ -95,7 +95,7 @@ std::vector<CommBenchmark> MakeBenchmarks(const CommRequest& request, int world_
                     world_size_in_name, Name(kind), mark);
     benchmarks.push_back({name, primitive, {.min_bytes = bytes, .n_steps = FLAGS_n_steps}});
   };
-  // Hosts meet at a barrier, also where ranks have GPUs.
+  // With nccl the barrier is one of hosts, which --comm=mpi times.
   if (kind != CommKind::kNccl) {
     for (const Primitive& primitive : BarrierPrimitives()) add(primitive, 0);
   }
@@ -191,19 +191,18 @@ void CheckAgreement(RankStarter& ranks) {
                                                  {"n_steps", std::to_string(FLAGS_n_steps)}});
 }
 
-// Before ranks start, so that what is wrong is said once.  A rank sends and receives at most its
-// size at a time; rank 0 then copies as much twice.
+// Called before ranks start, so that an error is printed once. A rank sends and receives at most
+// its size at a time; rank 0 then copies as much twice.
 void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, CommKind kind, int num_local_ranks) {
   std::vector<std::string> names;
   for (const CommBenchmark& benchmark : benchmarks) {
     if (std::ranges::find(names, benchmark.name) != names.end()) {
-      throw Error(
-          fmt::format("--bytes '{}': '{}' is asked for twice", FLAGS_bytes, benchmark.name));
+      throw Error(fmt::format("--bytes '{}': '{}' is given twice", FLAGS_bytes, benchmark.name));
     }
     names.push_back(benchmark.name);
   }
   const std::vector<size_t> selected = SelectedIndices(names, ResultOptionsFromFlags().filter);
-  // A GPU says itself what does not fit.
+  // On a GPU the allocation itself fails with an error that names the sizes.
   if (DeviceOf(kind) != DeviceKind::kCpu) return;
   const Backend backend = MakeBackend({});
   for (const size_t i : selected) {
@@ -219,8 +218,8 @@ void CheckCanRun(const std::vector<CommBenchmark>& benchmarks, CommKind kind, in
   }
 }
 
-// Refuses ranks that may not use their GPUs together, before any benchmark runs.  Threads have a
-// GPU each: WorldSizeFrom.
+// Throws Error before any benchmark runs where ranks may not use their GPUs together. Ranks in
+// threads have one GPU each, see WorldSizeFrom.
 void CheckGpus(const CommRequest& request, const Backend& backend, RankStarter& ranks) {
   if (request.kind != CommKind::kNccl || ranks.world() == nullptr) return;
   MakeDeviceCommunicator(*ranks.world(), *backend.stream, request.gpu_use);
@@ -278,9 +277,9 @@ int Run() {
 }  // namespace sluice
 
 int main(int argc, char** argv) {
-  return sluice::Main(
-      argc, argv,
-      {.purpose = "Times every way in which ranks exchange bytes, and checks what arrives.",
-       .example = "bazel run //bench/comm -- --world_size=2 --bytes=8,1048576"},
-      sluice::Run);
+  return sluice::Main(argc, argv,
+                      {.purpose = "Measures latency and bandwidth of every communication "
+                                  "primitive, and checks the results.",
+                       .example = "bazel run //bench/comm -- --world_size=2 --bytes=8,1048576"},
+                      sluice::Run);
 }

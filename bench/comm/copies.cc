@@ -1,6 +1,6 @@
-#include "bench/comm/copies.h"
-
 #include <memory>
+
+#include "bench/comm/primitives.h"
 
 namespace sluice {
 namespace {

@@ -8,10 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "bench/comm/barrier.h"
-#include "bench/comm/copies.h"
-#include "bench/comm/point_to_point.h"
-#include "bench/comm/reductions.h"
+#include "bench/comm/primitives.h"
 #include "bench/harness/process_usage.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/comm/thread/thread_communicator.h"

@@ -1,7 +1,7 @@
-#include "bench/comm/point_to_point.h"
-
 #include <functional>
 #include <memory>
+
+#include "bench/comm/primitives.h"
 
 namespace sluice {
 namespace {

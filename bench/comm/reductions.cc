@@ -1,7 +1,7 @@
-#include "bench/comm/reductions.h"
-
 #include <array>
 #include <memory>
+
+#include "bench/comm/primitives.h"
 
 namespace sluice {
 namespace {

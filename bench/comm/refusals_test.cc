@@ -18,7 +18,7 @@ TEST(Refusals, NamesEachThingOnce) {
                 {"primitive:all_reduce/bytes:8/world_size:2/comm:thread/"});
 }
 
-TEST(Refusals, OneSizeTwice) { ExpectRefused({kProgram, "--bytes=8,8"}, {"is asked for twice"}); }
+TEST(Refusals, OneSizeTwice) { ExpectRefused({kProgram, "--bytes=8,8"}, {"is given twice"}); }
 
 TEST(Refusals, SharingAGpuWithoutProcessesOnGpus) {
   ExpectRefused({kProgram, "--share_gpu"}, {"--share_gpu", "--comm=nccl", "--comm=thread"});

@@ -62,7 +62,7 @@ BackendOptions BackendFromFlags(Precision precision) {
   if (!is_cpu && WasGiven("threads")) throw Error("--threads is for --device=cpu only");
   BackendOptions backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
                             .precision = precision};
-  CheckSupported(backend.kind, precision);
+  CheckSupported(backend);
   if (!is_cpu) return backend;
   backend.num_threads =
       WasGiven("threads") ? static_cast<int>(FLAGS_threads) : NumDevices(DeviceKind::kCpu);

@@ -2,11 +2,13 @@
 
 #include "core/cli/flags.h"
 
-SLUICE_OUTPUT_PATH_FLAG(json_out, "write the results to this file, as JSON");
+SLUICE_FLAG_GROUP("Selection and output");
+SLUICE_OUTPUT_PATH_FLAG(json_out, "file to write the results to, as JSON");
 SLUICE_TEXT_FLAG(filter, ".",
-                 "only benchmarks whose name matches this regular expression; behind a -, all but "
-                 "those");
-SLUICE_BOOL_FLAG(list, false, "print the names of the benchmarks that --filter selects, run none");
+                 "run the benchmarks whose names match this regular expression; after a leading -, "
+                 "all others");
+SLUICE_BOOL_FLAG(list, false,
+                 "print the names of the benchmarks that --filter selects, and run none");
 
 namespace sluice {
 

@@ -165,7 +165,7 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
   const std::vector<size_t> selected = SelectedIndices(names, options.result.filter);
   for (const size_t i : selected) {
     const bool is_new = samples_by_name.try_emplace(names[i]).second;
-    if (!is_new) throw Error(fmt::format("'{}' is asked for twice", names[i]));
+    if (!is_new) throw Error(fmt::format("'{}' is given twice", names[i]));
   }
   if (options.result.lists) {
     for (const size_t i : selected) {

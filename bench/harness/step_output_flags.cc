@@ -2,11 +2,12 @@
 
 #include "core/cli/flags.h"
 
-SLUICE_OUTPUT_PATH_FLAG(svg_out,
-                        "write a picture of each pass, predicted and measured, to this SVG file");
-SLUICE_OUTPUT_PATH_FLAG(trace_out,
-                        "write a trace of each pass, predicted and measured, to this file, which "
-                        "Perfetto opens; compressed if it ends in .gz");
+SLUICE_FLAG_GROUP("Pictures and traces");
+SLUICE_OUTPUT_PATH_FLAG(svg_out, "SVG file for a picture of each pass, predicted and measured");
+SLUICE_OUTPUT_PATH_FLAG(
+    trace_out,
+    "file for a trace of each pass, predicted and measured, that Perfetto opens; "
+    "compressed if its name ends in .gz");
 
 namespace sluice {
 

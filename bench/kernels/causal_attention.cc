@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <string_view>
 
 #include "bench/harness/flops.h"
 #include "bench/kernels/kernel_program.h"
@@ -14,7 +15,7 @@ namespace {
 
 using Attention = std::optional<CausalAttentionImplementation>;
 
-// Of a list such as "hopper,cudnn".
+// Parses a list such as "hopper,cudnn".
 std::vector<Attention> ParseAttentions(std::string_view text) {
   std::vector<Attention> attentions;
   while (true) {
@@ -34,8 +35,9 @@ FlagType AttentionListFlag() {
 }  // namespace
 }  // namespace sluice
 
+SLUICE_FLAG_GROUP("Attention");
 SLUICE_TEXT_FLAG_OF(attention, "default", sluice::AttentionListFlag(),
-                    "implementations on cuda, timed side by side");
+                    "implementations to time on cuda");
 
 namespace sluice {
 namespace {
@@ -71,8 +73,8 @@ KernelCall Forward(Operands& operands, const AttentionSize& size, const Slice& s
           {call.forward.out, call.forward.lse}};
 }
 
-// Of the sequence's last slice.  `out` and `lse` are those of the forward, which runs once, in the
-// first call.
+// The backward of the last slice of the sequence. `out` and `lse` come from the forward, which runs
+// once, in the first call.
 KernelCall Backward(Operands& operands, const AttentionSize& size, const Slice& slice) {
   const Call call = MakeCall(operands, size, slice);
   return {[call, has_run = false](Kernels& kernels) mutable {
@@ -83,42 +85,26 @@ KernelCall Backward(Operands& operands, const AttentionSize& size, const Slice& 
           {call.backward.dqkv}};
 }
 
-struct Pass {
-  const char* name;
-  int64_t (*flops)(const AttentionSize&, const Slice&);
-  KernelCall (*prepare)(Operands&, const AttentionSize&, const Slice&);
-};
-constexpr Pass kPasses[] = {{"causal_attention_forward", CausalAttentionForwardFlops, Forward},
-                            {"causal_attention_backward", CausalAttentionBackwardFlops, Backward}};
-
-std::string NameOf(const Pass& pass, const AttentionSize& size, const Slice& slice) {
+std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes, const Slice& slice) {
+  const AttentionSize size = {sizes.batch_size, sizes.model.num_heads, sizes.model.head_dim()};
   const std::string batch =
       size.batch_size > 1 ? fmt::format("/batch_size:{}", size.batch_size) : "";
-  return fmt::format("{}/{}{}/num_heads:{}/head_dim:{}", pass.name, NameOf(slice), batch,
-                     size.num_heads, size.head_dim);
-}
-
-std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
-  const AttentionSize size = {sizes.batch_size, sizes.model.num_heads, sizes.model.head_dim()};
   const std::vector<Attention> attentions = ParseAttentions(FLAGS_attention);
   std::vector<KernelBenchmark> benchmarks;
-  const auto add = [&](const Pass& pass, const Slice& slice, const Attention& attention) {
-    std::string name = NameOf(pass, size, slice);
-    if (attention) name += fmt::format("/attention:{}", Name(*attention));
-    benchmarks.push_back({.name = name,
-                          .limits = sizes.LimitsFor(slice),
-                          .ceiling = Ceiling::kMatMulRate,
-                          .work = pass.flops(size, slice),
-                          .attention = attention,
-                          .prepare = [prepare = pass.prepare, size, slice](Operands& operands) {
-                            return prepare(operands, size, slice);
-                          }});
-  };
-  for (const Slice& slice : sizes.slices) {
-    for (const Pass& pass : kPasses) {
-      for (const Attention& attention : attentions) add(pass, slice, attention);
+  const auto add = [&](std::string_view name, int64_t flops, const auto& prepare) {
+    for (const Attention& attention : attentions) {
+      benchmarks.push_back(
+          {.name = fmt::format("{}/{}{}/num_heads:{}/head_dim:{}{}", name, NameOf(slice), batch,
+                               size.num_heads, size.head_dim,
+                               attention ? fmt::format("/attention:{}", Name(*attention)) : ""),
+           .ceiling = Ceiling::kMatMulRate,
+           .work = flops,
+           .attention = attention,
+           .prepare = [=](Operands& operands) { return prepare(operands, size, slice); }});
     }
-  }
+  };
+  add("causal_attention_forward", CausalAttentionForwardFlops(size, slice), Forward);
+  add("causal_attention_backward", CausalAttentionBackwardFlops(size, slice), Backward);
   return benchmarks;
 }
 
@@ -128,8 +114,8 @@ std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
 int main(int argc, char** argv) {
   return sluice::KernelProgram(
       argc, argv,
-      {.purpose = "Times causal attention of a model's slices behind cached prefixes.",
+      {.purpose = "Times causal attention on slices of a model's sequence after cached prefixes.",
        .example = "bazel run //bench/kernels:causal_attention -- --model=gpt2-1hm "
                   "--slice_lens=128,1024 --prefix_lens=0,1024"},
-      sluice::Benchmarks);
+      {.of_slice = sluice::Benchmarks, .prefix = sluice::KernelFamily::Prefix::kRead});
 }

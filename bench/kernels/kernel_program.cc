@@ -11,37 +11,28 @@
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/parse.h"
-#include "core/cli/flags.h"
+#include "programs/shared_flags.h"
 
-namespace sluice {
-namespace {
-
-std::vector<std::string> ModelNames() {
-  std::vector<std::string> names;
-  for (const ModelConfig& model : NamedModels()) names.push_back(model.name);
-  return names;
-}
-
-}  // namespace
-}  // namespace sluice
-
-SLUICE_CHOICE_FLAG(model, "test", sluice::ModelNames(), "the named model whose sizes are timed");
-SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences");
-SLUICE_INT_LIST_FLAG(slice_lens, 1, 1 << 20, "tokens in a slice; default: the model's seq_len");
-SLUICE_INT_LIST_FLAG(prefix_lens, 0, 1 << 20, "cached positions before it; default: 0");
-SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "where kernels run");
-SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
-                   "what they compute in");
-SLUICE_INT_FLAG(threads, 1, 1, 4096, "threads on the cpu");
-SLUICE_INT_FLAG(n_steps, 50, 1, 1'000'000, "timed calls of each kernel");
-SLUICE_NUMBER_FLAG(warmup_s, 0, 0, 3600, "seconds of calls just before them, at least");
+SLUICE_FLAG_GROUP("Sizes, device and measurement");
+SLUICE_MODEL_FLAG("named model whose layer sizes are timed");
+SLUICE_BATCH_SIZE_FLAG();
+SLUICE_INT_LIST_FLAG(slice_lens, 1, sluice::kMaxExtent,
+                     "tokens in each slice; default: the model's seq_len");
+SLUICE_INT_LIST_FLAG(prefix_lens, 0, sluice::kMaxExtent,
+                     "cached positions before the slice; default: 0");
+SLUICE_DEVICE_FLAG();
+SLUICE_DTYPE_FLAG("f32", "");
+SLUICE_THREADS_FLAG("1");
+SLUICE_N_STEPS_FLAG(50, "timed calls of each kernel");
+SLUICE_WARMUP_S_FLAG(
+    "minimum duration of the untimed calls just before the timed ones, in seconds");
 
 namespace sluice {
 namespace {
 
 std::vector<int64_t> ListOr(const std::string& list, int64_t otherwise) {
   if (list.empty()) return {otherwise};
-  return ParseIntegerList("the list", list, {0, 1 << 20});
+  return ParseIntegerList("the list", list, {0, kMaxExtent});
 }
 
 KernelSizes SizesFromFlags() {
@@ -57,11 +48,11 @@ KernelSizes SizesFromFlags() {
 }
 
 KernelTiming TimingFromFlags(Precision precision) {
-  const bool is_cpu = FLAGS_device == "cpu";
-  if (!is_cpu && WasGiven("threads")) throw Error("--threads is for --device=cpu only");
-  return {.backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
+  const DeviceKind device = ParseDevice(FLAGS_device);
+  CheckThreadsFlag(device);
+  return {.backend = {.kind = device,
                       .precision = precision,
-                      .num_threads = static_cast<int>(FLAGS_threads)},
+                      .num_threads = WasGiven("threads") ? static_cast<int>(FLAGS_threads) : 1},
           .n_steps = FLAGS_n_steps,
           .warmup_s = FLAGS_warmup_s};
 }
@@ -144,13 +135,27 @@ std::string FullName(const KernelBenchmark& kernel) {
                      FLAGS_dtype);
 }
 
-int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
+std::vector<KernelBenchmark> KernelsOf(const KernelFamily& family, const KernelSizes& sizes) {
+  std::vector<KernelBenchmark> kernels;
+  for (const Slice& slice : sizes.slices) {
+    if (slice.begin != 0 && family.prefix == KernelFamily::Prefix::kIgnored) continue;
+    for (KernelBenchmark& kernel : family.of_slice(sizes, slice)) {
+      kernel.limits = sizes.LimitsFor(slice);
+      kernels.push_back(std::move(kernel));
+    }
+  }
+  if (kernels.empty()) {
+    throw Error("--prefix_lens must include 0: this kernel does not read the prefix");
+  }
+  return kernels;
+}
+
+int RunAll(const KernelFamily& family) {
   const KernelSizes sizes = SizesFromFlags();
   KernelTiming timing = TimingFromFlags(sizes.precision);
-  // Refuses what the device lacks before anything is timed.
+  // Throws Error before anything is timed where the device lacks the precision.
   Backend backend = MakeBackend(timing.backend);
-  const std::vector<KernelBenchmark> kernels = make(sizes);
-  if (kernels.empty()) throw Error("--prefix_lens must hold 0: this kernel sees no prefix");
+  const std::vector<KernelBenchmark> kernels = KernelsOf(family, sizes);
   std::vector<Benchmark> benchmarks;
   for (const KernelBenchmark& kernel : kernels) {
     benchmarks.push_back({.name = FullName(kernel), .measure = [&] {
@@ -180,8 +185,12 @@ int RunAll(std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
 
 }  // namespace
 
+int64_t KernelSizes::NumTokens(const Slice& slice) const {
+  return CheckedProduct("the number of tokens", {slice.len, batch_size});
+}
+
 KernelLimits KernelSizes::LimitsFor(const Slice& slice) const {
-  return {.max_tokens = CheckedProduct("the number of tokens", {slice.len, batch_size}),
+  return {.max_tokens = NumTokens(slice),
           .max_seq_len = slice.begin + slice.len,
           .max_batch_size = batch_size,
           .hidden_size = model.hidden_size,
@@ -194,9 +203,8 @@ std::string NameOf(const Slice& slice) {
   return fmt::format("slice_len:{}/prefix_len:{}", slice.len, slice.begin);
 }
 
-int KernelProgram(int argc, char** argv, const ProgramInfo& program,
-                  std::vector<KernelBenchmark> (*make)(const KernelSizes&)) {
-  return Main(argc, argv, program, [make] { return RunAll(make); });
+int KernelProgram(int argc, char** argv, const ProgramInfo& program, const KernelFamily& family) {
+  return Main(argc, argv, program, [&family] { return RunAll(family); });
 }
 
 }  // namespace sluice

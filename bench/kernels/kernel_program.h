@@ -2,13 +2,13 @@
 //
 //   int main(int argc, char** argv) {
 //     return sluice::KernelProgram(argc, argv, {.purpose = ..., .example = ...},
-//     LayerNormBenchmarks);
+//                                  {.of_slice = LayerNormBenchmarks});
 //   }
 //
-// Sizes are a named model's: --model, --batch_size, --slice_lens and --prefix_lens; the rest says
-// where and how often: --device, --dtype, --threads, --n_steps, and where results go
-// (bench/harness/result_flags.h).  Without flags a program takes about a second and one thread, so
-// that tools/perf can watch it.
+// Sizes come from a named model: --model, --batch_size, --slice_lens and --prefix_lens. --device,
+// --dtype, --threads and --n_steps say where and how often each kernel runs, and
+// bench/harness/result_flags.h where results go. Without flags a program takes about a second on
+// one thread, so that tools/perf can run it often.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,9 @@ struct KernelSizes {
   std::vector<Slice> slices;  // each slice_len behind each prefix_len
   Precision precision = Precision::kFloat32;
 
+  // Throws Error where the number overflows.
+  int64_t NumTokens(const Slice& slice) const;
+
   // Large enough for every call on a slice.
   KernelLimits LimitsFor(const Slice& slice) const;
 };
@@ -35,9 +38,16 @@ struct KernelSizes {
 // "slice_len:128/prefix_len:896".
 std::string NameOf(const Slice& slice);
 
-// Runs the benchmarks that `make` gives for the sizes, all with one kind of ceiling; returns the
-// exit code of sluice::Main.
-int KernelProgram(int argc, char** argv, const ProgramInfo& program,
-                  std::vector<KernelBenchmark> (*make)(const KernelSizes&));
+// The benchmarks of one program. All have the same kind of ceiling.
+struct KernelFamily {
+  // Returns the benchmarks of one slice, without their limits.
+  std::vector<KernelBenchmark> (*of_slice)(const KernelSizes& sizes, const Slice& slice);
+
+  // Whether the kernels read the cached prefix. Otherwise only slices without one are timed.
+  enum class Prefix : uint8_t { kIgnored, kRead } prefix = Prefix::kIgnored;
+};
+
+// Runs the benchmarks of each slice; returns the exit code of sluice::Main.
+int KernelProgram(int argc, char** argv, const ProgramInfo& program, const KernelFamily& family);
 
 }  // namespace sluice

@@ -1,8 +1,11 @@
-// Layer norm and its backward, held against a copy of as many bytes.
+// Layer norm and its backward, compared with a copy of as many bytes.
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "bench/kernels/kernel_program.h"
+#include "core/base/checked_math.h"
 
 namespace sluice {
 namespace {
@@ -34,33 +37,22 @@ KernelCall Backward(Operands& operands, int64_t num_tokens, int64_t hidden_size)
           {args.dx, args.dweight, args.dbias}};
 }
 
-struct Pass {
-  const char* name;
-  int num_tensors;  // of [M, H], read or written: all other traffic is lost beside them
-  KernelCall (*prepare)(Operands&, int64_t num_tokens, int64_t hidden_size);
-};
-constexpr Pass kPasses[] = {{"layer_norm_forward", 2, Forward},
-                            {"layer_norm_backward", 4, Backward}};
+// Counts only tensors of [M, H] as traffic: everything else is negligible in comparison.
+KernelBenchmark BenchmarkOf(std::string_view name, const KernelSizes& sizes, const Slice& slice,
+                            int num_tensors, KernelCall (*prepare)(Operands&, int64_t, int64_t)) {
+  const int64_t num_tokens = sizes.NumTokens(slice);
+  const int64_t hidden_size = sizes.model.hidden_size;
+  return {
+      .name = fmt::format("{}/m:{}/h:{}", name, num_tokens, hidden_size),
+      .ceiling = Ceiling::kCopyRate,
+      .work = CheckedProduct("the number of bytes", {num_tensors, num_tokens, hidden_size,
+                                                     SizeOf(StorageDType(sizes.precision))}),
+      .prepare = [=](Operands& operands) { return prepare(operands, num_tokens, hidden_size); }};
+}
 
-std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
-  std::vector<KernelBenchmark> benchmarks;
-  for (const Slice& slice : sizes.slices) {
-    if (slice.begin != 0) continue;  // a layer norm does not see the prefix
-    const int64_t num_tokens = slice.len * sizes.batch_size;
-    const int64_t hidden_size = sizes.model.hidden_size;
-    for (const Pass& pass : kPasses) {
-      benchmarks.push_back(
-          {.name = fmt::format("{}/m:{}/h:{}", pass.name, num_tokens, hidden_size),
-           .limits = sizes.LimitsFor(slice),
-           .ceiling = Ceiling::kCopyRate,
-           .work =
-               pass.num_tensors * num_tokens * hidden_size * SizeOf(StorageDType(sizes.precision)),
-           .prepare = [prepare = pass.prepare, num_tokens, hidden_size](Operands& operands) {
-             return prepare(operands, num_tokens, hidden_size);
-           }});
-    }
-  }
-  return benchmarks;
+std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes, const Slice& slice) {
+  return {BenchmarkOf("layer_norm_forward", sizes, slice, 2, Forward),
+          BenchmarkOf("layer_norm_backward", sizes, slice, 4, Backward)};
 }
 
 }  // namespace
@@ -71,5 +63,5 @@ int main(int argc, char** argv) {
       argc, argv,
       {.purpose = "Times the layer norm of a model, forward and backward.",
        .example = "bazel run //bench/kernels:layer_norm -- --model=gpt2-1hm --threads=2"},
-      sluice::Benchmarks);
+      {.of_slice = sluice::Benchmarks});
 }

@@ -1,19 +1,14 @@
-// The two losses and their gradients, held against a copy of as many bytes.
+// The two losses and their gradients, compared with a copy of as many bytes.
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "bench/kernels/kernel_program.h"
+#include "core/base/checked_math.h"
 
 namespace sluice {
 namespace {
-
-// One of the four calls on [M, H].
-struct Pass {
-  const char* name;
-  int num_activations;  // of [M, H], read or written in the storage type
-  int num_projections;  // of [M, H], read in the accumulator type
-  KernelCall (*prepare)(Operands&, Shape);
-};
 
 KernelCall Forward(Operands& operands, Shape shape, Tensor r) {
   const LossForwardArgs args = {.z = operands.Activation(shape),
@@ -30,40 +25,28 @@ KernelCall Backward(Operands& operands, Shape shape, Tensor r) {
   return {[=](Kernels& kernels) { kernels.LossBackward(args); }, {args.dz}};
 }
 
-constexpr Pass kPasses[] = {
-    {"loss_forward/loss:mean", 1, 0,
-     [](Operands& operands, Shape shape) { return Forward(operands, shape, {}); }},
-    {"loss_forward/loss:projection", 1, 1,
-     [](Operands& operands, Shape shape) {
-       return Forward(operands, shape, operands.Accumulator(shape));
-     }},
-    {"loss_backward/loss:mean", 1, 0,
-     [](Operands& operands, Shape shape) { return Backward(operands, shape, {}); }},
-    {"loss_backward/loss:projection", 1, 1,
-     [](Operands& operands, Shape shape) {
-       return Backward(operands, shape, operands.Accumulator(shape));
-     }},
-};
+// `num_projections` is the number of tensors of [M, H] that are read in the accumulator type,
+// besides one that is read or written in the storage type.
+KernelBenchmark BenchmarkOf(std::string_view name, const KernelSizes& sizes, const Slice& slice,
+                            int num_projections,
+                            KernelCall (*prepare)(Operands&, Shape shape, Tensor r)) {
+  const Shape shape = {sizes.NumTokens(slice), sizes.model.hidden_size};
+  const int64_t element_bytes = SizeOf(StorageDType(sizes.precision)) +
+                                num_projections * SizeOf(AccumulatorDType(sizes.precision));
+  return {.name = fmt::format("{}/m:{}/h:{}", name, shape[0], shape[1]),
+          .ceiling = Ceiling::kCopyRate,
+          .work = CheckedProduct("the number of bytes", {element_bytes, shape[0], shape[1]}),
+          .prepare = [=](Operands& operands) {
+            return prepare(operands, shape,
+                           num_projections > 0 ? operands.Accumulator(shape) : Tensor());
+          }};
+}
 
-std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
-  std::vector<KernelBenchmark> benchmarks;
-  for (const Slice& slice : sizes.slices) {
-    if (slice.begin != 0) continue;  // the loss does not see the prefix
-    const Shape shape = {slice.len * sizes.batch_size, sizes.model.hidden_size};
-    for (const Pass& pass : kPasses) {
-      const int64_t element_bytes =
-          pass.num_activations * SizeOf(StorageDType(sizes.precision)) +
-          pass.num_projections * SizeOf(AccumulatorDType(sizes.precision));
-      benchmarks.push_back({.name = fmt::format("{}/m:{}/h:{}", pass.name, shape[0], shape[1]),
-                            .limits = sizes.LimitsFor(slice),
-                            .ceiling = Ceiling::kCopyRate,
-                            .work = element_bytes * shape.num_elements(),
-                            .prepare = [prepare = pass.prepare, shape](Operands& operands) {
-                              return prepare(operands, shape);
-                            }});
-    }
-  }
-  return benchmarks;
+std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes, const Slice& slice) {
+  return {BenchmarkOf("loss_forward/loss:mean", sizes, slice, 0, Forward),
+          BenchmarkOf("loss_forward/loss:projection", sizes, slice, 1, Forward),
+          BenchmarkOf("loss_backward/loss:mean", sizes, slice, 0, Backward),
+          BenchmarkOf("loss_backward/loss:projection", sizes, slice, 1, Backward)};
 }
 
 }  // namespace
@@ -74,5 +57,5 @@ int main(int argc, char** argv) {
       argc, argv,
       {.purpose = "Times the losses over a model's output, forward and backward.",
        .example = "bazel run //bench/kernels:loss -- --model=gpt2-1hm --threads=2"},
-      sluice::Benchmarks);
+      {.of_slice = sluice::Benchmarks});
 }

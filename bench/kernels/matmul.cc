@@ -1,6 +1,8 @@
-// The three passes of the four linear layers of a model.
+// The forward and both backward products of the four linear layers of a model.
 
 #include <fmt/format.h>
+
+#include <string_view>
 
 #include "bench/harness/flops.h"
 #include "bench/kernels/kernel_program.h"
@@ -35,34 +37,24 @@ KernelCall BackwardWeight(Operands& operands, const LinearSize& size) {
           {args.dweight, args.dbias}};
 }
 
-struct Pass {
-  const char* name;
-  KernelCall (*prepare)(Operands&, const LinearSize&);
-};
-constexpr Pass kPasses[] = {{"linear_forward", Forward},
-                            {"linear_backward_input", BackwardInput},
-                            {"linear_backward_weight", BackwardWeight}};
+KernelBenchmark BenchmarkOf(std::string_view name, std::string_view layer, const LinearSize& size,
+                            KernelCall (*prepare)(Operands&, const LinearSize&)) {
+  return {.name = fmt::format("{}/{}/m:{}/n:{}/k:{}", name, layer, size.num_tokens,
+                              size.out_features, size.in_features),
+          .ceiling = Ceiling::kMatMulRate,
+          .work = LinearFlops(size),
+          .prepare = [=](Operands& operands) { return prepare(operands, size); }};
+}
 
-std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
+std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes, const Slice& slice) {
   std::vector<KernelBenchmark> benchmarks;
-  for (const Slice& slice : sizes.slices) {
-    if (slice.begin != 0) continue;  // a linear layer does not see the prefix
-    for (const ParameterSpec& parameter : LayerParameters(sizes.model)) {
-      if (parameter.shape.rank() != 2) continue;
-      const LinearSize size = {slice.len * sizes.batch_size, parameter.shape[1],
-                               parameter.shape[0]};
-      for (const Pass& pass : kPasses) {
-        benchmarks.push_back(
-            {.name = fmt::format("{}/{}/m:{}/n:{}/k:{}", pass.name, parameter.name, size.num_tokens,
-                                 size.out_features, size.in_features),
-             .limits = sizes.LimitsFor(slice),
-             .ceiling = Ceiling::kMatMulRate,
-             .work = LinearFlops(size),
-             .prepare = [prepare = pass.prepare, size](Operands& operands) {
-               return prepare(operands, size);
-             }});
-      }
-    }
+  for (const ParameterSpec& parameter : LayerParameters(sizes.model)) {
+    if (parameter.shape.rank() != 2) continue;
+    const LinearSize size = {sizes.NumTokens(slice), parameter.shape[1], parameter.shape[0]};
+    benchmarks.push_back(BenchmarkOf("linear_forward", parameter.name, size, Forward));
+    benchmarks.push_back(BenchmarkOf("linear_backward_input", parameter.name, size, BackwardInput));
+    benchmarks.push_back(
+        BenchmarkOf("linear_backward_weight", parameter.name, size, BackwardWeight));
   }
   return benchmarks;
 }
@@ -73,7 +65,7 @@ std::vector<KernelBenchmark> Benchmarks(const KernelSizes& sizes) {
 int main(int argc, char** argv) {
   return sluice::KernelProgram(
       argc, argv,
-      {.purpose = "Times the linear layers of a model, forward and both backwards.",
+      {.purpose = "Times the linear layers of a model: forward, input gradient, weight gradient.",
        .example = "bazel run //bench/kernels:matmul -- --model=gpt2-1hm --threads=2"},
-      sluice::Benchmarks);
+      {.of_slice = sluice::Benchmarks});
 }

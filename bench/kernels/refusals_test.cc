@@ -15,7 +15,7 @@ TEST(Refusals, AFilterThatMatchesNothing) {
 }
 
 TEST(Refusals, OneLengthTwice) {
-  ExpectRefused({kProgram, "--slice_lens=3,3"}, {"is asked for twice"});
+  ExpectRefused({kProgram, "--slice_lens=3,3"}, {"is given twice"});
 }
 
 TEST(Refusals, MoreMemoryThanThereIs) {
@@ -26,7 +26,7 @@ TEST(Refusals, MoreMemoryThanThereIs) {
 TEST(Refusals, AttentionThatIsNone) {
   ExpectRefused({kAttention, "--attention=hoper"}, {"did you mean 'hopper'?"});
   ExpectRefused({kAttention, "--attention=cudnn,"}, {"unknown attention ''"});
-  ExpectRefused({kAttention, "--attention=default,default"}, {"is asked for twice"});
+  ExpectRefused({kAttention, "--attention=default,default"}, {"is given twice"});
 }
 
 TEST(Refusals, AChoiceOfAttentionOnTheCpu) {

@@ -1,9 +1,9 @@
 #include "core/backend/backend.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,15 +11,14 @@
 #include "core/base/error.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/kernels/cpu_kernels.h"
+#include "core/tensor/precisions.h"
 
 namespace sluice {
 namespace {
 
-const std::vector<Precision>& SupportedPrecisions(DeviceKind kind) {
-  static const std::vector<Precision> cpu = {Precision::kFloat32, Precision::kFloat64};
-  static const std::vector<Precision> cuda = {Precision::kFloat32, Precision::kTf32,
-                                              Precision::kBFloat16, Precision::kFloat16};
-  return kind == DeviceKind::kCpu ? cpu : cuda;
+bool IsSupported(DeviceKind kind, Precision precision) {
+  if (kind == DeviceKind::kCuda) return precision != Precision::kFloat64;
+  return precision == Precision::kFloat32 || precision == Precision::kFloat64;
 }
 
 Backend MakeCpuBackend(const BackendOptions& options) {
@@ -34,29 +33,29 @@ Backend MakeCpuBackend(const BackendOptions& options) {
 
 }  // namespace
 
-void CheckSupported(DeviceKind kind, Precision precision) {
-  const std::vector<Precision>& supported = SupportedPrecisions(kind);
-  if (std::find(supported.begin(), supported.end(), precision) != supported.end()) return;
-  std::string names;
-  for (const Precision p : supported) {
-    if (!names.empty()) names += ", ";
-    names += Name(p);
+void CheckSupported(const BackendOptions& options) {
+  if (!IsSupported(options.kind, options.precision)) {
+    std::vector<std::string_view> supported;
+    for (const Precision precision : kPrecisions) {
+      if (IsSupported(options.kind, precision)) supported.push_back(Name(precision));
+    }
+    throw Error(fmt::format("dtype {} is not supported on device {}; supported there: {}",
+                            Name(options.precision), Name(options.kind),
+                            fmt::join(supported, ", ")));
   }
-  throw Error(fmt::format("dtype {} is not supported on device {}; supported there: {}",
-                          Name(precision), Name(kind), names));
+  if (options.attention && options.kind == DeviceKind::kCpu) {
+    throw Error(fmt::format("attention {} is for device cuda only; the cpu has its own",
+                            Name(*options.attention)));
+  }
 }
 
 Backend MakeBackend(const BackendOptions& options) {
-  CheckSupported(options.kind, options.precision);
+  CheckSupported(options);
   if (options.kind == DeviceKind::kCuda) {
     return MakeCudaBackend({.device_index = options.device_index,
                             .precision = options.precision,
                             .attention = options.attention,
                             .has_kernels = options.has_kernels});
-  }
-  if (options.attention) {
-    throw Error(fmt::format("attention {} is for device cuda only; the cpu has its own",
-                            Name(*options.attention)));
   }
   return MakeCpuBackend(options);
 }

@@ -35,11 +35,12 @@ struct Backend {
   std::unique_ptr<Kernels> kernels;  // enqueue on `stream`; null without has_kernels
 };
 
-// Throws Error when the device lacks the precision, naming those it has.
-void CheckSupported(DeviceKind kind, Precision precision);
+// Throws Error where the kind of device lacks the precision, naming those that it has, or the
+// attention.  It looks at no device.
+void CheckSupported(const BackendOptions& options);
 
-// Throws Error when the device lacks the precision or the attention, when this program was built
-// without CUDA, or when the machine has no such device.
+// Throws Error as CheckSupported does, where this program was built without CUDA, and where the
+// machine has no such device.
 Backend MakeBackend(const BackendOptions& options);
 
 // Whether this program was built with CUDA, and so has DeviceKind::kCuda.

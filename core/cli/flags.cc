@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "core/base/atomic_file.h"
@@ -16,22 +16,22 @@
 namespace sluice {
 namespace {
 
-constexpr std::string_view kBool = "true or false";
-
 using FlagTypes = std::map<std::string, FlagType, std::less<>>;
 
-// Filled while globals are initialised, so it must exist before the first of them.
+// Both maps are filled while globals are initialized, so they must exist before the first of them.
 FlagTypes& Registry() {
   static FlagTypes flags;
   return flags;
 }
 
-std::set<std::string, std::less<>>& GivenFlags() {
-  static std::set<std::string, std::less<>> given;
-  return given;
+std::map<std::string, std::string>& TitleOfFile() {
+  static std::map<std::string, std::string> titles;
+  return titles;
 }
 
-bool IsBool(const FlagType& type) { return type.name == kBool; }
+bool IsBool(const std::string& name) {
+  return gflags::GetCommandLineFlagInfoOrDie(name.c_str()).type == "bool";
+}
 
 struct Setting {
   std::string name;
@@ -49,7 +49,7 @@ std::string Takes(const FlagType& type) {
   return allowed.empty() ? type.name : type.name + " " + allowed;
 }
 
-// Reads the flag at `arguments[*position]` and moves past it and its value.
+// Returns the flag at `arguments[*position]` and moves past it and its value.
 Setting TakeFlag(const std::vector<std::string_view>& arguments, size_t* position) {
   const std::string_view argument = arguments[(*position)++];
   if (argument.empty() || argument[0] != '-') {
@@ -67,12 +67,12 @@ Setting TakeFlag(const std::vector<std::string_view>& arguments, size_t* positio
   auto flag = Registry().find(name);
   if (flag == Registry().end() && name.starts_with("no") && !has_value) {
     flag = Registry().find(name.substr(2));
-    if (flag != Registry().end() && IsBool(flag->second)) return {flag->first, "false"};
+    if (flag != Registry().end() && IsBool(flag->first)) return {flag->first, "false"};
     flag = Registry().end();
   }
   if (flag == Registry().end()) throw Error(UnknownFlag(dashed));
   if (has_value) return {flag->first, std::string(argument.substr(equals + 1))};
-  if (IsBool(flag->second)) return {flag->first, "true"};
+  if (IsBool(flag->first)) return {flag->first, "true"};
   if (*position == arguments.size() || arguments[*position].starts_with("--")) {
     throw Error(fmt::format("{} needs a value: {}", dashed, Takes(flag->second)));
   }
@@ -98,19 +98,19 @@ std::string Wrapped(std::string_view text, size_t indent, size_t width) {
   return wrapped;
 }
 
-std::string FlagHelp(const std::string& name, const FlagType& type) {
+std::string FlagHelp(const gflags::CommandLineFlagInfo& info) {
   constexpr size_t kIndent = 6;
   constexpr size_t kWidth = 90;
-  const gflags::CommandLineFlagInfo info = gflags::GetCommandLineFlagInfoOrDie(name.c_str());
-  // A default that is not allowed as a value stands for "not given".
+  const FlagType& type = Registry().at(info.name);
+  // A default that is not an allowed value means "not given".
   std::string default_text;
   try {
-    type.check(name, info.default_value);
+    type.check(info.name, info.default_value);
     default_text = "; default " + info.default_value;
   } catch (const Error&) {
   }
   const std::string indent(kIndent, ' ');
-  return fmt::format("  --{}\n{}{}\n{}{}\n", name, indent,
+  return fmt::format("  --{}\n{}{}\n{}{}\n", info.name, indent,
                      Wrapped(info.description, kIndent, kWidth), indent,
                      Wrapped(fmt::format("({}{})", Takes(type), default_text), kIndent, kWidth));
 }
@@ -127,7 +127,7 @@ std::string RangeText(IntegerRange range) {
 
 FlagType BoolFlag() {
   return {
-      std::string(kBool), [] { return ""; },
+      "true or false", [] { return ""; },
       [](std::string_view what, std::string_view text) {
         if (text == "true" || text == "false") return;
         throw Error(fmt::format("{} '{}' is not allowed: it must be true or false", what, text));
@@ -190,7 +190,6 @@ FlagType OutputPathFlag() {
 
 Request ParseFlags(int argc, const char* const* argv) {
   const std::vector<std::string_view> arguments(argv + std::min(argc, 1), argv + argc);
-  GivenFlags().clear();
   for (const std::string_view argument : arguments) {
     if (argument == "--help") return Request::kHelp;
     if (argument == "--version") return Request::kVersion;
@@ -209,14 +208,14 @@ Request ParseFlags(int argc, const char* const* argv) {
   }
   for (const auto& [name, value] : settings) {
     SLUICE_CHECK(!gflags::SetCommandLineOption(name.c_str(), value.c_str()).empty());
-    GivenFlags().insert(name);
   }
   return Request::kRun;
 }
 
 bool WasGiven(std::string_view name) {
-  SLUICE_CHECK(Registry().contains(name));
-  return GivenFlags().contains(name);
+  const auto flag = Registry().find(name);
+  SLUICE_CHECK(flag != Registry().end());
+  return !gflags::GetCommandLineFlagInfoOrDie(flag->first.c_str()).is_default;
 }
 
 void RefuseTogether(const std::vector<std::string>& names) {
@@ -231,8 +230,21 @@ void RefuseTogether(const std::vector<std::string>& names) {
 }
 
 std::string FlagsHelp() {
-  std::string help;
-  for (const auto& [name, type] : Registry()) help += FlagHelp(name, type);
+  std::vector<gflags::CommandLineFlagInfo> flags;
+  gflags::GetAllFlags(&flags);
+  std::erase_if(flags, [](const auto& flag) { return !Registry().contains(flag.name); });
+  // GetAllFlags sorts by file. In reverse order the flags that programs share (programs/) precede
+  // those of one program (bench/, correctness/).
+  std::ranges::stable_sort(flags, std::ranges::greater(), &gflags::CommandLineFlagInfo::filename);
+  std::string help, file;
+  for (const gflags::CommandLineFlagInfo& flag : flags) {
+    const auto title = TitleOfFile().find(flag.filename);
+    if (flag.filename != file && title != TitleOfFile().end()) {
+      help += fmt::format("\n{}\n", title->second);
+    }
+    file = flag.filename;
+    help += FlagHelp(flag);
+  }
   return help;
 }
 
@@ -241,6 +253,10 @@ namespace internal {
 FlagRegistration::FlagRegistration(std::string name, FlagType type) {
   const auto [place, is_new] = Registry().emplace(std::move(name), std::move(type));
   SLUICE_CHECK(is_new);
+}
+
+FlagGroupRegistration::FlagGroupRegistration(std::string file, std::string title) {
+  TitleOfFile().emplace(std::move(file), std::move(title));
 }
 
 }  // namespace internal

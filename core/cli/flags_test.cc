@@ -16,7 +16,8 @@ SLUICE_BOOL_FLAG(check, false, "compare");
 SLUICE_BOOL_FLAG(notes, true, "a yes-or-no flag whose name begins with no");
 SLUICE_TEXT_FLAG(label, "none", "label");
 SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f32", "f64"}), "element type");
-DEFINE_int32(bare, 1, "declared past the registry");
+DEFINE_int32(bare, 1, "not declared through the registry");
+SLUICE_FLAG_GROUP("Flags of the test");
 
 namespace sluice {
 namespace {
@@ -136,6 +137,10 @@ TEST_F(FlagsTest, HidesTheFlagsOfGflagsItself) {
   }
   EXPECT_EQ(FlagsHelp().find("flagfile"), std::string::npos);
   EXPECT_EQ(FlagsHelp().find("bare"), std::string::npos);
+}
+
+TEST_F(FlagsTest, HelpHasTheTitleOfTheFileBeforeItsFlags) {
+  EXPECT_TRUE(FlagsHelp().starts_with("\nFlags of the test\n  --check\n")) << FlagsHelp();
 }
 
 TEST_F(FlagsTest, RefusesAFlagGivenTwice) {

@@ -59,8 +59,8 @@ std::string_view Name(Precision precision) {
 
 Precision ParsePrecision(std::string_view name) {
   std::vector<std::string> known;
-  for (const Precision precision : {Precision::kFloat64, Precision::kFloat32, Precision::kTf32,
-                                    Precision::kBFloat16, Precision::kFloat16}) {
+  for (int i = 0; i <= static_cast<int>(Precision::kFloat16); ++i) {
+    const auto precision = static_cast<Precision>(i);
     if (Name(precision) == name) return precision;
     known.emplace_back(Name(precision));
   }

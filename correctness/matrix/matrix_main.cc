@@ -29,18 +29,19 @@
 #include "programs/gpu_use.h"
 #include "programs/rank_starter.h"
 
-SLUICE_TEXT_FLAG(rows, ".", "a regular expression: rows whose names have it");
-SLUICE_BOOL_FLAG(list, false, "prints the names of the rows, runs nothing");
+SLUICE_FLAG_GROUP("Rows");
+SLUICE_TEXT_FLAG(rows, ".", "run the rows whose names match this regular expression");
+SLUICE_BOOL_FLAG(list, false, "print the names of the rows, and run none");
 SLUICE_BOOL_FLAG(all, false,
-                 "also the rows that prove little more than others: all precisions with both "
-                 "losses and graphs on any number of ranks");
-SLUICE_NUMBER_FLAG(budget_s, 1e6, 1, 1e6, "seconds after which no row begins");
-SLUICE_INT_FLAG(num_replays, 50, 1, 1'000'000, "of each graph");
+                 "include the optional rows, which add little coverage: all precisions with both "
+                 "losses, and graphs on any number of ranks");
+SLUICE_NUMBER_FLAG(budget_s, 1e6, 1, 1e6, "time in seconds after which no further row starts");
+SLUICE_INT_FLAG(num_replays, 50, 1, 1'000'000, "replays of each graph");
 SLUICE_CHOICE_FLAG(disagreement, "", sluice::DisagreementNames(),
-                   "in place of the rows, ranks disagree so");
+                   "instead of rows, run a job whose ranks disagree in this way");
 SLUICE_CHOICE_FLAG(broken_by, "", sluice::BreakNames(),
-                   "in place of the rows, a rank breaks so in a step of the first of them");
-SLUICE_INT_FLAG(broken_rank, 1, 0, sluice::kMaxRanks, "the rank that breaks");
+                   "instead of rows, break a rank in this way during a step of the first row");
+SLUICE_INT_FLAG(broken_rank, 1, 0, sluice::kMaxRanks, "rank that breaks, with --broken_by");
 
 namespace sluice {
 namespace {
@@ -232,7 +233,7 @@ int Run() {
 int main(int argc, char** argv) {
   return sluice::Main(
       argc, argv,
-      {.purpose = "Proves every scheme, plan and precision on the ranks of one start.",
+      {.purpose = "Checks every scheme, layer plan and precision on the ranks of one job.",
        .example = "tools/launch/launch --ranks_per_gpu=4 -- //correctness/matrix --comm=nccl"},
       sluice::Run);
 }

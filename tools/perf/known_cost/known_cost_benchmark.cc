@@ -14,11 +14,13 @@
 #include "core/base/check.h"
 #include "core/cli/flags.h"
 #include "core/cli/main.h"
+#include "programs/shared_flags.h"
 
+SLUICE_FLAG_GROUP("Work and measurement");
 SLUICE_INT_FLAG(work_permille, 1000, 1, 1'000'000, "work of a step, in thousandths");
 SLUICE_INT_FLAG(slow_permille_of_steps, 1000, 0, 1000,
                 "steps that do work_permille, in thousandths of all; the others do 1000");
-SLUICE_INT_FLAG(n_steps, 40, 1, 1'000'000, "timed steps");
+SLUICE_N_STEPS_FLAG(40, "timed steps");
 
 namespace sluice {
 namespace {
