@@ -81,7 +81,7 @@ std::string NameOf(const Job& job, const JobPlan& plan) {
 
 std::string NameOf(Pass pass) { return pass == Pass::kForward ? "forward" : "step"; }
 
-std::string InRuns(const std::vector<int64_t>& values) {
+std::string RunLengthText(const std::vector<int64_t>& values) {
   std::vector<std::string> runs;
   for (size_t begin = 0, end = 0; begin < values.size(); begin = end) {
     while (end < values.size() && values[end] == values[begin]) ++end;
@@ -95,7 +95,7 @@ std::string InRuns(const std::vector<int64_t>& values) {
 std::string SliceLens(const JobConfig& config) {
   std::vector<int64_t> lens;
   for (const Slice& slice : config.slices) lens.push_back(slice.len);
-  return InRuns(lens);
+  return RunLengthText(lens);
 }
 
 }  // namespace sluice

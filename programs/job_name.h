@@ -22,10 +22,11 @@ std::string NameOf(const Job& job, const JobPlan& plan);
 
 std::string NameOf(Pass pass);  // "forward" or "step"
 
-// "2x13+12" for 13, 13, 12: a list in one value, since commas join those of several jobs.
-std::string InRuns(const std::vector<int64_t>& values);
+// Returns "2x13+12" for 13, 13, 12. The text has no comma, because commas separate the values of
+// several jobs.
+std::string RunLengthText(const std::vector<int64_t>& values);
 
-// The length of each slice of a sequence, so.
+// The RunLengthText of the lengths of the slices.
 std::string SliceLens(const JobConfig& config);
 
 }  // namespace sluice

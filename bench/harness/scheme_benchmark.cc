@@ -159,7 +159,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
 std::string LayersOfStages(const JobPlan& plan) {
   std::vector<int64_t> counts;
   for (const LayerRange& layers : plan.layers_of_stage) counts.push_back(layers.num_layers);
-  return InRuns(counts);
+  return RunLengthText(counts);
 }
 
 // The names for all slices, without repetitions.

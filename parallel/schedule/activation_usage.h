@@ -1,7 +1,7 @@
-// Which activations a rank keeps when. In a step, a unit's activation is kept from the start of its
-// Forward to the end of its Backward or BackwardWeight. In a forward pass, where only keys and
-// values of earlier slices are needed, it is kept to the end of the Forward of its micro-batch's
-// last slice. Buffers of messages are not counted.
+// How long a rank keeps activations. In a step, a unit's activation is kept from the start of its
+// Forward to the end of its Backward or BackwardWeight. In a forward pass, which needs only the
+// keys and values of earlier slices, it is kept to the end of the Forward of its micro-batch's last
+// slice. Message buffers are not counted.
 #pragma once
 
 #include <cstdint>

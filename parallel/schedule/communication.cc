@@ -10,7 +10,7 @@
 namespace sluice {
 namespace {
 
-// A receive and where it goes: before the compute op at position `before` of the list without
+// A receive and its place: before the compute op at position `before` of the list without
 // communication.
 struct PlacedRecv {
   Op op;
@@ -28,8 +28,7 @@ void CheckComputeOnly(const Schedule& schedule) {
   }
 }
 
-// For each rank, by the rank it receives from: the receives that match the sends, in the order of
-// the sends.
+// Returns, for each rank, its receives by the rank that they come from, in the order of the sends.
 std::vector<std::map<int, std::vector<Op>>> FindRecvs(const Schedule& schedule) {
   std::vector<std::map<int, std::vector<Op>>> recvs(schedule.num_ranks);
   for (int from = 0; from < schedule.num_ranks; ++from) {
@@ -48,8 +47,7 @@ int FindConsumer(const OpPositions& positions, const Op& recv) {
                                               : positions.FindInputGradient(recv.unit);
 }
 
-// Positions never decrease along a channel: a receive goes no later than those whose sends follow
-// its own.
+// Positions never decrease along a channel: no receive is placed after one whose send comes later.
 std::vector<PlacedRecv> PlaceRecvs(const std::map<int, std::vector<Op>>& recvs_of_channel,
                                    const OpPositions& positions, int recv_lookahead) {
   std::vector<PlacedRecv> placed;
@@ -90,6 +88,12 @@ Schedule AddCommunication(Schedule schedule, int recv_lookahead) {
   }
   schedule.ops_of_rank = std::move(ops_of_rank);
   return schedule;
+}
+
+bool HasCommunication(const Schedule& schedule) {
+  return std::ranges::any_of(schedule.ops_of_rank, [](const std::vector<Op>& ops) {
+    return std::ranges::any_of(ops, [](const Op& op) { return !IsCompute(op.kind); });
+  });
 }
 
 }  // namespace sluice

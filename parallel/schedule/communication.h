@@ -1,23 +1,25 @@
-// Lowering: from compute ops to compute ops with sends and receives.
+// Adds sends and receives to a schedule of compute ops.
 #pragma once
 
 #include "parallel/schedule/schedule.h"
 
 namespace sluice {
 
-// How many compute ops before the one that needs it a receive is posted. 1 receives the next unit's
-// input while this unit is computed, which takes a second receive buffer; 0 posts a receive right
-// before its compute op, so that every transfer is waited for.
+// A receive is posted this many compute ops before the op that needs it. With 1, a rank receives
+// the next unit's input while it computes the current unit, which takes a second receive buffer.
+// With 0, a receive is posted directly before its compute op, so the rank waits for every transfer.
 inline constexpr int kDefaultRecvLookahead = 1;
 
-// Adds a send right after each compute op whose result another rank needs, and the matching receive
-// `recv_lookahead` compute ops before the op that needs it. A receive is moved further forward
-// where its channel (execution_model.h) would else not match the order of the sends, as happens
-// when one channel carries activations and gradients.
+// Adds a send directly after each compute op whose result another rank needs, and the matching
+// receive `recv_lookahead` compute ops before the op that needs it. If the receives of a channel
+// (execution_model.h) would not match the order of the sends, as can happen when one channel
+// carries activations and gradients, receives are moved further forward.
 //
-// `schedule` holds compute ops only, each unit in range and on the rank of its stage (checked):
-// FindComputeError says so, and whether it is complete and free of circles, which is not looked at
-// here.
+// `schedule` has compute ops only, each unit in range and on the rank of its stage (checked). That
+// it is complete and free of cycles is not checked here: see FindComputeError.
 Schedule AddCommunication(Schedule schedule, int recv_lookahead = kDefaultRecvLookahead);
+
+// Whether `schedule` has a send or a receive.
+bool HasCommunication(const Schedule& schedule);
 
 }  // namespace sluice

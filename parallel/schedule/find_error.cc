@@ -7,14 +7,14 @@
 #include <map>
 #include <vector>
 
-#include "parallel/schedule/compute_judge.h"
+#include "parallel/schedule/compute_checker.h"
 #include "parallel/schedule/replay.h"
 #include "parallel/schedule/schedule_text.h"
 
 namespace sluice {
 namespace {
 
-using internal::ComputeJudge;
+using internal::ComputeChecker;
 using internal::ErrorAt;
 using internal::FirstErrorOfOps;
 using internal::IsIn;
@@ -22,11 +22,11 @@ using internal::MaybeError;
 using internal::Place;
 using internal::ShowList;
 
-// Follows who waits for whom from the first rank that has stopped until a rank comes up again.
+// Describes the chain of stopped ranks, each waiting for the next, until it reaches a rank again.
 // `awaited_by` returns the op that a stopped op waits for.
 template <typename AwaitedBy>
-std::string ShowCircle(const Schedule& schedule, const OpPositions& positions,
-                       const std::vector<int>& stopped_at, const AwaitedBy& awaited_by) {
+std::string ShowCycle(const Schedule& schedule, const OpPositions& positions,
+                      const std::vector<int>& stopped_at, const AwaitedBy& awaited_by) {
   int rank = 0;
   while (stopped_at[rank] == std::ssize(schedule.ops_of_rank[rank])) ++rank;
   std::string text, lists;
@@ -44,7 +44,7 @@ std::string ShowCircle(const Schedule& schedule, const OpPositions& positions,
   return text + lists;
 }
 
-// Whether every rank has come to the end of its list.
+// Whether every rank has reached the end of its list.
 bool HasEnded(const Schedule& schedule, const std::vector<int>& stopped_at) {
   for (int rank = 0; rank < schedule.num_ranks; ++rank) {
     if (stopped_at[rank] < std::ssize(schedule.ops_of_rank[rank])) return false;
@@ -53,14 +53,17 @@ bool HasEnded(const Schedule& schedule, const std::vector<int>& stopped_at) {
 }
 
 // The checks of communication, for a schedule whose compute is sound.
-class Judge {
+class CommunicationChecker {
  public:
-  Judge(const Schedule& schedule, const ExecutionModel& model, const OpPositions& positions)
+  CommunicationChecker(const Schedule& schedule, const ExecutionModel& model,
+                       const OpPositions& positions)
       : s_(schedule), model_(model), positions_(positions) {}
 
   MaybeError FindError() const {
-    for (auto find : {&Judge::FindMissingCommunication, &Judge::FindWrongCommunication,
-                      &Judge::FindUnmatchedChannel, &Judge::FindDeadlock}) {
+    for (auto find :
+         {&CommunicationChecker::FindMissingCommunication,
+          &CommunicationChecker::FindWrongCommunication,
+          &CommunicationChecker::FindUnmatchedChannel, &CommunicationChecker::FindDeadlock}) {
       if (MaybeError error = (this->*find)()) return error;
     }
     return std::nullopt;
@@ -77,7 +80,7 @@ class Judge {
   const OpPositions& positions_;
 };
 
-MaybeError Judge::FindMissingCommunication() const {
+MaybeError CommunicationChecker::FindMissingCommunication() const {
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
     if (!IsCompute(op.kind)) return std::nullopt;
     if (const std::optional<Op> input = InputOf(s_, op)) {
@@ -110,9 +113,9 @@ MaybeError Judge::FindMissingCommunication() const {
   });
 }
 
-// With all that is needed there, a send or receive can only be wrong by having no other end on
-// another rank.
-MaybeError Judge::FindWrongCommunication() const {
+// Runs after FindMissingCommunication: every required send and receive is there, so another one can
+// only be wrong because its other end is not on another rank.
+MaybeError CommunicationChecker::FindWrongCommunication() const {
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
     if (IsCompute(op.kind)) return std::nullopt;
     if (!IsIn(PeerStage(op), s_.num_stages)) {
@@ -126,12 +129,13 @@ MaybeError Judge::FindWrongCommunication() const {
   });
 }
 
-MaybeError Judge::FindUnmatchedChannel() const {
+MaybeError CommunicationChecker::FindUnmatchedChannel() const {
   std::map<std::pair<int, int>, std::vector<Op>> sends;
-  FirstErrorOfOps(s_, [&](int rank, int, const Op& op) -> MaybeError {
-    if (IsSend(op.kind)) sends[{rank, PeerRank(s_, op)}].push_back(op);
-    return std::nullopt;
-  });
+  for (int rank = 0; rank < s_.num_ranks; ++rank) {
+    for (const Op& op : s_.ops_of_rank[rank]) {
+      if (IsSend(op.kind)) sends[{rank, PeerRank(s_, op)}].push_back(op);
+    }
+  }
   std::map<std::pair<int, int>, int> num_recvs;
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
     if (!IsRecv(op.kind)) return std::nullopt;
@@ -147,7 +151,7 @@ MaybeError Judge::FindUnmatchedChannel() const {
   });
 }
 
-MaybeError Judge::FindDeadlock() const {
+MaybeError CommunicationChecker::FindDeadlock() const {
   const auto unit_cost = [](const Op&) { return 1.0; };
   const Replay replay = ReplaySchedule(s_, model_, {unit_cost, unit_cost});
   if (HasEnded(s_, replay.stopped_at)) return std::nullopt;
@@ -158,7 +162,7 @@ MaybeError Judge::FindDeadlock() const {
       "deadlock with {} sends and {}: {}",
       model_.sends == SendSemantics::kRendezvous ? "rendezvous" : "buffered",
       model_.queues == QueueSemantics::kSingle ? "one queue per rank" : "a queue per channel",
-      ShowCircle(s_, positions_, replay.stopped_at, awaited_by));
+      ShowCycle(s_, positions_, replay.stopped_at, awaited_by));
 }
 
 MaybeError FindCommunication(const Schedule& schedule) {
@@ -169,17 +173,17 @@ MaybeError FindCommunication(const Schedule& schedule) {
   });
 }
 
-// Runs lists of compute ops on paper: each op as soon as those that it needs have ended.
+// Executes lists of compute ops symbolically: each op once the ops that it depends on have ended.
 class ComputeRunner {
  public:
-  ComputeRunner(const Schedule& schedule, const ComputeJudge& judge)
+  ComputeRunner(const Schedule& schedule, const ComputeChecker& checker)
       : s_(schedule),
-        judge_(judge),
+        checker_(checker),
         num_done_(schedule.num_ranks),
         ranks_waiting_for_(schedule.num_ranks) {}
 
-  // The circle of ranks that wait for each other, if there is one.
-  MaybeError FindCircle() {
+  // Returns the cycle of ranks that wait for each other, if there is one.
+  MaybeError FindCycle() {
     for (int rank = 0; rank < s_.num_ranks; ++rank) woken_.push_back(rank);
     while (!woken_.empty()) {
       const int rank = woken_.front();
@@ -188,15 +192,15 @@ class ComputeRunner {
     }
     if (HasEnded(s_, num_done_)) return std::nullopt;
     const auto awaited_by = [this](const Op& op) { return *Awaited(op); };
-    return "deadlock: " + ShowCircle(s_, judge_.positions(), num_done_, awaited_by);
+    return "deadlock: " + ShowCycle(s_, checker_.positions(), num_done_, awaited_by);
   }
 
  private:
-  // An op that `op` needs and that has not ended.
+  // Returns an op that `op` depends on and that has not ended.
   std::optional<Op> Awaited(const Op& op) const {
-    for (const Op& needed : judge_.Dependencies(op)) {
+    for (const Op& needed : checker_.Dependencies(op)) {
       const int rank = s_.rank_of_stage[needed.unit.stage];
-      if (judge_.positions().Find(needed) >= num_done_[rank]) return needed;
+      if (checker_.positions().Find(needed) >= num_done_[rank]) return needed;
     }
     return std::nullopt;
   }
@@ -215,8 +219,8 @@ class ComputeRunner {
   }
 
   const Schedule& s_;
-  const ComputeJudge& judge_;
-  std::vector<int> num_done_;                        // per rank, the first ops of its list
+  const ComputeChecker& checker_;
+  std::vector<int> num_done_;                        // per rank: ops of its list that have ended
   std::vector<std::vector<int>> ranks_waiting_for_;  // per rank
   std::deque<int> woken_;
 };
@@ -226,16 +230,16 @@ class ComputeRunner {
 std::optional<std::string> FindComputeError(const Schedule& schedule) {
   if (MaybeError error = internal::FindRangeError(schedule)) return error;
   if (MaybeError error = FindCommunication(schedule)) return error;
-  const ComputeJudge judge(schedule);
-  if (MaybeError error = judge.FindError()) return error;
-  return ComputeRunner(schedule, judge).FindCircle();
+  const ComputeChecker checker(schedule);
+  if (MaybeError error = checker.FindError()) return error;
+  return ComputeRunner(schedule, checker).FindCycle();
 }
 
 std::optional<std::string> FindError(const Schedule& schedule, const ExecutionModel& model) {
   if (MaybeError error = internal::FindRangeError(schedule)) return error;
-  const ComputeJudge judge(schedule);
-  if (MaybeError error = judge.FindError()) return error;
-  return Judge(schedule, model, judge.positions()).FindError();
+  const ComputeChecker checker(schedule);
+  if (MaybeError error = checker.FindError()) return error;
+  return CommunicationChecker(schedule, model, checker.positions()).FindError();
 }
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// The judge of schedules: nothing is run or timed that it rejects.
+// Finds errors in schedules. A schedule with an error is neither run nor timed.
 #pragma once
 
 #include <optional>
@@ -9,10 +9,10 @@
 
 namespace sluice {
 
-// Returns what is wrong with `schedule`, the first thing found, or nothing. Looks for, in order,
+// Returns the first error found in `schedule`, if there is one. Looks for, in order,
 //
-// - counts, placements and units out of range, ops on a rank that does not hold their stage,
-//   backward ops in a forward pass;
+// - counts, placements and units out of range, ranks without a stage, ops on a rank that does not
+//   hold their stage, backward ops in a forward pass;
 // - compute: each unit has exactly one Forward and, in a step, either one Backward or one
 //   BackwardInput and one BackwardWeight;
 // - dependencies on the same rank, in list order:
@@ -24,20 +24,19 @@ namespace sluice {
 //     BackwardWeight(s, mb, k)   after BackwardInput(s, mb, k);
 // - communication: one receive before each compute op whose input comes from another rank, one send
 //   after each whose output goes there, no others, and both ends of a channel in the same order;
-// - deadlock under `model` (execution_model.h), any circle of ranks that wait for each other.
+// - deadlock under `model` (execution_model.h): a cycle of ranks that wait for each other.
 //
-// The text names the rank, the op, its position in the rank's list (the first is 0) and what is
-// wrong, and then shows that part of the list with the op marked:
+// The text names the rank, the op, its position in the rank's list (counted from 0) and the error,
+// and then shows that part of the list with the op in brackets:
 //
 //   rank 1, position 0, F1.0.0: its input comes from rank 0, but rank 1 has no RA1.0.0
 //     rank 1: [F1.0.0] BW1.0.0 SG1.0.0
 std::optional<std::string> FindError(const Schedule& schedule, const ExecutionModel& model = {});
 
-// The same for the compute ops alone, as the author of a scheme wrote them and before
-// AddCommunication: positions count in the author's own lists. Looks for, in order, what is out of
-// range, communication, compute that is repeated or missing, dependencies on the same rank, and any
-// circle of ranks whose compute ops wait for each other. Where it finds nothing, FindError finds
-// nothing in what AddCommunication makes of the schedule.
+// The same for a schedule without communication, as its author wrote it: positions count in the
+// author's own lists. Looks for, in order, values out of range, communication, compute ops that are
+// repeated or missing, dependencies on the same rank, and a cycle of ranks whose compute ops wait
+// for each other. If it finds nothing, FindError finds nothing in AddCommunication(schedule).
 std::optional<std::string> FindComputeError(const Schedule& schedule);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Which layers each stage holds.
+// How the layers are divided into stages.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ struct LayerRange {
   bool operator==(const LayerRange&) const = default;
 };
 
-// Deals `num_layers` consecutive layers to `num_stages` stages; where they do not divide, the first
-// stages hold one more. Throws Error when there are fewer layers than stages.
+// Divides `num_layers` layers into `num_stages` stages of consecutive layers. If they do not divide
+// evenly, the first stages hold one more. Throws Error if there are fewer layers than stages.
 std::vector<LayerRange> SplitLayers(int64_t num_layers, int64_t num_stages);
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// Where each op stands in the list of its rank.
+// The position of each op in the list of its rank.
 #pragma once
 
 #include <array>
@@ -10,20 +10,20 @@ namespace sluice {
 
 class OpPositions {
  public:
-  // `schedule` has units in range, each on the rank of its stage. It is referred to, not copied.
+  // Every unit of `schedule` is in range and on the rank of its stage. `schedule` is not copied and
+  // must outlive this object.
   explicit OpPositions(const Schedule& schedule);
 
-  // The position of `op` in the list of its rank, the first one if there are more; -1 if there is
-  // none.
+  // Returns the first position of `op` in the list of its rank, or -1 if the list lacks it.
   int Find(const Op& op) const;
 
-  // The position of the op that makes the gradient of the unit's input, Backward or BackwardInput;
-  // -1 if there is none.
+  // Returns the position of the op that computes the gradient of the unit's input, Backward or
+  // BackwardInput, or -1 if the list lacks both.
   int FindInputGradient(const Unit& unit) const;
 
  private:
   const Schedule& schedule_;
-  std::array<std::vector<int>, 8> position_of_unit_;  // per kind, [num_units]
+  std::array<std::vector<int>, kNumOpKinds> position_of_unit_;  // per kind, [num_units]
 };
 
 }  // namespace sluice

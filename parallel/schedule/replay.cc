@@ -28,7 +28,7 @@ struct Channel {
   int num_done = 0;  // the first ones: a channel works in order
 };
 
-// Which transfer a send, a receive, or a compute op that waits for a receive has to do with.
+// The transfer of a send or receive, or the one that a compute op waits for.
 struct TransferIndex {
   int channel = -1;
   int transfer = -1;
@@ -45,7 +45,7 @@ class Player {
   void WireInputs();
   // Runs the ops of `rank` until it waits or ends.
   void Advance(int rank);
-  // Has Advance called once more for a rank that may wait for something that has happened.
+  // Schedules another Advance for a rank whose awaited transfer may have ended.
   void Wake(int rank);
   // Each returns whether the rank can go on to the next op.
   bool RunCompute(int rank, const Op& op);
@@ -62,7 +62,7 @@ class Player {
   const ReplayCosts& costs_;
   std::vector<Channel> channels_;
   std::vector<std::vector<TransferIndex>> transfer_of_op_;
-  std::vector<double> clock_s_;  // per rank, the end of what it did last
+  std::vector<double> clock_s_;  // per rank, the end of its last op
   std::deque<int> woken_;        // each rank at most once
   std::vector<char> is_woken_;   // per rank
   Replay replay_;

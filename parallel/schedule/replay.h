@@ -1,8 +1,8 @@
-// Runs a schedule's lists on paper under an ExecutionModel: the engine behind FindError, which asks
-// whether they end, and Simulate, which asks when.
+// Replays a schedule under an ExecutionModel without computing anything. FindError uses it to learn
+// whether every rank reaches the end of its list, Simulate to learn when.
 //
-// Whether they end does not depend on the costs: each rank is sequential and each channel in order,
-// so there is no race to lose.
+// Whether the ranks reach the end does not depend on the costs: each rank is sequential and each
+// channel is in order, so there are no races.
 #pragma once
 
 #include <functional>
@@ -24,17 +24,15 @@ struct ReplayCosts {
 };
 
 struct Replay {
-  // [num_ranks][ops of the rank]. A compute op's time of work. A send's or receive's time from the
-  // start of its transfer to its end; a receive's end is no earlier than its posting.
+  // [num_ranks][ops of the rank]. For a compute op, its start and end. For a send or receive, the
+  // start and end of its transfer; a receive ends no earlier than it was posted.
   std::vector<std::vector<OpTime>> times;
 
-  // [num_ranks]: the position of the op at which the rank waits for ever, or the length of its
-  // list.
+  // [num_ranks]: the position of the op at which the rank waits forever, or the length of its list.
   std::vector<int> stopped_at;
 };
 
-// `schedule` has all units in range and its sends and receives in pairs that match in order
-// (checked).
+// Every unit of `schedule` is in range, and its sends and receives match in order (checked).
 Replay ReplaySchedule(const Schedule& schedule, const ExecutionModel& model,
                       const ReplayCosts& costs);
 

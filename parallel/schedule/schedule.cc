@@ -1,11 +1,13 @@
 #include "parallel/schedule/schedule.h"
 
+#include <vector>
+
 #include "core/base/check.h"
 
 namespace sluice {
 namespace {
 
-// The op `kind` of the same unit, if its peer stage exists and is held by another rank.
+// Returns `op`, a send or receive, if its peer stage exists and is on another rank.
 std::optional<Op> IfItCrossesRanks(const Schedule& schedule, Op op) {
   const int peer_stage = PeerStage(op);
   if (peer_stage < 0 || peer_stage >= schedule.num_stages ||
@@ -51,6 +53,14 @@ uint64_t HashOf(const Schedule& schedule) {
   return hash;
 }
 
+Schedule ForwardOf(Schedule schedule) {
+  schedule.pass = Pass::kForward;
+  for (std::vector<Op>& ops : schedule.ops_of_rank) {
+    std::erase_if(ops, [](const Op& op) { return !IsOfForward(op.kind); });
+  }
+  return schedule;
+}
+
 bool IsSend(OpKind kind) {
   return kind == OpKind::kSendActivation || kind == OpKind::kSendGradient;
 }
@@ -60,6 +70,11 @@ bool IsRecv(OpKind kind) {
 }
 
 bool IsCompute(OpKind kind) { return !IsSend(kind) && !IsRecv(kind); }
+
+bool IsOfForward(OpKind kind) {
+  return kind == OpKind::kForward || kind == OpKind::kSendActivation ||
+         kind == OpKind::kRecvActivation;
+}
 
 bool MakesInputGradient(OpKind kind) {
   return kind == OpKind::kBackward || kind == OpKind::kBackwardInput;

@@ -1,11 +1,11 @@
-// A pipeline schedule: which rank computes which unit of work, in which order. Pure data, built by
-// a scheme (parallel/schemes), completed by AddCommunication, judged by FindError, timed by
-// Simulate and run by the executor.
+// A pipeline schedule: which rank computes which unit of work, in which order. It is data: a scheme
+// (parallel/schemes) builds it or a file contains it (schedule_file.h), AddCommunication completes
+// it, FindError checks it, Simulate times it and the executor runs it.
 //
-// The model's layers are cut into stages, the batch into micro-batches, the sequence into slices. A
-// unit is one (stage, micro_batch, slice). A stage is not a rank: several stages may be held by
-// one. A "rank" here is a pipeline rank: its tensor-parallel and data-parallel copies all run the
-// same list.
+// The model's layers are divided into stages, the batch into micro-batches, the sequence into
+// slices. A unit is one (stage, micro_batch, slice). A stage is not a rank: one rank may hold
+// several stages. A "rank" here is a pipeline rank: its tensor-parallel and data-parallel copies
+// all run the same list.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ enum class OpKind {
   kSendGradient,    // the gradient of this unit's input, to the rank of the previous stage
   kRecvGradient,    // the gradient of this unit's output, from the rank of the next stage
 };
+inline constexpr int kNumOpKinds = static_cast<int>(OpKind::kRecvGradient) + 1;
 
 struct Unit {
   int stage = 0;
@@ -34,7 +35,7 @@ struct Unit {
 };
 
 // One entry of a rank's list. The unit of a send or receive is the one on the rank that executes
-// it: SendActivation of stage 0 is matched by RecvActivation of stage 1.
+// it: SendActivation of stage 0 matches RecvActivation of stage 1.
 struct Op {
   OpKind kind = OpKind::kForward;
   Unit unit;
@@ -42,7 +43,7 @@ struct Op {
   bool operator==(const Op&) const = default;
 };
 
-// What is computed: the forward alone, or a whole step of forward and backward.
+// The forward alone, or a step: forward and backward.
 enum class Pass { kForward, kStep };
 
 struct Schedule {
@@ -57,25 +58,30 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 };
 
-// More units than this (num_stages x num_micro_batches x num_slices) are refused where a schedule
+// The largest number of units (num_stages x num_micro_batches x num_slices) of a schedule that
 // comes from flags or from a file.
 inline constexpr int kMaxNumUnits = 4'000'000;
 
-// The unit's place in a row of all num_stages x num_micro_batches x num_slices.
+// The index of a unit among all num_stages x num_micro_batches x num_slices of them.
 int UnitIndex(const Schedule& schedule, const Unit& unit);
 int NumUnits(const Schedule& schedule);
 
-// A number that tells this schedule from others, for ranks to compare; the same on every machine.
+// A hash by which ranks and results tell schedules apart; the same on every machine.
 uint64_t HashOf(const Schedule& schedule);
+
+// Returns the forward pass of `schedule`: its Forwards in their order, with the transfers of
+// activations if it has communication.
+Schedule ForwardOf(Schedule schedule);
 
 bool IsSend(OpKind kind);
 bool IsRecv(OpKind kind);
 bool IsCompute(OpKind kind);
-// Backward or BackwardInput: the op that makes the gradient of the unit's input.
+// Whether `kind` is part of a forward pass: Forward, SendActivation or RecvActivation.
+bool IsOfForward(OpKind kind);
+// Whether `kind` computes the gradient of the unit's input: Backward or BackwardInput.
 bool MakesInputGradient(OpKind kind);
 
-// The stage at the other end of a send or receive: -1 or num_stages for one that leaves the
-// pipeline.
+// The stage at the other end of a send or receive: -1 or num_stages if it is outside the pipeline.
 int PeerStage(const Op& op);
 
 // The rank at the other end of a send or receive whose peer stage exists.
@@ -89,7 +95,7 @@ Op Counterpart(const Op& op);
 // rank: RecvActivation for a Forward, RecvGradient for a Backward or BackwardInput.
 std::optional<Op> InputOf(const Schedule& schedule, const Op& compute);
 
-// The send of what `compute` makes, if another rank needs it.
+// The send of the result of `compute`, if another rank needs it.
 std::optional<Op> OutputOf(const Schedule& schedule, const Op& compute);
 
 }  // namespace sluice

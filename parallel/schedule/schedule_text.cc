@@ -3,17 +3,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include "core/base/checked_math.h"
-#include "core/base/error.h"
+#include "parallel/schedule/text_cursor.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, OpKind>, 8> kKindNames = {{
+constexpr std::array<std::pair<std::string_view, OpKind>, kNumOpKinds> kKindNames = {{
     {"F", OpKind::kForward},
     {"BW", OpKind::kBackward},
     {"B", OpKind::kBackwardInput},
@@ -55,7 +55,8 @@ std::string_view KindName(OpKind kind) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text)
+      : cursor_(text, " \n", [] { return std::string("schedule, "); }) {}
 
   Schedule Parse();
 
@@ -65,74 +66,26 @@ class Parser {
   Op ParseOp();
   OpKind ParseKind();
   int ParseCount(std::string_view name);
-  // Returns a number from `min` to `max`.
-  int ParseNumberUpTo(std::string_view name, int min, int max);
-  void Expect(std::string_view word);
-  bool Consume(std::string_view word);
-  [[noreturn]] void Fail(size_t position, std::string_view allowed) const;
+  int ParseNumber(std::string_view name, int min, int max);
 
-  std::string_view text_;
-  size_t position_ = 0;
+  internal::TextCursor cursor_;
   Schedule schedule_;
 };
 
-void Parser::Fail(size_t position, std::string_view allowed) const {
-  size_t line = 1;
-  size_t line_begin = 0;
-  for (size_t i = 0; i < position; ++i) {
-    if (text_[i] != '\n') continue;
-    ++line;
-    line_begin = i + 1;
-  }
-  const std::string_view rest = text_.substr(position);
-  std::string found;
-  for (const char c : rest.substr(0, std::min<size_t>(rest.find_first_of(" \n"), 20))) {
-    found += (c >= ' ' && c <= '~') ? c : '?';
-  }
-  if (rest.empty()) {
-    found = "the end of the text";
-  } else if (rest[0] == '\n') {
-    found = "the end of the line";
-  } else {
-    found = "'" + (found.empty() ? std::string(1, ' ') : found) + "'";
-  }
-  throw Error(fmt::format("schedule, line {}, column {}: found {}, expected {}", line,
-                          position - line_begin + 1, found, allowed));
-}
-
-bool Parser::Consume(std::string_view word) {
-  if (!text_.substr(position_).starts_with(word)) return false;
-  position_ += word.size();
-  return true;
-}
-
-void Parser::Expect(std::string_view word) {
-  if (!Consume(word))
-    Fail(position_, word == "\n" ? "the end of the line" : fmt::format("'{}'", word));
-}
-
-int Parser::ParseNumberUpTo(std::string_view name, int min, int max) {
-  const size_t begin = position_;
-  int64_t value = 0;
-  while (position_ < text_.size() && text_[position_] >= '0' && text_[position_] <= '9' &&
-         value <= max) {
-    value = value * 10 + (text_[position_++] - '0');
-  }
-  const bool has_leading_zero = position_ - begin > 1 && text_[begin] == '0';
-  if (position_ == begin || has_leading_zero || value < min || value > max) {
-    Fail(begin, fmt::format("{}, a number from {} to {}", name, min, max));
-  }
-  return static_cast<int>(value);
+int Parser::ParseNumber(std::string_view name, int min, int max) {
+  const size_t begin = cursor_.position();
+  if (const std::optional<int> number = cursor_.TakeNumber(min, max)) return *number;
+  cursor_.Fail(begin, fmt::format("{}, a number from {} to {}", name, min, max));
 }
 
 int Parser::ParseCount(std::string_view name) {
-  Expect(" ");
-  Expect(fmt::format("{}=", name));
-  return ParseNumberUpTo(name, 1, kMaxNumUnits);
+  cursor_.Expect(" ");
+  cursor_.Expect(fmt::format("{}=", name));
+  return ParseNumber(name, 1, kMaxNumUnits);
 }
 
 void Parser::ParseHeader() {
-  Expect("schedule");
+  cursor_.Expect("schedule");
   schedule_.num_stages = ParseCount("num_stages");
   schedule_.num_ranks = ParseCount("num_ranks");
   schedule_.num_micro_batches = ParseCount("num_micro_batches");
@@ -141,59 +94,57 @@ void Parser::ParseHeader() {
       CheckedProduct("num_stages x num_micro_batches x num_slices",
                      {schedule_.num_stages, schedule_.num_micro_batches, schedule_.num_slices});
   if (num_units > kMaxNumUnits) {
-    Fail(0, fmt::format("at most {} units (num_stages x num_micro_batches x num_slices), not {}",
-                        kMaxNumUnits, num_units));
+    cursor_.Fail(0, fmt::format("at most {} units (num_stages x num_micro_batches x num_slices), "
+                                "not {}",
+                                kMaxNumUnits, num_units));
   }
-  Expect(" ");
-  Expect("pass=");
-  if (Consume("forward")) {
+  cursor_.Expect(" ");
+  cursor_.Expect("pass=");
+  if (cursor_.Consume("forward")) {
     schedule_.pass = Pass::kForward;
-  } else if (!Consume("step")) {
-    Fail(position_, "'forward' or 'step'");
+  } else if (!cursor_.Consume("step")) {
+    cursor_.Fail(cursor_.position(), "'forward' or 'step'");
   }
-  Expect("\n");
-  Expect("rank_of_stage");
+  cursor_.Expect("\n");
+  cursor_.Expect("rank_of_stage");
   for (int stage = 0; stage < schedule_.num_stages; ++stage) {
-    Expect(" ");
-    schedule_.rank_of_stage.push_back(ParseNumberUpTo("a rank", 0, schedule_.num_ranks - 1));
+    cursor_.Expect(" ");
+    schedule_.rank_of_stage.push_back(ParseNumber("a rank", 0, schedule_.num_ranks - 1));
   }
-  Expect("\n");
+  cursor_.Expect("\n");
 }
 
 OpKind Parser::ParseKind() {
-  size_t end = position_;
-  while (end < text_.size() && text_[end] >= 'A' && text_[end] <= 'Z') ++end;
+  const size_t begin = cursor_.position();
+  const std::string_view letters = cursor_.TakeCapitals();
   for (const auto& [name, kind] : kKindNames) {
-    if (text_.substr(position_, end - position_) == name) {
-      position_ = end;
-      return kind;
-    }
+    if (letters == name) return kind;
   }
-  Fail(position_, "an op: F, BW, B, W, SA, RA, SG or RG and stage.micro_batch.slice");
+  cursor_.Fail(begin, "an op: F, BW, B, W, SA, RA, SG or RG and stage.micro_batch.slice");
 }
 
 Op Parser::ParseOp() {
   Op op;
   op.kind = ParseKind();
-  op.unit.stage = ParseNumberUpTo("a stage", 0, schedule_.num_stages - 1);
-  Expect(".");
-  op.unit.micro_batch = ParseNumberUpTo("a micro-batch", 0, schedule_.num_micro_batches - 1);
-  Expect(".");
-  op.unit.slice = ParseNumberUpTo("a slice", 0, schedule_.num_slices - 1);
+  op.unit.stage = ParseNumber("a stage", 0, schedule_.num_stages - 1);
+  cursor_.Expect(".");
+  op.unit.micro_batch = ParseNumber("a micro-batch", 0, schedule_.num_micro_batches - 1);
+  cursor_.Expect(".");
+  op.unit.slice = ParseNumber("a slice", 0, schedule_.num_slices - 1);
   return op;
 }
 
 void Parser::ParseRank(int rank) {
-  Expect(fmt::format("rank {}:", rank));
+  cursor_.Expect(fmt::format("rank {}:", rank));
   std::vector<Op>& ops = schedule_.ops_of_rank.emplace_back();
-  while (Consume(" ")) ops.push_back(ParseOp());
-  Expect("\n");
+  while (cursor_.Consume(" ")) ops.push_back(ParseOp());
+  cursor_.Expect("\n");
 }
 
 Schedule Parser::Parse() {
   ParseHeader();
   for (int rank = 0; rank < schedule_.num_ranks; ++rank) ParseRank(rank);
-  if (position_ != text_.size()) Fail(position_, "the end of the text");
+  if (!cursor_.AtEnd()) cursor_.Fail(cursor_.position(), "the end of the text");
   return std::move(schedule_);
 }
 

@@ -1,4 +1,4 @@
-// The text form of a schedule: what tests compare, people read and files hold.
+// The text form of a schedule, for tests, people and files.
 //
 //   schedule num_stages=2 num_ranks=2 num_micro_batches=1 num_slices=1 pass=step
 //   rank_of_stage 0 1
@@ -25,7 +25,7 @@ namespace sluice {
 // Returns "F0.0.0" for Forward of stage 0, micro-batch 0, slice 0.
 std::string FormatOp(const Op& op);
 
-// "Forward(stage=0, micro_batch=0, slice=0)": an op as messages name it.  Allocates nothing.
+// "Forward(stage=0, micro_batch=0, slice=0)": the name of an op in messages. Allocates nothing.
 class OpLabel {
  public:
   explicit OpLabel(const Op& op);
@@ -33,7 +33,7 @@ class OpLabel {
   std::string_view text() const { return {text_.data(), size_}; }
 
  private:
-  // Takes every op of at most kMaxNumUnits units.
+  // Large enough for every op of a schedule of at most kMaxNumUnits units.
   std::array<char, 64> text_;
   size_t size_ = 0;
 };
@@ -41,10 +41,10 @@ class OpLabel {
 // Returns the whole text, each line with its newline.
 std::string FormatSchedule(const Schedule& schedule);
 
-// The inverse of FormatSchedule, and no more than that: one space between words, no sign or leading
-// zero in numbers, all ranks in order. Throws Error with line and column, what was found there and
-// what is allowed. Checks that counts are positive and indices in range; whether the schedule can
-// run is for FindError.
+// The inverse of FormatSchedule. It accepts exactly the form that FormatSchedule writes: one space
+// between words, no sign or leading zero in numbers, all ranks in order. Throws Error with line and
+// column, what was found there and what is allowed. Checks that counts are positive and indices are
+// in range; FindError checks whether the schedule can run.
 Schedule ParseSchedule(std::string_view text);
 
 }  // namespace sluice

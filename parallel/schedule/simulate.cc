@@ -12,7 +12,7 @@ Edge EdgeOf(const Schedule& schedule, const Op& send) {
   return {schedule.rank_of_stage[send.unit.stage], PeerRank(schedule, send)};
 }
 
-// Compute ops of a rank do not overlap, so list order is order in time.
+// Compute ops of a rank do not overlap, so their order in the list is their order in time.
 RankUsage SumUp(const Schedule& schedule, const SimulationCosts& costs, int rank,
                 const std::vector<OpTime>& times) {
   RankUsage usage = {.peak_activation_bytes =

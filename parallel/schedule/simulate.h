@@ -1,5 +1,5 @@
-// What a schedule would take, from the cost of each op and each link: the prediction that stands
-// beside every measurement, and the test of the schemes against their published formulas.
+// The time and memory of a schedule, simulated from the cost of each op and each link. Measurements
+// report it, and tests compare the schemes with their published formulas by it.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,13 @@ struct LinkCost {
   double bytes_per_s = std::numeric_limits<double>::infinity();
 };
 
-// What is left out costs nothing, except compute, which must be given.
+// The costs of ops and transfers; all but compute_s default to 0.
 struct SimulationCosts {
   std::function<double(const Op& compute)> compute_s;
   std::function<int64_t(const Op& send)> transfer_bytes = [](const Op&) { return 0; };
   std::function<LinkCost(const Edge&)> link = [](const Edge&) { return LinkCost{}; };
 
-  // What a unit's Forward keeps for its backward.
+  // Bytes that a unit's Forward keeps for its backward.
   ActivationBytes activation_bytes = [](const Unit&) { return 0; };
 };
 
@@ -58,11 +58,10 @@ struct Simulation {
   double bubble_fraction = 0;    // share of num_ranks x makespan_s in which no compute op runs
   std::vector<RankUsage> ranks;  // [num_ranks]
   std::vector<std::vector<OpTime>> op_times;  // [num_ranks][ops of the rank], as in replay.h
-  std::vector<EdgeTraffic> edges;             // those with a transfer, by from_rank, then to_rank
+  std::vector<EdgeTraffic> edges;             // with transfers, by from_rank, then to_rank
 };
 
-// `schedule` is one in which FindError finds nothing under `model` (checked: it must run to its
-// end).
+// FindError finds nothing in `schedule` under `model` (checked: every rank reaches its end).
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model = {});
 

@@ -1,4 +1,4 @@
-// How the sequence is cut into slices.
+// How the sequence is divided into slices.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ struct Slice {
   bool operator==(const Slice&) const = default;
 };
 
-// Cuts `seq_len` positions into `num_slices` slices that differ by one at most, the longer ones
-// first. Throws Error unless 1 <= num_slices <= seq_len.
+// Divides `seq_len` positions into `num_slices` slices whose lengths differ by at most one, the
+// longer ones first. Throws Error unless 1 <= num_slices <= seq_len.
 std::vector<Slice> UniformSlices(int64_t seq_len, int64_t num_slices);
 
-// Cuts `seq_len` positions as a list of lengths says, "776,640,632". Throws Error unless each is at
-// least 1 and they sum to seq_len.
+// Divides `seq_len` positions into slices of the given lengths, such as "776,640,632". Throws Error
+// unless each length is at least 1 and they sum to seq_len.
 std::vector<Slice> ParseSlices(std::string_view lens, int64_t seq_len);
 
 }  // namespace sluice

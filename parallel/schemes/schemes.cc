@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -116,12 +116,7 @@ Schedule BuildSchedule(const Scheme& scheme, const ScheduleShape& shape) {
     throw Error(
         fmt::format("the schedule that scheme {} builds is wrong: {}", scheme.name, *error));
   }
-  schedule.pass = shape.pass;
-  if (shape.pass == Pass::kStep) return schedule;
-  for (std::vector<Op>& ops : schedule.ops_of_rank) {
-    std::erase_if(ops, [](const Op& op) { return op.kind != OpKind::kForward; });
-  }
-  return schedule;
+  return shape.pass == Pass::kStep ? schedule : ForwardOf(std::move(schedule));
 }
 
 }  // namespace sluice

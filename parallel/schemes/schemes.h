@@ -1,4 +1,4 @@
-// The table of schemes, and the way from a scheme's name to its schedule:
+// The table of schemes. From a scheme's name to its schedule:
 //
 //   Schedule schedule = AddCommunication(BuildSchedule(FindScheme("one_f_one_b"), shape));
 //   if (auto error = FindError(schedule)) ...
@@ -15,17 +15,17 @@ namespace sluice {
 // All rows of scheme_table.inc, in that order.
 const std::vector<Scheme>& Schemes();
 
-// Throws Error with the nearest name and the list when there is no scheme of that name.
+// Throws Error with the nearest name and all names if there is no scheme `name`.
 const Scheme& FindScheme(std::string_view name);
 
-// The number of stages that `scheme` cuts the model into: num_ranks times its chunks per rank.
+// The number of stages that `scheme` divides the model into: num_ranks times its chunks per rank.
 int NumStages(const Scheme& scheme, const ScheduleShape& shape);
 
-// Returns the compute ops of all ranks, without communication. Of a forward pass it is the step's
-// order without the backward ops. Throws Error naming flag, value and what is allowed when a number
-// of `shape` is under 1, is not 1 though the scheme does not use it, breaks a rule of the scheme,
-// or makes more than kMaxNumUnits units; and naming rank, position, op and reason when the scheme's
-// list of a step is wrong (FindComputeError).
+// Returns the compute ops of all ranks, without communication. A forward pass has the order of the
+// step without its backward ops. Throws Error naming flag, value and what is allowed if a number of
+// `shape` is less than 1, is not 1 although the scheme does not use it, breaks a rule of the
+// scheme, or makes more than kMaxNumUnits units; and naming rank, position, op and reason if the
+// scheme's lists of a step are wrong (FindComputeError).
 Schedule BuildSchedule(const Scheme& scheme, const ScheduleShape& shape);
 
 }  // namespace sluice

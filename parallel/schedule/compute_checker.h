@@ -1,4 +1,4 @@
-// What FindError and FindComputeError share: the judgement of compute ops, in a list with or
+// The parts that FindError and FindComputeError share: the checks of compute ops, in lists with or
 // without communication, and the text of an error.
 #pragma once
 
@@ -19,10 +19,10 @@ inline bool IsIn(int value, int count) { return value >= 0 && value < count; }
 // "rank 1, position 0, F1.0.0"
 std::string Place(const Schedule& schedule, int rank, int position);
 
-// "\n  rank 1: RA1.0.0 [F1.0.0] ...": the ops around a position, with that one in brackets.
+// "\n  rank 1: RA1.0.0 [F1.0.0] ...": the ops around a position, with the op there in brackets.
 std::string ShowList(const Schedule& schedule, int rank, int position);
 
-// Place, what is wrong there, and ShowList.
+// Returns Place, `what` is wrong there, and ShowList.
 std::string ErrorAt(const Schedule& schedule, int rank, int position, std::string_view what);
 
 // Returns the first error that `find(rank, position, op)` returns over all ops.
@@ -37,20 +37,20 @@ MaybeError FirstErrorOfOps(const Schedule& schedule, const Find& find) {
   return std::nullopt;
 }
 
-// Counts and placements, and then units, that are out of range; ops on a rank that does not hold
-// their stage; backward ops in a forward pass.
+// Looks for counts, placements and units that are out of range, ranks without a stage, ops on a
+// rank that does not hold their stage, and backward ops in a forward pass.
 MaybeError FindRangeError(const Schedule& schedule);
 
 // The checks of compute, for a schedule in which FindRangeError finds nothing.
-class ComputeJudge {
+class ComputeChecker {
  public:
-  explicit ComputeJudge(const Schedule& schedule) : s_(schedule), positions_(schedule) {}
+  explicit ComputeChecker(const Schedule& schedule) : s_(schedule), positions_(schedule) {}
 
-  // Ops that are there twice, compute that is missing, and dependencies on the same rank that come
-  // later in its list.
+  // Looks for repeated ops, missing compute ops, and ops that come before an op of the same rank
+  // that they depend on.
   MaybeError FindError() const;
 
-  // The compute ops that must have ended before `op` can start; in a list where none is missing.
+  // Returns the compute ops that must end before `op` can start. No compute op may be missing.
   std::vector<Op> Dependencies(const Op& op) const;
 
   const OpPositions& positions() const { return positions_; }

@@ -1,4 +1,4 @@
-#include "parallel/schedule/compute_judge.h"
+#include "parallel/schedule/compute_checker.h"
 
 #include <fmt/format.h>
 
@@ -29,6 +29,14 @@ MaybeError FindSizeError(const Schedule& s) {
   return std::nullopt;
 }
 
+MaybeError FindRankWithoutStage(const Schedule& s) {
+  std::vector<bool> has_stage(s.num_ranks, false);
+  for (const int rank : s.rank_of_stage) has_stage[rank] = true;
+  const auto without = std::ranges::find(has_stage, false);
+  if (without == has_stage.end()) return std::nullopt;
+  return fmt::format("rank {} holds no stage", without - has_stage.begin());
+}
+
 MaybeError FindUnitError(const Schedule& s) {
   return FirstErrorOfOps(s, [&](int rank, int position, const Op& op) -> MaybeError {
     const auto [stage, micro_batch, slice] = op.unit;
@@ -42,9 +50,7 @@ MaybeError FindUnitError(const Schedule& s) {
       return ErrorAt(s, rank, position,
                      fmt::format("stage {} is on rank {}", stage, s.rank_of_stage[stage]));
     }
-    const bool is_forward = op.kind == OpKind::kForward || op.kind == OpKind::kSendActivation ||
-                            op.kind == OpKind::kRecvActivation;
-    if (s.pass == Pass::kForward && !is_forward) {
+    if (s.pass == Pass::kForward && !IsOfForward(op.kind)) {
       return ErrorAt(s, rank, position, "a forward pass has no backward");
     }
     return std::nullopt;
@@ -77,16 +83,17 @@ std::string ErrorAt(const Schedule& schedule, int rank, int position, std::strin
 
 MaybeError FindRangeError(const Schedule& schedule) {
   if (MaybeError error = FindSizeError(schedule)) return error;
-  return FindUnitError(schedule);
+  if (MaybeError error = FindUnitError(schedule)) return error;
+  return FindRankWithoutStage(schedule);
 }
 
-MaybeError ComputeJudge::FindError() const {
+MaybeError ComputeChecker::FindError() const {
   if (MaybeError error = FindRepeatedOp()) return error;
   if (MaybeError error = FindMissingCompute()) return error;
   return FindWrongOrder();
 }
 
-MaybeError ComputeJudge::FindRepeatedOp() const {
+MaybeError ComputeChecker::FindRepeatedOp() const {
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
     const int first = positions_.Find(op);
     if (first == position) return std::nullopt;
@@ -94,7 +101,7 @@ MaybeError ComputeJudge::FindRepeatedOp() const {
   });
 }
 
-MaybeError ComputeJudge::FindMissingComputeOf(const Unit& unit) const {
+MaybeError ComputeChecker::FindMissingComputeOf(const Unit& unit) const {
   const int rank = s_.rank_of_stage[unit.stage];
   const auto missing = [&](OpKind kind) {
     return fmt::format("rank {} has no {}", rank, FormatOp({kind, unit}));
@@ -117,7 +124,7 @@ MaybeError ComputeJudge::FindMissingComputeOf(const Unit& unit) const {
   return std::nullopt;
 }
 
-MaybeError ComputeJudge::FindMissingCompute() const {
+MaybeError ComputeChecker::FindMissingCompute() const {
   for (Unit unit; unit.stage < s_.num_stages; ++unit.stage) {
     for (unit.micro_batch = 0; unit.micro_batch < s_.num_micro_batches; ++unit.micro_batch) {
       for (unit.slice = 0; unit.slice < s_.num_slices; ++unit.slice) {
@@ -128,12 +135,12 @@ MaybeError ComputeJudge::FindMissingCompute() const {
   return std::nullopt;
 }
 
-Op ComputeJudge::InputGradientOp(const Unit& unit) const {
+Op ComputeChecker::InputGradientOp(const Unit& unit) const {
   const Op whole = {OpKind::kBackward, unit};
   return Has(whole) ? whole : Op{OpKind::kBackwardInput, unit};
 }
 
-std::vector<Op> ComputeJudge::Dependencies(const Op& op) const {
+std::vector<Op> ComputeChecker::Dependencies(const Op& op) const {
   const auto [stage, micro_batch, slice] = op.unit;
   std::vector<Op> dependencies;
   if (op.kind == OpKind::kForward) {
@@ -153,7 +160,7 @@ std::vector<Op> ComputeJudge::Dependencies(const Op& op) const {
   return dependencies;
 }
 
-MaybeError ComputeJudge::FindWrongOrder() const {
+MaybeError ComputeChecker::FindWrongOrder() const {
   return FirstErrorOfOps(s_, [&](int rank, int position, const Op& op) -> MaybeError {
     for (const Op& dependency : Dependencies(op)) {
       if (s_.rank_of_stage[dependency.unit.stage] != rank) continue;
