@@ -22,7 +22,8 @@ BackendOptions Job::BackendOf(int rank) const {
           .precision = config.precision,
           .num_threads = threads,
           .device_index = device_index,
-          .attention = attention};
+          .attention = attention,
+          .kernels = kernels};
 }
 
 }  // namespace sluice

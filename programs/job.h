@@ -25,6 +25,7 @@ struct Job {
   bool world_size_requested = true;
   std::optional<CausalAttentionImplementation> attention =
       std::nullopt;  // on cuda; else its choice
+  KernelsChoice kernels = KernelsChoice::kAuto;
   double timeout_s = 300;
 
   // The cores, divided among the ranks of this host; `config.sizes` and `comm` are set.

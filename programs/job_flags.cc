@@ -46,6 +46,9 @@ SLUICE_INT_FLAG(prefix_len, 0, 0, sluice::kMaxExtent, "cached positions before t
 SLUICE_DEVICE_FLAG();
 SLUICE_CHOICE_FLAG(attention, "default", sluice::AttentionChoices(),
                    "kernels of causal attention on cuda");
+SLUICE_CHOICE_FLAG(kernels, "auto", (std::vector<std::string>{"auto", "standard"}),
+                   "kernels of layers on cuda; auto: small layers use kernels of their own; "
+                   "standard: all layers use the same kernels");
 SLUICE_THREADS_FLAG("the cores of the host, divided among its ranks");
 
 namespace sluice {
@@ -164,7 +167,11 @@ Job JobFromFlags(const Workload& workload) {
   job.device = ParseDevice(FLAGS_device);
   job.timeout_s = comm.options.timeout_s;
   job.attention = ParseAttention(FLAGS_attention);
-  CheckSupported({.kind = job.device, .precision = workload.precision, .attention = job.attention});
+  job.kernels = FLAGS_kernels == "standard" ? KernelsChoice::kStandard : KernelsChoice::kAuto;
+  CheckSupported({.kind = job.device,
+                  .precision = workload.precision,
+                  .attention = job.attention,
+                  .kernels = job.kernels});
   CheckThreadsFlag(job.device);
   CheckComm(job);
   const RequestedSizes requested = {

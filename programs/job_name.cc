@@ -44,6 +44,7 @@ std::string NameOfConditions(const Job& job, const JobConfig& config) {
   if (job.comm != CommKind::kThread) name += fmt::format("/comm:{}", Name(job.comm));
   if (job.gpu_use == GpuUse::kShared) name += kSharedGpuName;
   if (job.attention) name += fmt::format("/attention:{}", Name(*job.attention));
+  if (job.kernels != KernelsChoice::kAuto) name += fmt::format("/kernels:{}", Name(job.kernels));
   if (job.threads_requested) name += fmt::format("/threads:{}", job.threads);
   return name;
 }

@@ -71,6 +71,7 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
           {"share_gpu", job.gpu_use == GpuUse::kShared ? "true" : "false"},
           {"threads", std::to_string(job.threads)},
           {"attention", job.attention ? std::string(Name(*job.attention)) : "default"},
+          {"kernels", std::string(Name(job.kernels))},
           {"dtype", std::string(Name(config.precision))},
           {"grad_dtype", std::string(Name(GradDType(config)))},
           {"model", model.name},

@@ -9,6 +9,8 @@
 #include "core/device/cpu/cpu_device.h"
 #include "core/model/draw_rows.h"
 #include "core/model/initial_values.h"
+#include "core/model/small_layers.h"
+#include "parallel/exec/small_layer_choice_of.h"
 
 namespace sluice {
 namespace {
@@ -89,7 +91,7 @@ char* ForwardStack::Reuse(Buffer& buffer, int64_t size_bytes, std::string_view w
 }
 
 void ForwardStack::Prepare(const GridPoint& point) {
-  activations_.clear();
+  layers_.clear();
   plan_ = std::make_unique<JobPlan>(PlanOf(point, options_));
   layout_ = std::make_unique<UnitLayout>(*plan_, RankCoordinates{});
   if (weights_hidden_size_ != point.hidden_size) {
@@ -113,6 +115,9 @@ void ForwardStack::Prepare(const GridPoint& point) {
   CarveActivations();
   PreparePrefix();
   FillInputs();
+  SmallLayerKernels* small_layer = backend_.small_layer.get();
+  layer_runner_ = MakeLayerRunner(*backend_.kernels, no_tensor_parallel_, small_layer,
+                                  SmallLayerChoiceOf(*plan_, small_layer));
 }
 
 void ForwardStack::PrepareWeights() {
@@ -143,7 +148,7 @@ void ForwardStack::CarveActivations() {
   char* caches = Reuse(cache_buffer_, NumCaches(config) * cache_bytes, "keys and values");
   Carver carver(Reuse(activation_buffer_, ActivationBytes(*layout_), "activations"));
   const LayerActivations kept = layout_->Kept(carver, 0);
-  scratch_ = layout_->Scratch(carver, 0);
+  const LayerScratch scratch = layout_->Scratch(carver, 0);
   Tensor x = layout_->OwnHidden(carver, 0);
   const Tensor turns[kNumTurns] = {layout_->OwnHidden(carver, 0), layout_->OwnHidden(carver, 0)};
   for (int64_t layer = 0; layer < config.model.num_layers; ++layer) {
@@ -152,7 +157,10 @@ void ForwardStack::CarveActivations() {
     a.z = turns[layer % kNumTurns];
     Carver cache(caches + layer % NumCaches(config) * cache_bytes);
     a.qkv = layout_->Qkv(cache);
-    activations_.push_back(a);
+    layers_.push_back({.weights = weights_[static_cast<size_t>(layer)],
+                       .prefix_len = config.prefix_len,
+                       .activations = a,
+                       .scratch = scratch});
     x = a.z;
   }
   output_ = x;
@@ -161,7 +169,7 @@ void ForwardStack::CarveActivations() {
 void ForwardStack::PreparePrefix() {
   const JobConfig& config = plan_->config;
   if (config.prefix_len == 0) return;
-  const Tensor rows = activations_.front().qkv.Rows(0, config.prefix_len);
+  const Tensor rows = layers_.front().activations.qkv.Rows(0, config.prefix_len);
   if (prefix_len_ < config.prefix_len) {
     prefix_.resize(static_cast<size_t>(rows.num_bytes()));
     const RandomStream stream(options_.seed, ParameterName(0, "prefix"));
@@ -175,24 +183,21 @@ void ForwardStack::PreparePrefix() {
                  });
     prefix_len_ = config.prefix_len;
   }
-  for (const LayerActivations& a : activations_) {
-    backend_.device->CopyFromHost(a.qkv.data(), prefix_.data(), rows.num_bytes());
+  for (const LayerForwardArgs& layer : layers_) {
+    backend_.device->CopyFromHost(layer.activations.qkv.data(), prefix_.data(), rows.num_bytes());
   }
 }
 
 void ForwardStack::FillInputs() {
-  const Tensor& x = activations_.front().x;
+  const Tensor& x = layers_.front().activations.x;
   DrawRows(*backend_.device, pool_, x, [&](int64_t row_begin, std::span<double> rows) {
     FillInput<double>(options_.seed, row_begin * x.row_size(), rows);
   });
 }
 
 void ForwardStack::Run() {
-  SLUICE_CHECK(!activations_.empty());  // call Prepare first
-  const LayerContext context = {*backend_.kernels, no_tensor_parallel_};
-  for (size_t layer = 0; layer < activations_.size(); ++layer) {
-    LayerForward(context, weights_[layer], plan_->config.prefix_len, activations_[layer], scratch_);
-  }
+  SLUICE_CHECK(!layers_.empty());  // call Prepare first
+  layer_runner_->Forward(layers_);
 }
 
 }  // namespace sluice

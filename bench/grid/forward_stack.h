@@ -5,11 +5,11 @@
 //   stack.Prepare({.num_layers = 3, .hidden_size = 768, .seq_len = 128, .prefix_len = 256});
 //   stack.Run();
 //
-// The layers are those of the model (core/model/layer.h) with its initial values; a layer's weights
-// are drawn once for each hidden_size, and the others' when a point first needs them.  Behind a
-// prefix, every layer has a cache of its own, as in a pipeline over slices, so that it is read from
-// memory; all are filled with the cached prefix of layer 0 (standard normal), because only their
-// size matters to a time.  Nothing is kept for a backward, and the loss is not computed.
+// The layers are those of the model (core/model/layer_runner.h) with its initial values; a layer's
+// weights are drawn once for each hidden_size, and the others' when a point first needs them.
+// Behind a prefix, every layer has a cache of its own, as in a pipeline over slices, so that it is
+// read from memory; all are filled with the cached prefix of layer 0 (standard normal), because
+// only their size matters to a time.  Nothing is kept for a backward, and the loss is not computed.
 #pragma once
 
 #include <compare>
@@ -19,7 +19,8 @@
 
 #include "core/backend/backend.h"
 #include "core/device/cpu/thread_pool.h"
-#include "core/model/layer.h"
+#include "core/model/layer_runner.h"
+#include "core/model/tensor_parallel.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/unit_layout.h"
 
@@ -89,8 +90,8 @@ class ForwardStack {
   int64_t prefix_len_ = 0;    // of them
 
   Buffer cache_buffer_, activation_buffer_;
-  std::vector<LayerActivations> activations_;
-  LayerScratch scratch_;
+  std::vector<LayerForwardArgs> layers_;
+  std::unique_ptr<LayerRunner> layer_runner_;
   Tensor output_;
 };
 

@@ -19,8 +19,6 @@ class EmptyKernels : public Kernels {
   void LayerNormBackward(const LayerNormBackwardArgs&) override {}
   void CausalAttentionForward(const CausalAttentionForwardArgs&) override {}
   void CausalAttentionBackward(const CausalAttentionBackwardArgs&) override {}
-  void BeginWeightOverlap() override {}
-  void EndWeightOverlap() override {}
   void AddBiasResidual(const AddBiasResidualArgs&) override {}
   void LossForward(const LossForwardArgs&) override {}
   void LossBackward(const LossBackwardArgs&) override {}

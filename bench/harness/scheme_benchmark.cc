@@ -15,6 +15,7 @@
 #include "core/base/checked_math.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/rank_memory.h"
+#include "parallel/exec/small_layer_choice_of.h"
 #include "programs/job_name.h"
 #include "programs/run_ranks.h"
 
@@ -162,25 +163,6 @@ std::string LayersOfStages(const JobPlan& plan) {
   return RunLengthText(counts);
 }
 
-// The names for all slices, without repetitions.
-std::string SmallKernelNames(const Kernels& kernels, const JobPlan& plan) {
-  const ModelConfig& model = plan.config.model;
-  std::vector<std::string> names;
-  for (const Slice& slice : plan.config.slices) {
-    const int tensor_size = plan.config.sizes.tensor;
-    const std::string name =
-        kernels.SmallKernelNames({.slice_len = slice.len,
-                                  .prefix_len = plan.config.prefix_len + slice.begin,
-                                  .batch_size = plan.micro_batch_size,
-                                  .hidden_size = model.hidden_size,
-                                  .num_heads = model.num_heads / tensor_size,
-                                  .head_dim = model.head_dim(),
-                                  .ffn_hidden_size = model.ffn_hidden_size() / tensor_size});
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-  }
-  return fmt::format("{}", fmt::join(names, " or "));
-}
-
 // The values of a context key over all benchmarks, without repetitions.
 template <typename ValueOf>
 std::string Joined(const std::vector<SchemeBenchmark>& benchmarks, const ValueOf& value_of) {
@@ -233,7 +215,9 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
        })},
       {"attention",
        joined([&](B b) { return backend.kernels->AttentionName(b.plan.config.model.head_dim()); })},
-      {"small_kernels", joined([&](B b) { return SmallKernelNames(*backend.kernels, b.plan); })},
+      {"kernels", joined([](B b) { return Name(b.job.kernels); })},
+      {"small_kernels",
+       joined([&](B b) { return Name(SmallLayerChoiceOf(b.plan, backend.small_layer.get())); })},
       {"dtype", joined([](B b) { return Name(b.plan.config.precision); })},
       {"grad_dtype", joined([](B b) { return Name(GradDType(b.plan.config)); })},
       {"loss_kind", joined([](B b) { return Name(b.plan.config.loss); })},

@@ -78,10 +78,11 @@ TEST(NameOf, HasEachConditionThatIsNotTheDefault) {
   other.threads = 3;
   other.threads_requested = true;
   other.attention = CausalAttentionImplementation::kCudnn;
+  other.kernels = KernelsChoice::kStandard;
   EXPECT_EQ(name_of(other),
             "scheme:single/model:test/num_layers:2/hidden_size:66/seq_len:9/num_heads:3/"
             "world_size:1/loss:projection/seed:7/comm:nccl/share_gpu:not_a_measurement/"
-            "attention:cudnn/threads:3/device:cpu/dtype:f32/pass:step");
+            "attention:cudnn/kernels:standard/threads:3/device:cpu/dtype:f32/pass:step");
 }
 
 TEST(NameOf, LeavesOutWhatTheMachineDecided) {

@@ -1,9 +1,7 @@
 #include "bench/kernels/kernel_program.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <map>
 
 #include "bench/harness/ceiling.h"
@@ -58,7 +56,7 @@ KernelTiming TimingFromFlags(Precision precision) {
 }
 
 BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
-                           const Device& device, const std::string& default_attentions) {
+                           const Device& device, const std::string& default_attention) {
   BenchmarkContext context = {{"device", std::string(Name(device.kind()))},
                               {"device_name", device.description()},
                               {"model", sizes.model.name},
@@ -67,17 +65,17 @@ BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
                               {"num_threads", std::to_string(timing.backend.num_threads)},
                               {"warmup_s", fmt::format("{}", timing.warmup_s)},
                               {"dtype", std::string(Name(sizes.precision))}};
-  if (!default_attentions.empty()) context.push_back({"default_attention", default_attentions});
+  if (!default_attention.empty()) context.push_back({"default_attention", default_attention});
   return context;
 }
 
 constexpr const char* kRow = "{:<72} {:>10} {:>10} {:>9} {:>13} {:>13} {:>8}\n";
 
 void PrintHeader(const KernelTiming& timing, const Device& device,
-                 const std::string& default_attentions) {
+                 const std::string& default_attention) {
   fmt::print("{} ({}), {} thread(s), {}\n", Name(device.kind()), device.description(),
              timing.backend.num_threads, Name(timing.backend.precision));
-  if (!default_attentions.empty()) fmt::print("default attention: {}\n", default_attentions);
+  if (!default_attention.empty()) fmt::print("default attention: {}\n", default_attention);
   if (timing.matmul_flops_per_s.has_value()) {
     fmt::print("products of large square matrices: {:.1f} GFLOP/s\n",
                *timing.matmul_flops_per_s * 1e-9);
@@ -101,31 +99,10 @@ void PrintRow(const KernelBenchmark& benchmark, std::map<std::string, double> co
   std::fflush(stdout);
 }
 
-// The implementations that cuda chooses by itself for one slice: "hopper", or "small, backward
-// tile".
-std::string DefaultAttention(const Kernels& kernels, const KernelSizes& sizes, const Slice& slice) {
-  const std::string small_kernels =
-      kernels.SmallKernelNames({.slice_len = slice.len,
-                                .prefix_len = slice.begin,
-                                .batch_size = sizes.batch_size,
-                                .hidden_size = sizes.model.hidden_size,
-                                .num_heads = sizes.model.num_heads,
-                                .head_dim = sizes.model.head_dim(),
-                                .ffn_hidden_size = sizes.model.ffn_hidden_size()});
-  const std::string other(kernels.AttentionName(sizes.model.head_dim()));
-  const bool is_small = small_kernels.find("attention") != std::string::npos;
-  return is_small ? fmt::format("small, backward {}", other) : other;
-}
-
-// Over all slices, once each; empty on the cpu.
-std::string DefaultAttentions(const Backend& backend, const KernelSizes& sizes) {
+// The implementation that cuda chooses by itself; empty on the cpu.
+std::string DefaultAttention(const Backend& backend, const KernelSizes& sizes) {
   if (backend.device->kind() == DeviceKind::kCpu) return "";
-  std::vector<std::string> names;
-  for (const Slice& slice : sizes.slices) {
-    const std::string name = DefaultAttention(*backend.kernels, sizes, slice);
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-  return fmt::format("{}", fmt::join(names, " or "));
+  return std::string(backend.kernels->AttentionName(sizes.model.head_dim()));
 }
 
 // States what was requested: what the device chooses by default is in the context.
@@ -165,7 +142,7 @@ int RunAll(const KernelFamily& family) {
                           }});
   }
   const ResultOptions result = ResultOptionsFromFlags();
-  const std::string default_attentions = DefaultAttentions(backend, sizes);
+  const std::string default_attention = DefaultAttention(backend, sizes);
   std::vector<std::string> names;
   for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.name);
   for (const size_t i : SelectedIndices(names, result.filter)) {
@@ -175,11 +152,11 @@ int RunAll(const KernelFamily& family) {
     if (kernels.front().ceiling == Ceiling::kMatMulRate && MeasuresCeilings()) {
       timing.matmul_flops_per_s = MeasureMatmulRate(backend, sizes.precision);
     }
-    PrintHeader(timing, *backend.device, default_attentions);
+    PrintHeader(timing, *backend.device, default_attention);
   };
   return RunBenchmarks(benchmarks,
                        {.result = result,
-                        .context = ContextOf(sizes, timing, *backend.device, default_attentions),
+                        .context = ContextOf(sizes, timing, *backend.device, default_attention),
                         .before = before});
 }
 

@@ -33,6 +33,10 @@ Backend MakeCpuBackend(const BackendOptions& options) {
 
 }  // namespace
 
+std::string_view Name(KernelsChoice choice) {
+  return choice == KernelsChoice::kStandard ? "standard" : "auto";
+}
+
 void CheckSupported(const BackendOptions& options) {
   if (!IsSupported(options.kind, options.precision)) {
     std::vector<std::string_view> supported;
@@ -47,6 +51,10 @@ void CheckSupported(const BackendOptions& options) {
     throw Error(fmt::format("attention {} is for device cuda only; the cpu has its own",
                             Name(*options.attention)));
   }
+  if (options.kernels != KernelsChoice::kAuto && options.kind == DeviceKind::kCpu) {
+    throw Error(fmt::format("kernels {} is for device cuda only; the cpu has one set of kernels",
+                            Name(options.kernels)));
+  }
 }
 
 Backend MakeBackend(const BackendOptions& options) {
@@ -55,6 +63,7 @@ Backend MakeBackend(const BackendOptions& options) {
     return MakeCudaBackend({.device_index = options.device_index,
                             .precision = options.precision,
                             .attention = options.attention,
+                            .kernels = options.kernels,
                             .has_kernels = options.has_kernels});
   }
   return MakeCpuBackend(options);

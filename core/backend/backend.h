@@ -10,13 +10,24 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "core/device/device.h"
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "core/kernels/kernels.h"
+#include "core/kernels/small_layer/small_layer_kernels.h"
 #include "core/tensor/dtype.h"
 
 namespace sluice {
+
+// Which kernels compute the layers of the model.
+enum class KernelsChoice : uint8_t {
+  kAuto,      // on cuda those of small layers where they are preferred (small_layer_choice.h)
+  kStandard,  // the same for all sizes
+};
+
+// "auto", "standard".
+std::string_view Name(KernelsChoice choice);
 
 struct BackendOptions {
   DeviceKind kind = DeviceKind::kCpu;
@@ -25,6 +36,7 @@ struct BackendOptions {
   int device_index = 0;  // of cuda
   std::optional<CausalAttentionImplementation> attention =
       std::nullopt;  // of cuda; else its choice
+  KernelsChoice kernels = KernelsChoice::kAuto;
   // To move data and not to compute; on cuda a matrix library takes seconds to load.
   bool has_kernels = true;
 };
@@ -33,6 +45,8 @@ struct Backend {
   std::unique_ptr<Device> device;
   std::unique_ptr<Stream> stream;
   std::unique_ptr<Kernels> kernels;  // enqueue on `stream`; null without has_kernels
+  // The same for small layers; null where there are none, or KernelsChoice::kStandard.
+  std::unique_ptr<SmallLayerKernels> small_layer = nullptr;
 };
 
 // Throws Error where the kind of device lacks the precision, naming those that it has, or the

@@ -5,6 +5,7 @@
 
 #include "core/device/cuda/cuda_device.h"
 #include "core/kernels/cuda_kernels.h"
+#include "core/kernels/small_layer/cuda_small_layer.h"
 
 namespace sluice {
 
@@ -18,7 +19,15 @@ Backend MakeCudaBackend(const CudaBackendOptions& options) {
   if (options.has_kernels) {
     kernels = std::make_unique<CudaKernels>(*device, *stream, options.precision, options.attention);
   }
-  return {std::move(device), std::move(stream), std::move(kernels)};
+  const DType dtype = StorageDType(options.precision);
+  std::unique_ptr<SmallLayerKernels> small_layer;
+  if (options.has_kernels && options.kernels == KernelsChoice::kAuto && Is16Bit(dtype)) {
+    small_layer = std::make_unique<cuda::CudaSmallLayer>(
+        *device, *stream,
+        cuda::CudaSmallLayerOptions{.dtype = dtype,
+                                    .has_small_attention = !options.attention.has_value()});
+  }
+  return {std::move(device), std::move(stream), std::move(kernels), std::move(small_layer)};
 }
 
 }  // namespace sluice

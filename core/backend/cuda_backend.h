@@ -11,6 +11,7 @@ struct CudaBackendOptions {
   int device_index = 0;
   Precision precision = Precision::kFloat32;
   std::optional<CausalAttentionImplementation> attention = std::nullopt;
+  KernelsChoice kernels = KernelsChoice::kAuto;
   bool has_kernels = true;
 };
 

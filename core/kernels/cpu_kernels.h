@@ -22,8 +22,6 @@ class CpuKernels : public Kernels {
   void LayerNormBackward(const LayerNormBackwardArgs& args) override;
   void CausalAttentionForward(const CausalAttentionForwardArgs& args) override;
   void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override;
-  void BeginWeightOverlap() override {}
-  void EndWeightOverlap() override {}
   void AddBiasResidual(const AddBiasResidualArgs& args) override;
   void LossForward(const LossForwardArgs& args) override;
   void LossBackward(const LossBackwardArgs& args) override;

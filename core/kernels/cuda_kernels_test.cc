@@ -131,9 +131,8 @@ TEST_F(CudaKernelsTest, BackwardThroughReluGivesTheBitsOfItsTwoCalls) {
                                       .dbias = g.dbias.tensor,
                                       .write_mode = mode};
     };
-    kernels.BeginWeightOverlap();
-    kernels.LinearBackwardThroughRelu(behind(one), in_front(one));
-    kernels.EndWeightOverlap();
+    kernels.gradient_lane()->LinearBackwardThroughRelu(behind(one), in_front(one));
+    kernels.gradient_lane()->Join();
     kernels.LinearBackwardInput(behind(two));
     kernels.LinearBackwardWeight(in_front(two));
     EXPECT_EQ(Read(one.dx.tensor), Read(two.dx.tensor));
@@ -142,44 +141,60 @@ TEST_F(CudaKernelsTest, BackwardThroughReluGivesTheBitsOfItsTwoCalls) {
   }
 }
 
-// As in a tensor-parallel shard, where one gradient alone is small enough to wait: the next layer
-// overwrites its operand.
-TEST_F(CudaKernelsTest, NoGradientRidesPastAnAttentionThatDoesNotTakeIt) {
-  constexpr int64_t kLen = 12, kBatch = 2, kHeads = 8, kHeadDim = 8;
-  KernelLimits limits = Limits();
-  limits.num_heads = kHeads;
-  limits.head_dim = kHeadDim;
+// The lane's results are there for what is enqueued after Join, and are those of the calls that run
+// in order.
+TEST_F(CudaKernelsTest, LaneGivesTheBitsOfCallsInOrder) {
   CudaKernels kernels(device(), stream(), Precision::kBFloat16);
-  kernels.Reserve(limits);
+  kernels.Reserve(Limits());
   const DType dtype = DType::kBFloat16;
   const DeviceTensor dout = Random(dtype, {kTokens, kHidden}, "dout");
   const DeviceTensor x = Random(dtype, {kTokens, kHidden}, "x");
-  const DeviceTensor weight = Random(dtype, {kHidden, kHidden}, "weight");
-  const DeviceTensor qkv = Random(dtype, {kLen, kBatch, kHeads, 3, kHeadDim}, "qkv");
-  const DeviceTensor heads = Random(dtype, {kLen, kBatch, kHeads, kHeadDim}, "heads");
-  const DeviceTensor lse = Random(DType::kFloat32, {kLen, kBatch, kHeads}, "lse");
-  const DeviceTensor dqkv = Unwritten(dtype, {kLen, kBatch, kHeads, 3, kHeadDim});
-  const DeviceTensor kept = Unwritten(DType::kFloat32, {kHidden, kHidden});
-  const DeviceTensor overwritten = Unwritten(DType::kFloat32, {kHidden, kHidden});
-  const DeviceTensor dbias = Unwritten(DType::kFloat32, {kHidden});
-  for (const DeviceTensor* dweight : {&kept, &overwritten}) {
-    kernels.BeginWeightOverlap();
-    kernels.LinearBackwardWeight(
-        {.dout = dout.tensor, .x = x.tensor, .dweight = dweight->tensor, .dbias = dbias.tensor});
-    kernels.CausalAttentionBackward({.qkv = qkv.tensor,
-                                     .out = heads.tensor,
-                                     .lse = lse.tensor,
-                                     .dout = heads.tensor,
-                                     .dqkv = dqkv.tensor});
-    kernels.EndWeightOverlap();
-    if (dweight == &overwritten) {
-      kernels.BeginWeightOverlap();
-      kernels.LinearBackwardInput({.dout = x.tensor, .weight = weight.tensor, .dx = dout.tensor});
-      kernels.EndWeightOverlap();
+  const DeviceTensor norm_weight = Random(DType::kFloat32, {kHidden}, "norm weight");
+  const DeviceTensor mean = Random(DType::kFloat32, {kTokens}, "mean");
+  const DeviceTensor rstd = Random(DType::kFloat32, {kTokens}, "rstd");
+  struct Gradients {
+    DeviceTensor dweight, dbias, dx[kNumNormSlots], norm_dweight[kNumNormSlots],
+        norm_dbias[kNumNormSlots];
+  };
+  const auto gradients = [&] {
+    Gradients g = {.dweight = Unwritten(DType::kFloat32, {kHidden, kHidden}),
+                   .dbias = Unwritten(DType::kFloat32, {kHidden})};
+    for (int slot = 0; slot < kNumNormSlots; ++slot) {
+      g.dx[slot] = Unwritten(dtype, {kTokens, kHidden});
+      g.norm_dweight[slot] = Unwritten(DType::kFloat32, {kHidden});
+      g.norm_dbias[slot] = Unwritten(DType::kFloat32, {kHidden});
     }
-    kernels.FinishGradients();
+    return g;
+  };
+  const auto weight = [&](const Gradients& g) {
+    return LinearBackwardWeightArgs{
+        .dout = dout.tensor, .x = x.tensor, .dweight = g.dweight.tensor, .dbias = g.dbias.tensor};
+  };
+  const auto norm = [&](const Gradients& g, int slot) {
+    return LayerNormBackwardArgs{.dout = slot == 0 ? dout.tensor : x.tensor,
+                                 .x = x.tensor,
+                                 .weight = norm_weight.tensor,
+                                 .mean = mean.tensor,
+                                 .rstd = rstd.tensor,
+                                 .dx = g.dx[slot].tensor,
+                                 .dweight = g.norm_dweight[slot].tensor,
+                                 .dbias = g.norm_dbias[slot].tensor};
+  };
+  const Gradients on_lane = gradients(), in_order = gradients();
+  GradientLane& lane = *kernels.gradient_lane();
+  lane.LinearBackwardWeight(weight(on_lane));
+  lane.LayerNormBackward(norm(on_lane, 0), NormSlot::kFirst);
+  lane.LayerNormBackward(norm(on_lane, 1), NormSlot::kSecond);
+  lane.Join();
+  kernels.LinearBackwardWeight(weight(in_order));
+  EXPECT_EQ(Read(on_lane.dweight.tensor), Read(in_order.dweight.tensor));
+  EXPECT_EQ(Read(on_lane.dbias.tensor), Read(in_order.dbias.tensor));
+  for (int slot = 0; slot < kNumNormSlots; ++slot) {
+    kernels.LayerNormBackward(norm(in_order, slot));
+    EXPECT_EQ(Read(on_lane.dx[slot].tensor), Read(in_order.dx[slot].tensor));
+    EXPECT_EQ(Read(on_lane.norm_dweight[slot].tensor), Read(in_order.norm_dweight[slot].tensor));
+    EXPECT_EQ(Read(on_lane.norm_dbias[slot].tensor), Read(in_order.norm_dbias[slot].tensor));
   }
-  EXPECT_EQ(Read(overwritten.tensor), Read(kept.tensor));
 }
 
 using CudaKernelsDeathTest = CudaKernelsTest;

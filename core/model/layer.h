@@ -1,5 +1,5 @@
-// One layer of the model on one rank: the forward of a unit (one micro-batch, one slice), and its
-// backward in two parts that can run together or apart (zero-bubble schedules need them apart).
+// One layer of the model on one rank: what its forward and its backward read and write for a unit
+// (one micro-batch, one slice).
 //
 // Shapes: L positions of the slice, P cached before them, B sequences of the micro-batch, H
 // hidden_size, N heads and F ffn_hidden_size of this rank (its shard), D head_dim.  "Own" rows:
@@ -9,9 +9,9 @@
 #include <array>
 #include <optional>
 
-#include "core/kernels/kernels.h"
+#include "core/kernels/write_mode.h"
 #include "core/model/model_config.h"
-#include "core/model/tensor_parallel.h"
+#include "core/tensor/tensor.h"
 
 namespace sluice {
 
@@ -36,7 +36,7 @@ using LayerParameterTensors = std::array<Tensor, kNumLayerParameters>;
 
 // What the forward leaves for the backward.
 struct LayerActivations {
-  Tensor x;  // [own L, B, H] the layer's input; read by the forward, written by whoever makes it
+  Tensor x;  // [own L, B, H] the layer's input; read by the forward, written by its producer
   Tensor attn_ln_out;                 // [L, B, H]
   Tensor attn_ln_mean, attn_ln_rstd;  // [own L * B], accumulator type
   Tensor qkv;       // [P + L or more, B, N, 3, D] of the micro-batch: the forward writes the L rows
@@ -50,9 +50,9 @@ struct LayerActivations {
   Tensor z;                       // [own L, B, H] the layer's output
 };
 
-// What BackwardInput leaves for BackwardWeight.
+// What the backward of the input leaves for the gradients of the weights.
 struct LayerGradients {
-  Tensor dz;    // [L, B, H] gradient of the output; own rows are written by whoever makes it
+  Tensor dz;    // [L, B, H] gradient of the output; own rows are written by its producer
   Tensor dfc1;  // [L, B, F] before the ReLU
   Tensor dy;    // [L, B, H]
   Tensor dqkv;  // [L, B, N, 3, D]
@@ -65,15 +65,14 @@ struct LayerScratch {
   Tensor dattn;    // [L, B, N, D] backward: gradient of attn_out
 };
 
-// What computes: a rank's kernels, and how its tensor-parallel group meets.
-struct LayerContext {
-  Kernels& kernels;
-  TensorParallel& tensor_parallel;
+// Reads activations.x and the rows before prefix_len of activations.qkv; overwrites everything else
+// of `activations`.
+struct LayerForwardArgs {
+  const LayerParameterTensors& weights;
+  int64_t prefix_len = 0;
+  LayerActivations activations;
+  LayerScratch scratch;
 };
-
-// Reads a.x and the rows before prefix_len of a.qkv; overwrites everything else of `a`.
-void LayerForward(const LayerContext& context, const LayerParameterTensors& weights,
-                  int64_t prefix_len, const LayerActivations& a, const LayerScratch& scratch);
 
 // The gradients of the slices of a micro-batch come in reverse order.  `dkv_accumulator`
 // (causal_attention.h) carries those of keys and values from later slices to earlier ones; its
@@ -83,29 +82,41 @@ struct KeyValueGradients {
   WriteMode write_mode = WriteMode::kOverwrite;
 };
 
-// Reads own rows of g.dz, and `a`; overwrites the rest of `g`, and dx [own L, B, H], the gradient
-// of a.x.  Layer-norm parameters' gradients are made here: they fall out of the same pass over the
-// rows.
-//
-//   gradients  overwritten or accumulated, by write_modes: the four of the layer norms; and, where
-//              a mode is given for them, the eight of the linear layers, each as soon as its
-//              operands are there and beside what follows, in place of LayerBackwardWeight.  To be
-//              used after the kernels' FinishGradients.
+// How the gradients of parameters are written: of the two layer norms always, of the four linear
+// layers where a mode is given.
 struct LayerWriteModes {
   WriteMode norms = WriteMode::kOverwrite;
   std::optional<WriteMode> linears;
 };
-void LayerBackwardInput(const LayerContext& context, const LayerParameterTensors& weights,
-                        int64_t prefix_len, const LayerActivations& a, const LayerGradients& g,
-                        const KeyValueGradients& key_value, const LayerScratch& scratch,
-                        const LayerParameterTensors& gradients, const LayerWriteModes& write_modes,
-                        const Tensor& dx);
 
-// Reads `a` and `g` as BackwardInput left them.
+// The backward of the input, reading own rows of gradients.dz, and `activations`.
 //
-//   gradients  overwritten or accumulated, by write_mode: the eight of the linear layers
-void LayerBackwardWeight(const LayerContext& context, const LayerActivations& a,
-                         const LayerGradients& g, const LayerParameterTensors& gradients,
-                         WriteMode write_mode);
+//   gradients        the rest is overwritten
+//   dx               [own L, B, H] overwritten: the gradient of activations.x
+//   weight_gradients overwritten or accumulated, by write_modes.  Those of layer norms come from
+//   the
+//                    same pass over the rows; those of linear layers, where a mode is given, are
+//                    made as soon as their operands are there, in place of a BackwardWeight.
+struct LayerBackwardArgs {
+  const LayerParameterTensors& weights;
+  const LayerParameterTensors& weight_gradients;
+  int64_t prefix_len = 0;
+  LayerActivations activations;
+  LayerGradients gradients;
+  KeyValueGradients key_value;
+  LayerScratch scratch;
+  LayerWriteModes write_modes;
+  Tensor dx;
+};
+
+// The gradients of the weights, from what the backward of the input left.
+//
+//   weight_gradients overwritten or accumulated, by write_mode: the eight of the linear layers
+struct LayerBackwardWeightArgs {
+  const LayerParameterTensors& weight_gradients;
+  LayerActivations activations;
+  LayerGradients gradients;
+  WriteMode write_mode = WriteMode::kOverwrite;
+};
 
 }  // namespace sluice

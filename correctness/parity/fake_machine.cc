@@ -108,8 +108,6 @@ class EnqueuedKernels : public Kernels {
   void CausalAttentionBackward(const CausalAttentionBackwardArgs& args) override {
     Enqueue(&CpuKernels::CausalAttentionBackward, args);
   }
-  void BeginWeightOverlap() override {}
-  void EndWeightOverlap() override {}
   void AddBiasResidual(const AddBiasResidualArgs& args) override {
     Enqueue(&CpuKernels::AddBiasResidual, args);
   }

@@ -9,8 +9,10 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/model/small_layers.h"
 #include "parallel/comm/rank_status.h"
 #include "parallel/exec/initialize.h"
+#include "parallel/exec/small_layer_choice_of.h"
 #include "parallel/schedule/schedule_text.h"
 
 namespace sluice {
@@ -54,6 +56,9 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
     tensor_parallel_ =
         std::make_unique<TimedTensorParallel>(std::move(tensor_parallel_), timeline_);
   }
+  layer_runner_ = MakeLayerRunner(*backend_.kernels, *tensor_parallel_, backend_.small_layer.get(),
+                                  SmallLayerChoiceOf(plan, backend_.small_layer.get()));
+  ReserveLayerArgs();
   backend_.kernels->Reserve(memory_.layout().Limits());
   memory_.Allocate(*backend_.device);
   for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
@@ -64,6 +69,16 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
 }
 
 Executor::~Executor() { backend_.kernels->set_tuning(Tuning::kAllowed); }
+
+void Executor::ReserveLayerArgs() {
+  size_t max_layers = 0;
+  for (const LayerRange& layers : plan_.layers_of_stage) {
+    max_layers = std::max(max_layers, static_cast<size_t>(layers.num_layers));
+  }
+  forward_args_.reserve(max_layers);
+  backward_args_.reserve(max_layers);
+  backward_weight_args_.reserve(max_layers);
+}
 
 void Executor::Rehearse() {
   std::set<std::tuple<OpKind, int, int, char, char>> rehearsed;
@@ -243,10 +258,14 @@ void Executor::WaitForInputs(const Op& op) {
 void Executor::RunForward(const Unit& unit) {
   const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
   const LayerRange& layers = LayersOf(unit);
+  forward_args_.clear();
   for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
-    LayerForward(context(), memory_.Weights(layer), prefix_len, memory_.Activations(unit, layer),
-                 memory_.Scratch(unit));
+    forward_args_.push_back({.weights = memory_.Weights(layer),
+                             .prefix_len = prefix_len,
+                             .activations = memory_.Activations(unit, layer),
+                             .scratch = memory_.Scratch(unit)});
   }
+  layer_runner_->Forward(forward_args_);
   if (unit.stage != plan_.schedule.num_stages - 1) return;
   const Tensor output = memory_.Output(unit);
   const double num_elements = static_cast<double>(
@@ -288,17 +307,22 @@ void Executor::RunBackward(const Op& op) {
     write_modes.linears = WeightWriteMode(linear_is_written_, unit);
   }
   const LayerRange& layers = LayersOf(unit);
-  for (int64_t layer = layers.begin + layers.num_layers - 1; layer >= layers.begin; --layer) {
-    const LayerActivations activations = memory_.Activations(unit, layer);
-    const LayerGradients gradients = memory_.Gradients(unit, layer, op.kind);
-    LayerBackwardInput(
-        context(), memory_.Weights(layer), prefix_len, activations, gradients,
-        {.dkv_accumulator = memory_.KeyValueAccumulator(unit, layer),
-         .write_mode = is_last_slice ? WriteMode::kOverwrite : WriteMode::kAccumulate},
-        memory_.Scratch(unit), memory_.WeightGradients(layer), write_modes,
-        tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind)));
+  backward_args_.clear();
+  for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
+    backward_args_.push_back(
+        {.weights = memory_.Weights(layer),
+         .weight_gradients = memory_.WeightGradients(layer),
+         .prefix_len = prefix_len,
+         .activations = memory_.Activations(unit, layer),
+         .gradients = memory_.Gradients(unit, layer, op.kind),
+         .key_value = {.dkv_accumulator = memory_.KeyValueAccumulator(unit, layer),
+                       .write_mode =
+                           is_last_slice ? WriteMode::kOverwrite : WriteMode::kAccumulate},
+         .scratch = memory_.Scratch(unit),
+         .write_modes = write_modes,
+         .dx = tensor_parallel_->OwnRows(memory_.LayerInputGradient(unit, layer, op.kind))});
   }
-  backend_.kernels->FinishGradients();
+  layer_runner_->Backward(backward_args_);
   if (unit.stage == 0 && observer_ != nullptr) {
     WaitForStream();
     observer_->input_gradient(unit, tensor_parallel_->OwnRows(memory_.InputGradient(unit)));
@@ -308,11 +332,14 @@ void Executor::RunBackward(const Op& op) {
 void Executor::RunWeightGradients(const Unit& unit, OpKind backward) {
   const WriteMode mode = WeightWriteMode(linear_is_written_, unit);
   const LayerRange& layers = LayersOf(unit);
-  for (int64_t layer = layers.begin + layers.num_layers - 1; layer >= layers.begin; --layer) {
-    LayerBackwardWeight(context(), memory_.Activations(unit, layer),
-                        memory_.Gradients(unit, layer, backward), memory_.WeightGradients(layer),
-                        mode);
+  backward_weight_args_.clear();
+  for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
+    backward_weight_args_.push_back({.weight_gradients = memory_.WeightGradients(layer),
+                                     .activations = memory_.Activations(unit, layer),
+                                     .gradients = memory_.Gradients(unit, layer, backward),
+                                     .write_mode = mode});
   }
+  layer_runner_->BackwardWeight(backward_weight_args_);
 }
 
 void Executor::ReduceWeightGradients() {

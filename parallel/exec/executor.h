@@ -19,6 +19,7 @@
 
 #include "core/backend/backend.h"
 #include "core/model/initial_values.h"
+#include "core/model/layer_runner.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/job.h"
 #include "parallel/exec/op_timeline.h"
@@ -94,6 +95,7 @@ class Executor {
 
  private:
   void ConnectReceivers();
+  void ReserveLayerArgs();
   // Runs each op that differs from others in more than its micro-batch once, without messages.
   // Kernels that tune do so here, and groups of ranks connect at their first collectives: both
   // allocate and synchronise the device, which a step must not do while a message is under way.
@@ -119,7 +121,6 @@ class Executor {
   // For observers: the host waits in the middle of a step.
   void WaitForStream();
 
-  LayerContext context() { return {*backend_.kernels, *tensor_parallel_}; }
   const LayerRange& LayersOf(const Unit& unit) const;
   // Whether this is the first gradient of the stage's weights in this step; the next ones are
   // added.
@@ -134,6 +135,11 @@ class Executor {
   std::unique_ptr<Communicator> pipeline_, tensor_, data_;
   OpTimeline timeline_;
   std::unique_ptr<TensorParallel> tensor_parallel_;
+  std::unique_ptr<LayerRunner> layer_runner_;
+  // Of the layers of a stage, filled anew for each op without allocating.
+  std::vector<LayerForwardArgs> forward_args_;
+  std::vector<LayerBackwardArgs> backward_args_;
+  std::vector<LayerBackwardWeightArgs> backward_weight_args_;
   const Observer* observer_ = nullptr;
   std::unique_ptr<StreamGraph> graph_;
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/kernels.h"
 #include "core/model/layer.h"
 #include "parallel/exec/arena.h"
 #include "parallel/exec/job.h"

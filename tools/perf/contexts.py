@@ -16,7 +16,8 @@ _MACHINE_KEYS = {"num_cpus", "caches", "driver", "library_build_type"}
 # What a program makes of its command line on the CPUs or GPUs that it is given: the same in every run of one target.
 _JOB_KEYS = (
     "device", "world_size", "pipeline_parallel_size", "tensor_parallel_size", "data_parallel_size", "num_threads",
-    "batch_size", "num_micro_batches", "slice_lens", "layers_of_stages", "attention", "small_kernels",
+    "batch_size", "num_micro_batches", "slice_lens", "layers_of_stages", "attention", "kernels",
+    "small_kernels",
 )
 
 

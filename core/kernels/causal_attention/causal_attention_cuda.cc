@@ -10,18 +10,16 @@
 #include "core/kernels/causal_attention/fma_attention.h"
 #include "core/kernels/causal_attention/hopper_attention.h"
 #include "core/kernels/causal_attention/hopper_head_dims.h"
-#include "core/kernels/causal_attention/small_attention.h"
 #include "core/kernels/causal_attention/tile_attention.h"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
+#include "core/kernels/small_layer/attention_forward.h"
+#include "core/kernels/small_layer/small_layer_sizes.h"
 
 namespace sluice::cuda {
 namespace {
 
 using Implementation = CausalAttentionImplementation;
-
-constexpr int64_t kMaxSmallKeys = 128;
-constexpr int64_t kMaxSmallQueries = 512;
 
 int TileSharedBytesOf(DType dtype, int64_t head_dim) {
   const int columns = static_cast<int>(head_dim);
@@ -113,10 +111,6 @@ void RunForward(const AttentionForwardParams& params, Implementation implementat
 
 }  // namespace
 
-bool PrefersSmallAttention(const AttentionSizes& sizes) {
-  return sizes.num_keys <= kMaxSmallKeys && sizes.num_queries <= kMaxSmallQueries;
-}
-
 Implementation DefaultCausalAttention(DType dtype, int64_t head_dim) {
   return FindCausalAttentionError(Implementation::kHopper, dtype, head_dim).has_value()
              ? Implementation::kTile
@@ -142,7 +136,7 @@ std::optional<std::string> FindCausalAttentionError(Implementation implementatio
   }
   if (implementation == Implementation::kSmall) {
     if (dtype == DType::kFloat32) return "small attention has no f32; valid: bf16, fp16";
-    if (!SmallAttentionSupportsHeadDim(head_dim)) {
+    if (!CanRunSmallAttention({.head_dim = head_dim})) {
       return fmt::format("small attention has no head_dim {}; valid: 64, 128", head_dim);
     }
   }

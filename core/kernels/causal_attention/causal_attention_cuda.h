@@ -30,14 +30,6 @@
 
 namespace sluice::cuda {
 
-// Whether small is expected to be faster than the others forward, by measurement.  `num_queries`
-// are those of all sequences and heads.
-struct AttentionSizes {
-  int64_t num_keys = 0;  // prefix_len + slice_len
-  int64_t num_queries = 0;
-};
-bool PrefersSmallAttention(const AttentionSizes& sizes);
-
 // What calls without an explicit implementation use on the current device: hopper wherever it
 // can run, tile where not.
 CausalAttentionImplementation DefaultCausalAttention(DType dtype, int64_t head_dim);
