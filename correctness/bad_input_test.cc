@@ -145,9 +145,11 @@ TEST_F(BadInput, PrecisionsThatADeviceLacks) {
   ExpectCheckRefuses({"--grad_dtype=bf15"}, {"'bf15'", "did you mean"});
 }
 
-TEST_F(BadInput, AttentionThatADeviceLacks) {
+TEST_F(BadInput, KernelsThatADeviceLacks) {
   ExpectCheckRefuses({"--attention=cudn"}, {"'cudn'", "did you mean 'cudnn'?"});
   ExpectCheckRefuses({"--attention=cudnn"}, {"attention cudnn is for device cuda only"});
+  ExpectCheckRefuses({"--kernels=standart"}, {"'standart'", "auto, standard"});
+  ExpectCheckRefuses({"--kernels=standard"}, {"kernels standard is for device cuda only"});
 }
 
 TEST_F(BadInput, OutputPaths) {

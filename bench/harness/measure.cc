@@ -131,11 +131,8 @@ std::vector<double> RecordPasses(Executor& executor, Backend& backend, Communica
   return MaxOverRanks(world, pass_s);
 }
 
-// Exchanges the backend's kernels, which the executor looks up in each pass.
-double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& world,
-                        int64_t n_steps) {
-  std::unique_ptr<Kernels> kernels =
-      std::exchange(backend.kernels, std::make_unique<EmptyKernels>());
+double MeasureEmptyPass(Executor& executor, Communicator& world, int64_t n_steps) {
+  std::unique_ptr<Kernels> kernels = executor.ExchangeKernels(std::make_unique<EmptyKernels>());
   std::vector<double> step_s;
   for (int64_t step = 0; step < n_steps; ++step) {
     world.Barrier();
@@ -143,7 +140,7 @@ double MeasureEmptyPass(Executor& executor, Backend& backend, Communicator& worl
     executor.RunStep();
     step_s.push_back(static_cast<double>(MonotonicNs() - begin_ns) * 1e-9);
   }
-  backend.kernels = std::move(kernels);
+  executor.ExchangeKernels(std::move(kernels));
   return Median(MaxOverRanks(world, step_s));
 }
 
@@ -224,7 +221,7 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
   }
   if (is_cpu) {
     clock.Begin("empty_passes");
-    m.empty_pass_s = MeasureEmptyPass(executor, backend, world, options.n_steps);
+    m.empty_pass_s = MeasureEmptyPass(executor, world, options.n_steps);
   }
 }
 

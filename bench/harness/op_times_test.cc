@@ -146,7 +146,7 @@ TEST(Summarize, AgreesWithAPassOfKnownCost) {
   RunThreadRanks({.world_size = 2}, [&](Communicator& world) {
     Backend backend = MakeBackend({});
     Executor executor(plan, backend, world);
-    backend.kernels = std::make_unique<SlowKernels>(std::chrono::milliseconds(20));
+    executor.ExchangeKernels(std::make_unique<SlowKernels>(std::chrono::milliseconds(20)));
     executor.RunStep();
     executor.StartRecording();
     OpTimes op_times(executor.ops().size());

@@ -56,8 +56,7 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
     tensor_parallel_ =
         std::make_unique<TimedTensorParallel>(std::move(tensor_parallel_), timeline_);
   }
-  layer_runner_ = MakeLayerRunner(*backend_.kernels, *tensor_parallel_, backend_.small_layer.get(),
-                                  SmallLayerChoiceOf(plan, backend_.small_layer.get()));
+  MakeLayers();
   ReserveLayerArgs();
   backend_.kernels->Reserve(memory_.layout().Limits());
   memory_.Allocate(*backend_.device);
@@ -69,6 +68,17 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
 }
 
 Executor::~Executor() { backend_.kernels->set_tuning(Tuning::kAllowed); }
+
+void Executor::MakeLayers() {
+  layer_runner_ = MakeLayerRunner(*backend_.kernels, *tensor_parallel_, backend_.small_layer.get(),
+                                  SmallLayerChoiceOf(plan_, backend_.small_layer.get()));
+}
+
+std::unique_ptr<Kernels> Executor::ExchangeKernels(std::unique_ptr<Kernels> kernels) {
+  std::unique_ptr<Kernels> replaced = std::exchange(backend_.kernels, std::move(kernels));
+  MakeLayers();
+  return replaced;
+}
 
 void Executor::ReserveLayerArgs() {
   size_t max_layers = 0;

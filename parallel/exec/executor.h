@@ -79,6 +79,10 @@ class Executor {
   void StopRecording();
   OpTimeline& timeline() { return timeline_; }
 
+  // Runs later passes on `kernels`, which the backend then owns, and returns those of the passes so
+  // far: to time what a pass costs besides kernels.
+  std::unique_ptr<Kernels> ExchangeKernels(std::unique_ptr<Kernels> kernels);
+
   // The loss of the last step over the whole batch; on every rank.  A collective.
   double loss();
 
@@ -96,6 +100,7 @@ class Executor {
  private:
   void ConnectReceivers();
   void ReserveLayerArgs();
+  void MakeLayers();
   // Runs each op that differs from others in more than its micro-batch once, without messages.
   // Kernels that tune do so here, and groups of ranks connect at their first collectives: both
   // allocate and synchronise the device, which a step must not do while a message is under way.
