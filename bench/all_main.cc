@@ -10,6 +10,7 @@
 #include "core/cli/main.h"
 #include "core/device/cpu/cpu_device.h"
 #include "parallel/schedule/slices.h"
+#include "programs/scheme_choices.h"
 #include "programs/shared_flags.h"
 
 SLUICE_FLAG_GROUP("Measurement");
@@ -28,7 +29,7 @@ SchemeBenchmark BenchmarkOf(const SchemeRow& row, Pass pass, int num_cores) {
   config.model = FindModel("test");
   config.model.num_layers = FLAGS_num_layers;
   config.batch_size = row.num_micro_batches;
-  config.scheme = row.scheme == "megatron" ? "single" : row.scheme;
+  config.scheme = FindSchemeChoice(row.scheme)->scheme->name;
   config.pass = pass;
   config.slices = UniformSlices(config.model.seq_len, row.num_slices);
   config.num_micro_batches = row.num_micro_batches;

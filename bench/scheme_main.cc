@@ -47,7 +47,7 @@ int Run() {
   std::vector<SchemeBenchmark> benchmarks;
   for (const Pass pass : PassesFromFlags()) {
     job.config.pass = pass;
-    benchmarks.push_back({job, PlanJob(job.config), options});
+    benchmarks.push_back({job, PlanFromFlags(job.config), options});
   }
   return RunSelected(benchmarks, ResultOptionsFromFlags(), StepOutputsFromFlags());
 }

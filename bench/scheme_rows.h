@@ -1,4 +1,4 @@
-// The rows of the main job: every scheme of the table, with the numbers that show what it is for.
+// The rows of the main job: every scheme, with sizes at which its purpose shows.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 namespace sluice {
 
 struct SchemeRow {
-  std::string scheme;  // `megatron` too, which is a plan on the schedule of single
+  std::string scheme;  // the name of a SchemeChoice (programs/scheme_choices.h)
   ParallelSizes sizes;
   int num_micro_batches = 1;
   int num_slices = 1;

@@ -1,5 +1,4 @@
-// What is said to be of every scheme is of every scheme: the rows of the main job, and the targets
-// of bench/BUILD.bazel.
+// The rows of the main job and the targets of bench/BUILD.bazel include every scheme.
 #include "bench/scheme_rows.h"
 
 #include <gmock/gmock.h>
@@ -10,7 +9,7 @@
 
 #include "core/base/error.h"
 #include "parallel/schedule/slices.h"
-#include "programs/job_flags.h"
+#include "programs/scheme_choices.h"
 
 namespace sluice {
 namespace {
@@ -32,7 +31,7 @@ TEST(SchemeRows, AreJobsOnAnyNumberOfRanks) {
   for (const int num_ranks : {2, 3, 4, 8}) {
     for (const SchemeRow& row : SchemeRows(num_ranks)) {
       JobConfig config = {.batch_size = row.num_micro_batches,
-                          .scheme = row.scheme == "megatron" ? "single" : row.scheme,
+                          .scheme = std::string(FindSchemeChoice(row.scheme)->scheme->name),
                           .num_micro_batches = row.num_micro_batches,
                           .num_chunks = row.num_chunks,
                           .sizes = row.sizes};

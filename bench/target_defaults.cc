@@ -7,8 +7,9 @@
 #include <optional>
 #include <string_view>
 
-#include "parallel/schemes/schemes.h"
+#include "core/device/device.h"
 #include "programs/comm_kind.h"
+#include "programs/scheme_choices.h"
 
 namespace sluice {
 namespace {
@@ -31,7 +32,7 @@ Flags Parse(const std::vector<std::string>& arguments) {
   return flags;
 }
 
-// Says which defaults cannot hold beside the flags that were given.
+// Finds the defaults that contradict the flags that were given.
 class Conflicts {
  public:
   Conflicts(const Flags& given, const Flags& defaults) : given_(given), defaults_(defaults) {}
@@ -50,12 +51,18 @@ class Conflicts {
     }
     if (name == "batch_size") return !Divides(NumBatchParts(Given("num_micro_batches", 1)));
     if (name == "world_size") return IsOtherWorldSize(Default(name));
+    if (name == "threads") return IsOnCuda();
     if (name == "num_layers") return NumStages() > Default(name);
     return false;
   }
 
  private:
   bool Gives(std::string_view name) const { return given_.find(name) != given_.end(); }
+
+  bool IsOnCuda() const {
+    const auto device = given_.find("device");
+    return device != given_.end() && device->second == Name(DeviceKind::kCuda);
+  }
 
   static std::optional<int64_t> Number(const Flags& flags, std::string_view name) {
     const auto flag = flags.find(name);
@@ -73,22 +80,19 @@ class Conflicts {
   int64_t Default(std::string_view name) const { return Number(defaults_, name).value_or(1); }
   int64_t GivenOrDefault(std::string_view name) const { return Given(name, Default(name)); }
 
-  std::string_view SchemeName() const {
+  // Null where the name that was given is unknown.
+  const SchemeChoice* GetScheme() const {
     for (const Flags* flags : {&given_, &defaults_}) {
-      if (const auto flag = flags->find("scheme"); flag != flags->end()) return flag->second;
+      const auto flag = flags->find("scheme");
+      if (flag != flags->end()) return FindSchemeChoice(flag->second);
     }
-    return "";
+    return nullptr;
   }
 
-  // Of a scheme that was given; the target's uses what its own defaults say.
-  bool IsUnusedByScheme(FlagUse use) const {
-    if (!Gives("scheme")) return false;
-    // megatron is a plan, on the schedule of single.
-    const std::string_view name = SchemeName() == "megatron" ? "single" : SchemeName();
-    for (const Scheme& scheme : Schemes()) {
-      if (scheme.name == name) return (scheme.flags & use) == 0;
-    }
-    return false;
+  // False for the target's own scheme, which uses what its other defaults say.
+  bool IsUnusedByScheme(ShapeField field) const {
+    const SchemeChoice* const scheme = GetScheme();
+    return Gives("scheme") && scheme != nullptr && (scheme->scheme->shape_fields & field) == 0;
   }
 
   int64_t NumBatchParts(int64_t num_micro_batches) const {
@@ -105,22 +109,27 @@ class Conflicts {
     }
     const int64_t product = Given("pipeline_parallel_size", 1) * Given("tensor_parallel_size", 1) *
                             Given("data_parallel_size", 1);
-    const std::string_view own_axis =
-        SchemeName() == "megatron" ? "tensor_parallel_size" : "pipeline_parallel_size";
-    const bool takes_the_rest = SchemeName() != "single" && !Gives(own_axis);
-    return takes_the_rest ? world_size % product != 0 : world_size != product;
+    const SchemeChoice* const scheme = GetScheme();
+    if (scheme == nullptr) return world_size % product != 0;
+    const bool own_axis_is_given =
+        Gives(scheme->own_axis == &ParallelSizes::tensor ? "tensor_parallel_size"
+                                                         : "pipeline_parallel_size");
+    const bool gets_the_rest = scheme->own_axis != nullptr && !own_axis_is_given;
+    return gets_the_rest ? world_size % product != 0 : world_size != product;
   }
 
   // With the ranks or chunks that were given; 1 where none was.
   int64_t NumStages() const {
     const bool is_given = Gives("world_size") || Gives("pipeline_parallel_size") ||
                           Gives("num_chunks") || Gives("scheme");
-    if (!is_given || SchemeName() == "single" || SchemeName() == "megatron") return 1;
+    const SchemeChoice* const scheme = GetScheme();
+    if (!is_given || scheme == nullptr || scheme->own_axis != &ParallelSizes::pipeline) return 1;
     const int64_t num_ranks = Given("pipeline_parallel_size", GivenOrDefault("world_size") /
                                                                   Given("tensor_parallel_size", 1) /
                                                                   Given("data_parallel_size", 1));
-    const int64_t chunks_of_v = SchemeName() == "zero_bubble_v" ? 2 : 1;
-    return num_ranks * std::max(GivenOrDefault("num_chunks"), chunks_of_v);
+    return num_ranks *
+           sluice::NumStages(*scheme->scheme,
+                             {.num_chunks = static_cast<int>(GivenOrDefault("num_chunks"))});
   }
 
   const Flags& given_;

@@ -86,6 +86,11 @@ TEST(TargetDefaults, AnotherSchemeLeavesOutWhatItDoesNotUse) {
   ExpectLeftOut("--scheme=no_such", kSeqpipe, "scheme");
 }
 
+TEST(TargetDefaults, ThreadsAreOfTheCpu) {
+  ExpectLeftOut("--device=cuda", "--scheme=single --threads=1", "threads");
+  ExpectLeftOut("--device=cpu", "--scheme=single --threads=1", "");
+}
+
 TEST(TargetDefaults, MicroBatchesMustDivideTheBatch) {
   ExpectLeftOut("--batch_size=8", kGpipe, "batch_size");
   ExpectLeftOut("--batch_size=2", kGpipe, "batch_size num_micro_batches");

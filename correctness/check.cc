@@ -58,7 +58,7 @@ std::unique_ptr<SafetensorsReader> OpenFile() {
     return std::make_unique<SafetensorsReader>(FLAGS_checkpoint_path);
   } catch (const Error& of_file) {
     try {
-      PlanJob(CheckedJob(WorkloadFromFlags(Precision::kFloat32)).config);
+      PlanFromFlags(CheckedJob(WorkloadFromFlags(Precision::kFloat32)).config);
     } catch (const Error& of_flags) {
       throw Error(fmt::format("{}; besides, {}", of_file.what(), of_flags.what()));
     }
@@ -118,7 +118,7 @@ int Run() {
   }
   const Reference reference = OpenReference();
   const Job job = CheckedJob(reference.workload);
-  const JobPlan plan = PlanJob(job.config);
+  const JobPlan plan = PlanFromFlags(job.config);
   const CheckpointValues values(*reference.file, reference.run.seed);
   CheckedRun checked = RunToCheck(plan.config, reference);
   if (!BeginsAsDrawn(reference)) checked.values = &values;

@@ -8,16 +8,14 @@
 #include "core/base/error.h"
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
-#include "parallel/schemes/schemes.h"
 #include "programs/comm_flags.h"
+#include "programs/flag_names.h"
 #include "programs/shared_flags.h"
 #include "programs/workload_flags.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::string_view kMegatron = "megatron";
-constexpr std::string_view kSingle = "single";
 constexpr int64_t kMaxCount = 1 << 22;
 
 }  // namespace
@@ -71,7 +69,7 @@ int64_t Product(const ParallelSizes& sizes) {
 std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
   RefuseTogether({"n_slices", "slices"});
   if (WasGiven("slices")) return ParseSlices(FLAGS_slices, seq_len);
-  return UniformSlices(seq_len, FLAGS_n_slices);
+  return MakeWithFlagNames([&] { return UniformSlices(seq_len, FLAGS_n_slices); });
 }
 
 int DefaultWorldSize(const Job& job) {
@@ -116,38 +114,32 @@ void CheckWorldSize(const Job& job) {
 
 }  // namespace
 
-std::vector<std::string> SchemeNames() {
-  std::vector<std::string> names;
-  for (const Scheme& scheme : Schemes()) names.emplace_back(scheme.name);
-  names.emplace_back(kMegatron);
-  return names;
+bool RequestsWorldSize(const SchemeChoice& scheme, const RequestedSizes& requested) {
+  return scheme.own_axis == nullptr || requested.world_size || requested.pipeline ||
+         requested.tensor || requested.data;
 }
 
-bool RequestsWorldSize(std::string_view scheme, const RequestedSizes& requested) {
-  return scheme == kSingle || requested.world_size || requested.pipeline || requested.tensor ||
-         requested.data;
-}
-
-ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& requested,
+ParallelSizes ResolveSizes(const SchemeChoice& scheme, const RequestedSizes& requested,
                            int default_world_size) {
   ParallelSizes sizes = {.pipeline = requested.pipeline.value_or(1),
                          .tensor = requested.tensor.value_or(1),
                          .data = requested.data.value_or(1)};
-  if (scheme == kMegatron && sizes.pipeline > 1) {
+  if (scheme.own_axis == &ParallelSizes::tensor && sizes.pipeline > 1) {
     throw Error(fmt::format(
-        "pipeline_parallel_size {} is not allowed with scheme megatron: it must be 1; a pipeline "
-        "whose layers are split as well is another scheme, gpipe say, with tensor_parallel_size",
-        sizes.pipeline));
+        "pipeline_parallel_size {} is not allowed with scheme {}: it must be 1; for a pipeline "
+        "whose layers are divided too, use another scheme, such as gpipe, with "
+        "tensor_parallel_size",
+        sizes.pipeline, scheme.name));
   }
   std::optional<int> world_size = requested.world_size;
   if (!RequestsWorldSize(scheme, requested)) world_size = default_world_size;
   if (!world_size) return sizes;
 
-  const bool fills_tensor = scheme == kMegatron && !requested.tensor;
-  const bool fills_pipeline = scheme != kMegatron && scheme != kSingle && !requested.pipeline;
-  int& own_axis = fills_tensor ? sizes.tensor : sizes.pipeline;
-  if ((fills_tensor || fills_pipeline) && *world_size % Product(sizes) == 0) {
-    own_axis = static_cast<int>(*world_size / Product(sizes));
+  const bool own_axis_is_given = scheme.own_axis == &ParallelSizes::tensor
+                                     ? requested.tensor.has_value()
+                                     : requested.pipeline.has_value();
+  if (scheme.own_axis != nullptr && !own_axis_is_given && *world_size % Product(sizes) == 0) {
+    sizes.*scheme.own_axis = static_cast<int>(*world_size / Product(sizes));
   }
   if (Product(sizes) != *world_size) {
     throw Error(fmt::format("world_size {} is not the product {} of {}", *world_size,
@@ -160,6 +152,7 @@ Job JobFromFlags() { return JobFromFlags(WorkloadFromFlags(Precision::kFloat32))
 
 Job JobFromFlags(const Workload& workload) {
   const CommRequest comm = CommFromFlags();
+  const SchemeChoice& scheme = *FindSchemeChoice(FLAGS_scheme);
   Job job;
   job.scheme = FLAGS_scheme;
   job.comm = comm.kind;
@@ -186,19 +179,22 @@ Job JobFromFlags(const Workload& workload) {
                 .seed = workload.seed,
                 .precision = workload.precision,
                 .grad_dtype = workload.grad_dtype,
-                .scheme = job.scheme == kMegatron ? std::string(kSingle) : job.scheme,
+                .scheme = std::string(scheme.scheme->name),
                 .slices = SlicesFromFlags(workload.model.seq_len),
                 .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
                 .num_chunks = static_cast<int>(FLAGS_num_chunks),
-                .sizes = ResolveSizes(job.scheme, requested, DefaultWorldSize(job)),
+                .sizes = ResolveSizes(scheme, requested, DefaultWorldSize(job)),
                 .plan = ParsePlan(FLAGS_plan)};
-  job.world_size_requested =
-      RanksAreProcesses(job.comm) || RequestsWorldSize(job.scheme, requested);
+  job.world_size_requested = RanksAreProcesses(job.comm) || RequestsWorldSize(scheme, requested);
   CheckWorldSize(job);
   CheckNumGpus(job);
   job.threads_requested = WasGiven("threads");
   job.threads = job.threads_requested ? static_cast<int>(FLAGS_threads) : job.DefaultThreads();
   return job;
+}
+
+JobPlan PlanFromFlags(const JobConfig& config) {
+  return MakeWithFlagNames([&] { return PlanJob(config); });
 }
 
 }  // namespace sluice

@@ -1,32 +1,26 @@
-// The flags that say how a workload is split over ranks and where the ranks run, with the rules by
-// which they complete each other.  Programs of bench and correctness share them.
+// The flags that say how a workload is divided among ranks and where the ranks run, and the rules
+// for those that were not given. Programs of bench and correctness share them.
 //
 //   --scheme --n_slices --slices --num_micro_batches --num_chunks --prefix_len --plan
-//   --pipeline_parallel_size --tensor_parallel_size --data_parallel_size --device --threads
-//   and those of comm_flags.h and workload_flags.h
+//   --pipeline_parallel_size --tensor_parallel_size --data_parallel_size --device --attention
+//   --threads, and those of comm_flags.h and workload_flags.h
 #pragma once
 
 #include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
 #include "programs/job.h"
+#include "programs/scheme_choices.h"
 #include "programs/workload_flags.h"
 
 namespace sluice {
 
-// The flags after Main has parsed them.  Defaults: batch 1, one micro-batch, one slice, loss mean,
-// float32, and as many ranks as the machine has devices (a core each on the cpu), or as a launcher
-// has started.  `--scheme=megatron` is short for --scheme=single with all ranks tensor-parallel.
-// Throws Error naming flag, value and what is allowed.
+// The flags after Main has parsed them. Defaults: batch 1, one micro-batch, one slice, loss mean,
+// float32, and as many ranks as the machine has devices (one per core on the CPU) or as a launcher
+// has started. Throws Error naming flag, value and what is allowed.
 Job JobFromFlags();
 
-// The same with another workload than that of the flags.
+// The same with this workload instead of that of the flags.
 Job JobFromFlags(const Workload& workload);
-
-// The names that --scheme takes: those of the table of schemes, and `megatron`.
-std::vector<std::string> SchemeNames();
 
 // Sizes that were given; all at least 1.
 struct RequestedSizes {
@@ -36,15 +30,18 @@ struct RequestedSizes {
   std::optional<int> data;
 };
 
-// Whether the world size follows from the scheme and these sizes.  Otherwise it is the machine's
+// Whether the scheme and these sizes determine the world size. Otherwise it is the machine's
 // default.
-bool RequestsWorldSize(std::string_view scheme, const RequestedSizes& requested);
+bool RequestsWorldSize(const SchemeChoice& scheme, const RequestedSizes& requested);
 
-// The sizes along each axis.  One that was not given is 1, but the scheme's own axis (tensor for
-// `megatron`, none for `single`, else pipeline) takes what the world size leaves for it.  Without
-// any size the world size is `default_world_size`, for `single` 1.  Throws Error naming product and
-// factors when they do not make the world size.
-ParallelSizes ResolveSizes(std::string_view scheme, const RequestedSizes& requested,
+// The sizes along each axis. A size that was not given is 1, except that the scheme's own axis gets
+// the rest of the world size. Without any size the world size is `default_world_size`, or 1 where
+// the scheme has no own axis. Throws Error naming product and factors where they do not make the
+// world size.
+ParallelSizes ResolveSizes(const SchemeChoice& scheme, const RequestedSizes& requested,
                            int default_world_size);
+
+// PlanJob, with flag names in the messages of its Errors.
+JobPlan PlanFromFlags(const JobConfig& config);
 
 }  // namespace sluice

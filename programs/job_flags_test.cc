@@ -9,7 +9,7 @@ namespace {
 
 std::string Resolved(std::string_view scheme, const RequestedSizes& requested) {
   try {
-    const ParallelSizes sizes = ResolveSizes(scheme, requested, 8);
+    const ParallelSizes sizes = ResolveSizes(*FindSchemeChoice(scheme), requested, 8);
     return std::to_string(sizes.pipeline) + "x" + std::to_string(sizes.tensor) + "x" +
            std::to_string(sizes.data);
   } catch (const Error& error) {
@@ -30,12 +30,15 @@ TEST(ResolveSizes, UsesTheWholeMachineWhereNothingIsSaid) {
 }
 
 TEST(RequestsWorldSize, UnlessTheMachineDecidesIt) {
-  EXPECT_FALSE(RequestsWorldSize("gpipe", {}));
-  EXPECT_FALSE(RequestsWorldSize("megatron", {}));
-  EXPECT_TRUE(RequestsWorldSize("single", {}));
-  EXPECT_TRUE(RequestsWorldSize("gpipe", {.world_size = 2}));
-  EXPECT_TRUE(RequestsWorldSize("gpipe", {.tensor = 2}));
-  EXPECT_TRUE(RequestsWorldSize("megatron", {.data = 1}));
+  const auto requests = [](std::string_view scheme, const RequestedSizes& requested) {
+    return RequestsWorldSize(*FindSchemeChoice(scheme), requested);
+  };
+  EXPECT_FALSE(requests("gpipe", {}));
+  EXPECT_FALSE(requests("megatron", {}));
+  EXPECT_TRUE(requests("single", {}));
+  EXPECT_TRUE(requests("gpipe", {.world_size = 2}));
+  EXPECT_TRUE(requests("gpipe", {.tensor = 2}));
+  EXPECT_TRUE(requests("megatron", {.data = 1}));
 }
 
 TEST(ResolveSizes, MultipliesWhatIsGiven) {
@@ -47,8 +50,8 @@ TEST(ResolveSizes, MultipliesWhatIsGiven) {
 
 TEST(ResolveSizes, NamesMegatronWhereItIsGivenAPipeline) {
   EXPECT_EQ(Resolved("megatron", {.world_size = 2, .pipeline = 2}),
-            "pipeline_parallel_size 2 is not allowed with scheme megatron: it must be 1; a "
-            "pipeline whose layers are split as well is another scheme, gpipe say, with "
+            "pipeline_parallel_size 2 is not allowed with scheme megatron: it must be 1; for a "
+            "pipeline whose layers are divided too, use another scheme, such as gpipe, with "
             "tensor_parallel_size");
   EXPECT_EQ(Resolved("megatron", {.world_size = 2, .pipeline = 1}), "1x2x1");
 }

@@ -11,6 +11,7 @@
 #include "parallel/comm/nccl/gpu_sharing.h"
 #include "parallel/schedule/slices.h"
 #include "programs/comm_kind.h"
+#include "programs/scheme_choices.h"
 
 namespace sluice {
 namespace {
@@ -36,7 +37,7 @@ std::string NameOf(const ModelConfig& model) {
   return name;
 }
 
-// Conditions that are not sizes, where they are not the default.
+// Conditions that are not sizes, where they differ from the default.
 std::string NameOfConditions(const Job& job, const JobConfig& config) {
   std::string name;
   if (config.loss != LossKind::kMean) name += fmt::format("/loss:{}", Name(config.loss));
@@ -58,7 +59,10 @@ std::string NameOf(const Job& job, const JobPlan& plan) {
   const auto add = [&](std::string_view key, int64_t value) {
     if (value > 1) name += fmt::format("/{}:{}", key, value);
   };
-  add("tensor_parallel_size", job.scheme == "megatron" ? 1 : config.sizes.tensor);
+  // The own axis of `megatron` is stated by the world size, as the pipeline of other schemes is.
+  const SchemeChoice* const choice = FindSchemeChoice(job.scheme);
+  const bool is_own_axis = choice != nullptr && choice->own_axis == &ParallelSizes::tensor;
+  add("tensor_parallel_size", is_own_axis ? 1 : config.sizes.tensor);
   add("data_parallel_size", config.sizes.data);
   add("batch_size", config.batch_size);
   add("num_micro_batches", config.num_micro_batches);

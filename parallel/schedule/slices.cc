@@ -10,7 +10,7 @@ namespace sluice {
 
 std::vector<Slice> UniformSlices(int64_t seq_len, int64_t num_slices) {
   if (num_slices < 1 || num_slices > seq_len) {
-    throw Error(fmt::format("n_slices {} is not allowed with seq_len {}: it must be from 1 to {}",
+    throw Error(fmt::format("num_slices {} is not allowed with seq_len {}: it must be from 1 to {}",
                             num_slices, seq_len, seq_len));
   }
   std::vector<Slice> slices;

@@ -17,7 +17,7 @@ std::vector<Op> BuildDualpipeV(const ScheduleShape& shape, int rank) {
   if (m < 2 * p) {
     throw Error(
         fmt::format("num_micro_batches {} is not allowed with scheme dualpipe_v: it must be at "
-                    "least 2 x pipeline_parallel_size {} = {}",
+                    "least 2 x num_ranks {} = {}",
                     m, p, 2 * p));
   }
   const int num_ranks_after = p - 1 - rank;

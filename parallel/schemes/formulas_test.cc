@@ -56,7 +56,7 @@ bool Allows(const Scheme& scheme, const ScheduleShape& shape) {
 
 // All shapes up to the limits that `scheme` allows.
 std::vector<ScheduleShape> AllShapes(const Scheme& scheme) {
-  const auto limit = [&](FlagUse use, int max) { return (scheme.flags & use) ? max : 1; };
+  const auto limit = [&](ShapeField use, int max) { return (scheme.shape_fields & use) ? max : 1; };
   std::vector<ScheduleShape> shapes;
   for (int p = 1; p <= limit(kUsesRanks, kMaxNumRanks); ++p) {
     for (int m = 1; m <= limit(kUsesMicroBatches, kMaxNumMicroBatches); ++m) {
@@ -383,9 +383,9 @@ TEST(Schemes, RefuseExactlyWhatTheyDoNotAllow) {
   for (const Scheme& scheme : Schemes()) {
     for (int p = 1; p <= kMaxNumRanks; ++p) {
       for (int count = 1; count <= kMaxNumMicroBatches; ++count) {
-        const ScheduleShape shape = {.num_ranks = (scheme.flags & kUsesRanks) ? p : 1,
+        const ScheduleShape shape = {.num_ranks = (scheme.shape_fields & kUsesRanks) ? p : 1,
                                      .num_micro_batches = count,
-                                     .num_slices = (scheme.flags & kUsesSlices) ? count : 1};
+                                     .num_slices = (scheme.shape_fields & kUsesSlices) ? count : 1};
         if (Allows(scheme, shape)) {
           EXPECT_NO_THROW(BuildSchedule(scheme, shape)) << scheme.name << ", " << Describe(shape);
         } else {

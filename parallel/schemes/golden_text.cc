@@ -8,11 +8,11 @@ namespace sluice {
 namespace {
 
 ScheduleShape GoldenShape(const Scheme& scheme) {
-  ScheduleShape shape = {.num_ranks = (scheme.flags & kUsesRanks) ? 2 : 1};
-  if (scheme.flags & kUsesChunks) shape.num_chunks = 2;
-  if (scheme.flags & kUsesSlices) {
+  ScheduleShape shape = {.num_ranks = (scheme.shape_fields & kUsesRanks) ? 2 : 1};
+  if (scheme.shape_fields & kUsesChunks) shape.num_chunks = 2;
+  if (scheme.shape_fields & kUsesSlices) {
     shape.num_micro_batches = 2;
-    shape.num_slices = (scheme.flags & kUsesChunks) ? 2 : 3;
+    shape.num_slices = (scheme.shape_fields & kUsesChunks) ? 2 : 3;
   } else {
     shape.num_micro_batches = 4;
   }

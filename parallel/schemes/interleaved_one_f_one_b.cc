@@ -17,7 +17,7 @@ std::vector<Op> BuildInterleavedOneFOneB(const ScheduleShape& shape, int rank) {
   if (shape.num_micro_batches % p != 0) {
     throw Error(
         fmt::format("num_micro_batches {} is not allowed with scheme interleaved_one_f_one_b: "
-                    "it must be a multiple of pipeline_parallel_size {}",
+                    "it must be a multiple of num_ranks {}",
                     shape.num_micro_batches, p));
   }
   std::vector<Unit> forwards;

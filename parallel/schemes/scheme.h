@@ -29,14 +29,15 @@ struct Scheme {
   std::string_view name;
   std::string_view description;  // one line, for --help
   Placement placement;
-  unsigned flags;  // the FlagUse values of those it uses; the others must be 1
+  unsigned shape_fields;  // the ShapeField values that it uses; the other fields must be 1
 
   // Returns the compute ops of a whole step on `rank` in their order. Throws Error where the scheme
   // does not allow `shape`, whichever the rank.
   std::vector<Op> (*build)(const ScheduleShape& shape, int rank);
 };
 
-enum FlagUse : unsigned {
+// The fields of ScheduleShape that a scheme may use.
+enum ShapeField : unsigned {
   kUsesRanks = 1,
   kUsesMicroBatches = 2,
   kUsesSlices = 4,

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/base/suggest.h"
@@ -11,7 +12,7 @@
 
 namespace sluice {
 
-#define SLUICE_SCHEME(name, build, placement, flags, description) \
+#define SLUICE_SCHEME(name, build, placement, shape_fields, description) \
   std::vector<Op> build(const ScheduleShape& shape, int rank);
 #include "parallel/schemes/scheme_table.inc"
 #undef SLUICE_SCHEME
@@ -20,44 +21,36 @@ namespace {
 
 constexpr int kNumChunksOfV = 2;
 
-struct FlagValue {
+struct FieldValue {
+  ShapeField field;
   std::string_view name;
   int value;
-  FlagUse use;
 };
 
-std::vector<std::string> NamesOfSchemesThatUse(FlagUse use) {
-  std::vector<std::string> names;
-  for (const Scheme& scheme : Schemes()) {
-    if (scheme.flags & use) names.emplace_back(scheme.name);
-  }
-  return names;
-}
-
-void CheckFlag(const Scheme& scheme, const FlagValue& flag) {
-  if (flag.value < 1) {
-    throw Error(fmt::format("{} {} is not allowed: it must be at least 1", flag.name, flag.value));
-  }
-  if (flag.value == 1 || (scheme.flags & flag.use)) return;
+void CheckField(const Scheme& scheme, const FieldValue& field) {
+  SLUICE_CHECK(field.value >= 1);
+  if (field.value == 1 || (scheme.shape_fields & field.field)) return;
   std::string names;
-  for (const std::string& name : NamesOfSchemesThatUse(flag.use)) names += " " + name;
+  for (const Scheme& other : Schemes()) {
+    if (other.shape_fields & field.field) names += fmt::format(" {}", other.name);
+  }
   throw Error(
       fmt::format("{} {} is not allowed with scheme {}: it must be 1; schemes that use it:{}",
-                  flag.name, flag.value, scheme.name, names));
+                  field.name, field.value, scheme.name, names));
 }
 
 void CheckShape(const Scheme& scheme, const ScheduleShape& shape) {
-  CheckFlag(scheme, {"pipeline_parallel_size", shape.num_ranks, kUsesRanks});
-  CheckFlag(scheme, {"num_micro_batches", shape.num_micro_batches, kUsesMicroBatches});
-  CheckFlag(scheme, {"n_slices", shape.num_slices, kUsesSlices});
-  CheckFlag(scheme, {"num_chunks", shape.num_chunks, kUsesChunks});
+  CheckField(scheme, {kUsesRanks, "num_ranks", shape.num_ranks});
+  CheckField(scheme, {kUsesMicroBatches, "num_micro_batches", shape.num_micro_batches});
+  CheckField(scheme, {kUsesSlices, "num_slices", shape.num_slices});
+  CheckField(scheme, {kUsesChunks, "num_chunks", shape.num_chunks});
   const int64_t num_units = CheckedProduct(
-      "stages x num_micro_batches x n_slices",
+      "stages x num_micro_batches x num_slices",
       {shape.num_ranks, scheme.placement == Placement::kV ? kNumChunksOfV : shape.num_chunks,
        shape.num_micro_batches, shape.num_slices});
   if (num_units > kMaxNumUnits) {
     throw Error(fmt::format(
-        "pipeline_parallel_size {} x chunks x num_micro_batches {} x n_slices {} "
+        "num_ranks {} x chunks x num_micro_batches {} x num_slices {} "
         "makes {} units of work; at most {} are allowed",
         shape.num_ranks, shape.num_micro_batches, shape.num_slices, num_units, kMaxNumUnits));
   }
@@ -80,8 +73,8 @@ std::vector<int> PlaceStages(const Scheme& scheme, const ScheduleShape& shape) {
 
 const std::vector<Scheme>& Schemes() {
   static const std::vector<Scheme>& schemes = *new std::vector<Scheme>{
-#define SLUICE_SCHEME(name, build, placement, flags, description) \
-  {#name, description, placement, flags, build},
+#define SLUICE_SCHEME(name, build, placement, shape_fields, description) \
+  {#name, description, placement, shape_fields, build},
 #include "parallel/schemes/scheme_table.inc"
 #undef SLUICE_SCHEME
   };

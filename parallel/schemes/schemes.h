@@ -22,10 +22,10 @@ const Scheme& FindScheme(std::string_view name);
 int NumStages(const Scheme& scheme, const ScheduleShape& shape);
 
 // Returns the compute ops of all ranks, without communication. A forward pass has the order of the
-// step without its backward ops. Throws Error naming flag, value and what is allowed if a number of
-// `shape` is less than 1, is not 1 although the scheme does not use it, breaks a rule of the
-// scheme, or makes more than kMaxNumUnits units; and naming rank, position, op and reason if the
-// scheme's lists of a step are wrong (FindComputeError).
+// step without its backward ops. All numbers of `shape` are at least 1. Throws Error naming the
+// field, its value and what is allowed if a number is not 1 although the scheme does not use it,
+// breaks a rule of the scheme, or makes more than kMaxNumUnits units; and naming rank, position, op
+// and reason if the scheme's lists of a step are wrong (FindComputeError).
 Schedule BuildSchedule(const Scheme& scheme, const ScheduleShape& shape);
 
 }  // namespace sluice

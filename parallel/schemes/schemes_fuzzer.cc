@@ -1,5 +1,6 @@
-// libFuzzer target: any five bytes are a scheme and a shape. The shape is either refused with an
-// Error, or gives a schedule in which FindError finds nothing and which its text describes.
+// libFuzzer target: any five bytes are a scheme and a shape. BuildSchedule either throws an Error,
+// or makes a schedule in which FindError finds nothing and which its text describes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -32,11 +33,11 @@ void CheckSchemeOfShape(const sluice::Scheme& scheme, const sluice::ScheduleShap
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size != 5) return 0;
   const auto& schemes = sluice::Schemes();
-  const auto signed_at = [&](size_t i) { return static_cast<int8_t>(data[i]); };
-  sluice::ScheduleShape shape = {.num_ranks = signed_at(1),
-                                 .num_micro_batches = signed_at(2),
-                                 .num_slices = signed_at(3),
-                                 .num_chunks = signed_at(4)};
+  const auto number_at = [&](size_t i) { return std::max<int>(1, data[i]); };
+  sluice::ScheduleShape shape = {.num_ranks = number_at(1),
+                                 .num_micro_batches = number_at(2),
+                                 .num_slices = number_at(3),
+                                 .num_chunks = number_at(4)};
   const int64_t num_units =
       int64_t{shape.num_ranks} * shape.num_micro_batches * shape.num_slices * shape.num_chunks;
   if (num_units > kMaxNumUnitsBuilt) return 0;

@@ -53,18 +53,16 @@ TEST(Schemes, NameTheNearestAndAllWhenThereIsNone) {
   }
 }
 
-TEST(Schemes, RefuseNumbersUnderOne) {
-  EXPECT_EQ(BuildError("gpipe", {.num_ranks = 0}),
-            "pipeline_parallel_size 0 is not allowed: it must be at least 1");
-  EXPECT_EQ(BuildError("gpipe", {.num_micro_batches = -1}),
-            "num_micro_batches -1 is not allowed: it must be at least 1");
-  EXPECT_EQ(BuildError("gpipe", {.num_slices = 0}),
-            "n_slices 0 is not allowed: it must be at least 1");
-  EXPECT_EQ(BuildError("gpipe", {.num_chunks = 0}),
-            "num_chunks 0 is not allowed: it must be at least 1");
+// The flags and PlanJob refuse numbers under 1 with an Error.
+TEST(SchemesDeathTest, NumbersUnderOneAreAnErrorOfTheCaller) {
+  for (const ScheduleShape& shape :
+       {ScheduleShape{.num_ranks = 0}, ScheduleShape{.num_micro_batches = -1},
+        ScheduleShape{.num_slices = 0}, ScheduleShape{.num_chunks = 0}}) {
+    EXPECT_DEATH(BuildSchedule(FindScheme("gpipe"), shape), "field.value >= 1");
+  }
 }
 
-TEST(Schemes, RefuseFlagsThatTheyDoNotUse) {
+TEST(Schemes, RefuseFieldsThatTheyDoNotUse) {
   EXPECT_EQ(
       BuildError("gpipe", {.num_ranks = 2, .num_chunks = 2})
           .find("num_chunks 2 is not allowed with scheme gpipe: it must be 1; schemes that use it: "
@@ -72,11 +70,11 @@ TEST(Schemes, RefuseFlagsThatTheyDoNotUse) {
       0u);
   EXPECT_EQ(
       BuildError("one_f_one_b", {.num_slices = 4})
-          .find("n_slices 4 is not allowed with scheme one_f_one_b: it must be 1; schemes that "
+          .find("num_slices 4 is not allowed with scheme one_f_one_b: it must be 1; schemes that "
                 "use it: single seqpipe seq_one_f_one_b"),
       0u);
   EXPECT_EQ(BuildError("single", {.num_ranks = 4})
-                .find("pipeline_parallel_size 4 is not allowed with scheme single: it must be 1"),
+                .find("num_ranks 4 is not allowed with scheme single: it must be 1"),
             0u);
 }
 
@@ -84,7 +82,7 @@ TEST(Schemes, InterleavedNeedsWholeGroupsOfMicroBatches) {
   EXPECT_EQ(BuildError("interleaved_one_f_one_b",
                        {.num_ranks = 4, .num_micro_batches = 6, .num_chunks = 2}),
             "num_micro_batches 6 is not allowed with scheme interleaved_one_f_one_b: it must be a "
-            "multiple of pipeline_parallel_size 4");
+            "multiple of num_ranks 4");
 }
 
 TEST(Schemes, RefuseMoreUnitsThanTheyCanHold) {

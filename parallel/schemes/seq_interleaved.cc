@@ -16,8 +16,8 @@ std::vector<Op> BuildSeqInterleaved(const ScheduleShape& shape, int rank) {
   const int n = shape.num_slices;
   if (n % p != 0) {
     throw Error(
-        fmt::format("n_slices {} is not allowed with interleaving over slices: it must be a "
-                    "multiple of pipeline_parallel_size {}",
+        fmt::format("num_slices {} is not allowed with interleaving over slices: it must be a "
+                    "multiple of num_ranks {}",
                     n, p));
   }
   std::vector<Unit> forwards;

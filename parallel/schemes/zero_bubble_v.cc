@@ -16,7 +16,7 @@ std::vector<Op> BuildZeroBubbleV(const ScheduleShape& shape, int rank) {
   if (m < 2 * p - 1) {
     throw Error(
         fmt::format("num_micro_batches {} is not allowed with scheme zero_bubble_v: it must be "
-                    "at least 2 x pipeline_parallel_size {} - 1 = {}",
+                    "at least 2 x num_ranks {} - 1 = {}",
                     m, p, 2 * p - 1));
   }
   VList list(shape, rank);

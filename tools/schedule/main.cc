@@ -22,6 +22,7 @@
 #include "parallel/schedule/simulate.h"
 #include "parallel/schemes/golden_text.h"
 #include "parallel/schemes/schemes.h"
+#include "programs/flag_names.h"
 
 namespace sluice {
 namespace {
@@ -85,12 +86,13 @@ Schedule ScheduleFromFlags() {
     }
     return schedule;
   }
-  return AddCommunication(BuildSchedule(
-      FindScheme(FLAGS_scheme), {.num_ranks = static_cast<int>(FLAGS_pipeline_parallel_size),
-                                 .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
-                                 .num_slices = static_cast<int>(FLAGS_n_slices),
-                                 .num_chunks = static_cast<int>(FLAGS_num_chunks),
-                                 .pass = FLAGS_pass == "step" ? Pass::kStep : Pass::kForward}));
+  const ScheduleShape shape = {.num_ranks = static_cast<int>(FLAGS_pipeline_parallel_size),
+                               .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
+                               .num_slices = static_cast<int>(FLAGS_n_slices),
+                               .num_chunks = static_cast<int>(FLAGS_num_chunks),
+                               .pass = FLAGS_pass == "step" ? Pass::kStep : Pass::kForward};
+  return MakeWithFlagNames(
+      [&] { return AddCommunication(BuildSchedule(FindScheme(FLAGS_scheme), shape)); });
 }
 
 double ComputeSeconds(const Op& compute) {

@@ -122,6 +122,7 @@ class Refusals(unittest.TestCase):
         self.assertIn("--schedule_file", self.refusal("check"))
         self.assertIn("did you mean 'gpipe'", self.refusal("show", "--scheme=gpip"))
         self.assertIn("num_chunks 2 is not allowed", self.refusal("show", "--scheme=gpipe", "--num_chunks=2"))
+        self.assertIn("n_slices 2 is not allowed", self.refusal("show", "--scheme=gpipe", "--n_slices=2"))
         self.assertIn("--scheme", self.refusal("show", "--scheme=gpipe", "--schedule_file=" + PAGE))
 
 
