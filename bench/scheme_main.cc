@@ -1,6 +1,6 @@
 // Times one scheme, forward and step: //bench:gpipe, //bench:seqpipe, ..., and the generated target
-// of each configuration.  A target's defaults come from its rule (bench/scheme_targets.bzl); any
-// flag can be given in their place (bench/target_defaults.h).
+// of each configuration. The defaults of a target come from its row in bench/scheme_targets.bzl;
+// any flag overrides them (bench/target_defaults.h).
 #include <iterator>
 #include <sstream>
 #include <string>

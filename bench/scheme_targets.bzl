@@ -1,20 +1,59 @@
-"""Benchmark programs of schemes: one that takes any configuration, or one for each configuration."""
+"""The benchmark programs of schemes, as two flat tables."""
 
 load("//tools/build_defs:cc.bzl", "sluice_cc_binary")
 
-def scheme_program(name, defaults, smoke_flags, tags = []):
-    """A program //bench:<name>, and its test <name>_smoke_test, which times one step.
+# Each value of --scheme, with the flags of its smoke test. A program //bench:<scheme> takes any configuration.
+SCHEMES = {
+    "dualpipe_v": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "gpipe": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "interleaved_one_f_one_b": "--world_size=2 --batch_size=4 --num_micro_batches=4 --num_chunks=2",
+    "megatron": "--world_size=2",
+    "one_f_one_b": "--world_size=3 --batch_size=4 --num_micro_batches=4",
+    "seq_interleaved": "--world_size=2 --batch_size=2 --num_micro_batches=2 --n_slices=4 --num_chunks=2",
+    "seq_interleaved_zero_bubble": "--world_size=2 --batch_size=2 --num_micro_batches=2 --n_slices=4 --num_chunks=2",
+    "seq_one_f_one_b": "--world_size=2 --n_slices=4",
+    "seq_zero_bubble_h1": "--world_size=2 --n_slices=4",
+    "seqpipe": "--world_size=4 --slices=20,16,12",
+    "single": "--threads=2",
+    "v_half": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "v_min": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "zero_bubble_h1": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "zero_bubble_h2": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+    "zero_bubble_v": "--world_size=2 --batch_size=4 --num_micro_batches=4",
+}
+
+# Configurations that users request by name: (scheme, model, ranks, flags, flags of the short target). On several
+# ranks the short target times the step alone, which includes all that a forward does.
+CONFIGURATIONS = [
+    ("single", "test", 1, "--threads=1", "--num_layers=4"),
+    ("single", "gpt2-1hm", 1, "--threads=1 --num_layers=2", "--num_layers=1 --seq_len=64"),
+    ("gpipe", "test", 2, "--batch_size=4 --num_micro_batches=4", "--num_layers=2 --pass=step --n_steps=10"),
+    ("megatron", "test", 2, "", "--num_layers=2 --pass=step --n_steps=40"),
+    ("one_f_one_b", "test", 2, "--batch_size=4 --num_micro_batches=4", "--num_layers=2 --pass=step --n_steps=10"),
+    (
+        "seq_one_f_one_b",
+        "test",
+        2,
+        "--batch_size=2 --num_micro_batches=2 --n_slices=4",
+        "--num_layers=2 --pass=step --n_steps=20",
+    ),
+    ("seqpipe", "test", 2, "--n_slices=8", "--num_layers=2 --pass=step --n_steps=25"),
+    ("seqpipe", "gpt2-1hm", 2, "--n_slices=8 --num_layers=2", "--n_slices=4 --seq_len=64 --pass=step"),
+]
+
+def _scheme_program(name, defaults, smoke_flags, tags = []):
+    """A program //bench:<name>, and its test <name>_smoke_test, which times two passes.
 
     Args:
       name: of the program.
-      defaults: flags that hold where the command line does not give them, "--scheme=gpipe".
+      defaults: flags that apply unless the command line contradicts them: "--scheme=gpipe --world_size=2".
       smoke_flags: flags of the test.
       tags: of the program.
     """
     sluice_cc_binary(
         name = name,
         srcs = ["scheme_main.cc"],
-        local_defines = ["SLUICE_TARGET_DEFAULTS=\\\"%s\\\"" % " ".join(defaults).replace(" ", "\\ ")],
+        local_defines = ["SLUICE_TARGET_DEFAULTS=\\\"%s\\\"" % defaults.replace(" ", "\\ ")],
         tags = tags,
         visibility = ["//tools:__subpackages__"],
         deps = ["//bench:scheme_main_deps"],
@@ -23,41 +62,27 @@ def scheme_program(name, defaults, smoke_flags, tags = []):
         name = name + "_smoke_test",
         size = "small",
         srcs = [":" + name],
-        args = smoke_flags + ["--n_steps=2"],
+        args = smoke_flags.split(" ") + ["--n_steps=2"],
     )
 
-def configuration_target(scheme, model, world_size, flags = [], device = "cpu", short_flags = []):
-    """One configuration as a target of its own, and a cut of it that regressions are watched on.
+def _configuration(scheme, model, world_size, flags, short_flags):
+    """One configuration as a program, and a short cut of it in which tools/perf looks for regressions.
 
-    The first is `<scheme>_<model>_w<world_size>_<device>`. The second, with "_short" behind it, runs the same code on
-    fewer layers, so that tools/perf can afford dozens of its processes: its timed passes are to take a quarter of a
-    second, as much as its start.
-
-    Args:
-      scheme: its name.
-      model: its name.
-      world_size: ranks.
-      flags: of both.
-      device: "cpu" or "cuda".
-      short_flags: of the second, before the others.
+    The first is `<scheme>_<model>_w<world_size>_cpu`. The second has the suffix "_short". It runs the same code on
+    fewer layers, so that tools/perf can afford dozens of its processes: its timed passes should take a quarter of a
+    second, as long as its start.
     """
-    name = "%s_%s_w%d_%s" % (scheme, model.replace("-", "_"), world_size, device)
-    defaults = [
-        "--scheme=" + scheme,
-        "--model=" + model,
-        "--world_size=%d" % world_size,
-        "--device=" + device,
-    ] + flags
-    smoke_flags = ["--num_layers=%d" % (2 * world_size), "--seq_len=64"]
-    scheme_program(
-        name = name,
-        defaults = defaults,
-        smoke_flags = smoke_flags,
-    )
-    scheme_program(
-        name = name + "_short",
-        # The first of two that give the same flag holds.
-        defaults = short_flags + defaults,
-        smoke_flags = smoke_flags,
-        tags = ["perf_target"],
-    )
+    name = "%s_%s_w%d_cpu" % (scheme, model.replace("-", "_"), world_size)
+    defaults = "--scheme=%s --model=%s --world_size=%d --device=cpu %s" % (scheme, model, world_size, flags)
+    smoke_flags = "--num_layers=%d --seq_len=64" % (2 * world_size)
+    _scheme_program(name, defaults.strip(), smoke_flags)
+
+    # The first of two defaults for one flag applies.
+    _scheme_program(name + "_short", (short_flags + " " + defaults).strip(), smoke_flags, tags = ["perf_target"])
+
+def scheme_targets():
+    """The programs of both tables, each with its smoke test."""
+    for scheme, smoke_flags in SCHEMES.items():
+        _scheme_program(scheme, "--scheme=" + scheme, "--num_layers=8 --seq_len=48 " + smoke_flags)
+    for row in CONFIGURATIONS:
+        _configuration(*row)
