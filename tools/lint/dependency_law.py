@@ -76,6 +76,14 @@ def _check_labels(targets):
                 yield "%s/BUILD.bazel:%d: %s may not use %s" % (target.package, target.line, target.label(), label)
 
 
+def _check_visibility(texts):
+    """core grants each layer what it uses. The packages of kernels are not covered yet."""
+    for path, text in sorted(texts.items()):
+        if path.endswith("BUILD.bazel") and _is_in(path, "core") and not _is_in(path, "core/kernels"):
+            if "//visibility:public" in text:
+                yield "%s: a package of core is visible to the layers that use it, not //visibility:public" % path
+
+
 def _reach(start, edges):
     """Returns {node: the node before it} of all that is reached from `start`."""
     came_from = {start: None}
@@ -112,6 +120,7 @@ def findings(texts):
     return (
         list(_check_includes(includes, texts))
         + list(_check_labels(targets))
+        + list(_check_visibility(texts))
         + list(_check_reach(includes, _folder))
         + list(_check_reach(labels, lambda label: label[2:].partition(":")[0]))
     )

@@ -155,6 +155,11 @@ class DependencyLawTest(unittest.TestCase):
         rule = 'load("//tools/build_defs:cc.bzl", "x")\nx(name = "a", visibility = ["//bench:__subpackages__"])\n'
         self.assertEqual(dependency_law.findings({"core/x/BUILD.bazel": rule}), [])
 
+    def test_core_is_not_public(self):
+        rule = 'package(default_visibility = ["//visibility:public"])\n'
+        self.assert_refused({"core/x/BUILD.bazel": rule}, "core/x/BUILD.bazel: a package of core")
+        self.assertEqual(dependency_law.findings({"third_party/x/BUILD.bazel": rule}), [])
+
     def test_unknown_files(self):
         self.assert_refused({"core/x/a.cc": '#include "a.h"\n'}, "no such file")
 
