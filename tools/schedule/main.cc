@@ -57,12 +57,6 @@ SLUICE_NUMBER_FLAG(message_ms, 0, 0, sluice::kMaxMs, "time of a message between 
 namespace sluice {
 namespace {
 
-bool HasCommunication(const Schedule& schedule) {
-  return std::ranges::any_of(schedule.ops_of_rank, [](const std::vector<Op>& ops) {
-    return std::ranges::any_of(ops, [](const Op& op) { return !IsCompute(op.kind); });
-  });
-}
-
 // With communication, which a file may leave to us.
 Schedule ScheduleFromFile() {
   const Schedule schedule = ParseSchedule(ReadTextFile(FLAGS_schedule_file));
