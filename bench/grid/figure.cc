@@ -14,14 +14,14 @@
 namespace sluice {
 namespace {
 
-// Of the ninth series on, whose colours come again: each eight have a dashing.
+// Dash patterns. Colours repeat after eight series; each further eight have the next pattern.
 constexpr std::array<const char*, 4> kDashes = {"", "1.5 3", "9 3", "9 3 1.5 3"};
 constexpr const char* kReferenceColor = "#666666";
 
 constexpr double kWidth = 1180, kLeft = 78, kRight = 16, kTop = 112, kBottom = 52, kGap = 14;
 constexpr double kLegendY = 74, kLegendLine = 18;
 
-// How wide a label of the legend is with its stroke; fonts differ, so this is generous.
+// The width of a legend entry with its stroke. An upper bound, because fonts differ.
 double LegendWidth(const std::string& label) {
   return 28 + 6.0 * static_cast<double>(label.size()) + 20;
 }
@@ -67,7 +67,7 @@ class Scale {
   Span span_;
 };
 
-// Room around the data, so that no line runs along the frame.
+// Adds a margin around the data, so that no line runs along the frame.
 Range Padded(AxisScale scale, Range range) {
   SLUICE_CHECK_GT(range.min, 0);
   if (scale == AxisScale::kLinearFromZero) return {0, 1.2 * range.max};
@@ -146,7 +146,7 @@ class Drawing {
     return fmt::format("stroke=\"{}\" stroke-dasharray=\"{}\"", color, dashes);
   }
 
-  // Labels in lines as long as the picture is wide; the panels begin below the last.
+  // Breaks the legend into lines of the figure's width; the panels begin below the last.
   void PlaceLegend() {
     FigurePoint place = {.x = kLeft, .y = kLegendY};
     for (const std::string& label : labels_) {
@@ -175,7 +175,7 @@ class Drawing {
     }
     svg_ += svg::Text(kLeft + (kWidth - kLeft - kRight) / 2, height_ - 12,
                       "text-anchor=\"middle\" font-size=\"13\"", figure_.x_title);
-    // One y title beside each run of rows that share it.
+    // One y title for each run of rows that share it.
     for (size_t begin = 0, end = 0; begin < figure_.rows.size(); begin = end) {
       while (end < figure_.rows.size() &&
              figure_.rows[end].y_title == figure_.rows[begin].y_title) {
@@ -244,7 +244,7 @@ class Drawing {
     for (const FigurePoint& point : line) path.push_back({x(point.x), y(point.y)});
     svg_ += svg::Polyline(path, "fill=\"none\" stroke-width=\"1.8\" " + attributes);
     DrawRanges(series, x, y);
-    // Dots of a dense sweep would be a second, thicker line.
+    // The dots of a dense sweep would merge into a second, thicker line.
     if (series.style == LineStyle::kReference || series.points.size() > 40) return;
     for (const FigurePoint& point : series.points) {
       svg_ += svg::Circle({x(point.x), y(point.y)}, 2.6,

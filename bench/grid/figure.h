@@ -1,7 +1,8 @@
-// A picture of small panels in rows, as SVG: lines over a logarithmic x axis, one legend for all.
+// An SVG figure of small panels in rows and columns: lines over a logarithmic x axis, with one
+// legend.
 //
-// Panels of a column share the x axis and its title; rows with the same y title share the y axis,
-// so that heights compare across the whole picture.  Texts are escaped here.
+// All panels share the x axis. Rows with the same y title share the y axis, so that heights can be
+// compared across the figure. Texts are escaped here.
 #pragma once
 
 #include <optional>
@@ -20,11 +21,12 @@ struct FigurePoint {
   std::optional<FigureRange> y_range = std::nullopt;  // drawn as a bar through the point
 };
 
-// A reference is dashed, has no dots, and goes on to both edges of its panel.
+// A reference line is dashed, has no dots, and extends to both edges of its panel.
 enum class LineStyle { kData, kReference };
 
 struct FigureSeries {
-  std::string label;  // one colour and dashing, and one line of the legend, for each label
+  std::string
+      label;  // series with the same label share a colour, a dash pattern and a line of the legend
   LineStyle style = LineStyle::kData;
   std::vector<FigurePoint> points;
 };
@@ -40,7 +42,7 @@ struct FigureRow {
   std::string label;    // shown in each panel: "24 layers"
   std::string y_title;  // with its unit
   AxisScale y_scale = AxisScale::kLog;
-  std::vector<FigurePanel> panels;  // as many in every row
+  std::vector<FigurePanel> panels;  // equally many in each row
 };
 
 struct Figure {
@@ -54,9 +56,8 @@ struct Figure {
 // The SVG document.  There must be at least one row with one panel.
 std::string FigureSvg(const Figure& figure);
 
-// Values for the ticks of an axis, rising, all in [min, max]: at most about seven, of the form 1, 2
-// or 5 times a power of ten (linear), or powers of ten, and 2 and 5 times those where there is room
-// (log).
+// The tick values of an axis, ascending, all in [min, max]. Linear: at most about seven, each 1, 2
+// or 5 times a power of ten. Log: powers of ten, and 2 and 5 times these if they are few.
 std::vector<double> Ticks(AxisScale scale, double min, double max);
 
 }  // namespace sluice

@@ -26,21 +26,21 @@ constexpr IntegerRange kFactor = {0, 1 << 20};
 
 SLUICE_TEXT_FLAG_OF(num_layers, "", sluice::AxisFlag(sluice::kExtent), "layers of the stack");
 SLUICE_TEXT_FLAG_OF(hidden_sizes, "", sluice::AxisFlag(sluice::kExtent), "features of a token");
-SLUICE_TEXT_FLAG_OF(seq_lens, "", sluice::AxisFlag(sluice::kExtent), "positions that are computed");
+SLUICE_TEXT_FLAG_OF(seq_lens, "", sluice::AxisFlag(sluice::kExtent), "positions to compute");
 SLUICE_TEXT_FLAG_OF(prefix_factors, "", sluice::AxisFlag(sluice::kFactor),
                     "cached positions before them, as multiples of seq_len");
-SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "where it runs");
+SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "device to run on");
 SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
-                   "what is computed in");
-SLUICE_OPTIONAL_INT_FLAG(threads, 1, 1024, "threads on the cpu; default: all cores");
-SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences");
+                   "compute precision");
+SLUICE_OPTIONAL_INT_FLAG(threads, 1, 1024, "CPU threads (default: all cores)");
+SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences in the batch");
 SLUICE_INT_FLAG(head_dim, 64, 1, 1 << 20, "features of an attention head");
-SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "of all initial values");
-SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed forwards of each point, after one that is not");
+SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "seed of all initial values");
+SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed forwards of each point, after an untimed one");
 SLUICE_TEXT_FLAG(out, "",
-                 "name of the files written, NAME.jsonl and NAME.svg; default: the "
-                 "program's, in the working directory");
-SLUICE_BOOL_FLAG(resume, false, "go on with the results that NAME.jsonl holds");
+                 "NAME of the output files NAME.jsonl and NAME.svg (default: the "
+                 "program's name, in the working directory)");
+SLUICE_BOOL_FLAG(resume, false, "continue the search whose results are in NAME.jsonl");
 
 namespace sluice {
 namespace {
@@ -69,7 +69,8 @@ BackendOptions BackendFromFlags(Precision precision) {
   return backend;
 }
 
-// A name of files, perhaps behind a folder; `.` would be the hidden files `..jsonl` and `..svg`.
+// A file name without extension, perhaps behind a folder; `.` would make the files `..jsonl` and
+// `..svg`.
 void CheckOutName(const std::string& name) {
   const std::string file = std::filesystem::path(name).filename();
   if (!file.empty() && file != "." && file != "..") return;

@@ -1,8 +1,8 @@
-// The flags and the main function that the grid searches share.
+// The flags and the main function of the grid searches.
 //
 //   --num_layers --hidden_sizes --seq_lens --prefix_factors      the axes (axis.h)
 //   --device --dtype --threads --batch_size --head_dim --seed --n_steps
-//   --out=NAME: NAME.jsonl and NAME.svg are written; --resume goes on with NAME.jsonl
+//   --out=NAME: NAME.jsonl and NAME.svg are written; --resume continues NAME.jsonl
 #pragma once
 
 #include <string>
@@ -11,16 +11,16 @@
 
 namespace sluice {
 
-// Axes as their flags take them.
+// Axes, as text for ParseAxis.
 struct AxisTexts {
   std::string num_layers, hidden_sizes, seq_lens, prefix_factors;
 };
 
 struct GridProgramInfo {
-  std::string name;   // of the program, and of its files where --out is not given
-  std::string title;  // of the picture
+  std::string name;   // of the program, and of its files without --out
+  std::string title;  // of the figure
   ProgramInfo program;
-  AxisTexts cpu;   // ends in two minutes on two cores
+  AxisTexts cpu;   // finishes within two minutes on two cores
   AxisTexts cuda;  // the whole grid
 };
 

@@ -24,7 +24,7 @@ class GridProgramTest : public testing::Test {
     for (const char* extension : {".jsonl", ".svg"}) std::filesystem::remove(out_ + extension);
   }
 
-  ProgramResult Run(Flags flags, const std::string& program = "bench/grid_forward") {
+  ProgramResult Run(Flags flags, const std::string& program = "bench/grid/grid_forward") {
     flags.insert(flags.begin(), program);
     flags.push_back("--out=" + out_);
     return RunProgram(flags);
@@ -77,6 +77,9 @@ TEST_F(GridProgramTest, MeasuresEveryPoint) {
     EXPECT_EQ(record.at("dtype"), "f32");
     EXPECT_EQ(record.at("threads"), "1");
     EXPECT_TRUE(record.contains("commit"));
+    for (const char* name : {"steal_share", "num_throttled_periods", "is_disturbed"}) {
+      EXPECT_TRUE(record.contains(name)) << name;
+    }
     EXPECT_LE(record.at("min_ns"), record.at("median_ns"));
     EXPECT_LE(record.at("median_ns"), record.at("max_ns"));
     EXPECT_GT(record.at("min_ns"), 0);
@@ -96,7 +99,7 @@ TEST_F(GridProgramTest, MeasuresEveryPoint) {
 TEST_F(GridProgramTest, SweepsTheSequence) {
   const ProgramResult result =
       Run({"--num_layers=2", "--hidden_sizes=64", "--seq_lens=1:9", "--n_steps=1", "--dtype=f64"},
-          "bench/grid_seq_len");
+          "bench/grid/grid_seq_len");
   ASSERT_EQ(result.exit_code, 0) << result.stderr_text;
   EXPECT_EQ(Points().size(), 9u);
   EXPECT_EQ(Records().front().at("program"), "grid_seq_len");
@@ -105,7 +108,8 @@ TEST_F(GridProgramTest, SweepsTheSequence) {
 
 TEST_F(GridProgramTest, GoesOnAfterAKill) {
   const std::string command =
-      "bench/grid_forward --num_layers=2 --hidden_sizes=64 --seq_lens=1:100 --prefix_factors=1 "
+      "bench/grid/grid_forward --num_layers=2 --hidden_sizes=64 --seq_lens=1:100 "
+      "--prefix_factors=1 "
       "--threads=1 --n_steps=10 --out=" +
       out_;
   const std::string jsonl = out_ + ".jsonl";
@@ -185,12 +189,12 @@ TEST_F(GridProgramTest, RefusesBadFlags) {
 
 TEST_F(GridProgramTest, RefusesFilesItCannotWrite) {
   const std::string folder = testing::TempDir() + "/none/x";
-  const ProgramResult result = RunProgram({"bench/grid_forward", "--out=" + folder});
+  const ProgramResult result = RunProgram({"bench/grid/grid_forward", "--out=" + folder});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.stderr_text.find("there is no folder"), std::string::npos) << result.stderr_text;
   for (const std::string name : {"/", "/.", "/.."}) {
     const ProgramResult beside =
-        RunProgram({"bench/grid_forward", "--out=" + testing::TempDir() + name});
+        RunProgram({"bench/grid/grid_forward", "--out=" + testing::TempDir() + name});
     EXPECT_EQ(beside.exit_code, 2);
     EXPECT_NE(beside.stderr_text.find("names a folder"), std::string::npos) << beside.stderr_text;
   }
@@ -201,7 +205,7 @@ TEST_F(GridProgramTest, SaysThatTheDiskIsFullAndGoesOnLater) {
 #ifdef __SANITIZE_THREAD__
   GTEST_SKIP() << "ThreadSanitizer's own files are larger than the limit";
 #endif
-  Flags flags = {"bench/grid_forward", "--out=" + out_};
+  Flags flags = {"bench/grid/grid_forward", "--out=" + out_};
   flags.insert(flags.end(), kSmall.begin(), kSmall.end());
   std::string command;
   for (const std::string& flag : flags) command += flag + " ";

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "bench/harness/condition_metrics.h"
+#include "bench/harness/cpu_contention.h"
 #include "core/base/error.h"
 
 namespace sluice {
@@ -27,6 +30,13 @@ void CheckConditions(const GridConditions& conditions, const Json& json) {
   }
 }
 
+bool IsCounter(std::string_view name) {
+  const auto has_name = [&](const auto& metric) { return metric.name == name; };
+  return std::ranges::any_of(ContentionMetrics(), has_name) ||
+         std::ranges::any_of(ConditionMetrics(), has_name) ||
+         name.starts_with("clocks_event_share_");
+}
+
 GridRecord Fields(const Json& json) {
   GridRecord record;
   record.point = {.num_layers = json.at("num_layers"),
@@ -47,10 +57,18 @@ GridRecord Fields(const Json& json) {
   record.max_ns = json.at("max_ns");
   record.flops = json.at("flops");
   record.ceiling_flops_per_s = json.at("ceiling_flops_per_s");
+  for (const auto& [name, value] : json.items()) {
+    if (IsCounter(name)) record.counters[name] = value;
+  }
   return record;
 }
 
 }  // namespace
+
+bool GridRecord::is_disturbed() const {
+  const auto found = counters.find("is_disturbed");
+  return found != counters.end() && found->second != 0;
+}
 
 std::string FormatRecord(const GridConditions& conditions, const GridRecord& record) {
   Json json;
@@ -74,6 +92,7 @@ std::string FormatRecord(const GridConditions& conditions, const GridRecord& rec
   json["flops_per_s"] = record.flops_per_s();
   json["ceiling_flops_per_s"] = record.ceiling_flops_per_s;
   json["share_of_ceiling"] = record.flops_per_s() / record.ceiling_flops_per_s;
+  for (const auto& [name, value] : record.counters) json[name] = value;
   return json.dump();
 }
 

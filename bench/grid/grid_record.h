@@ -1,4 +1,4 @@
-// One point's result as one line of JSON, which says on its own under what conditions it was found.
+// The result of one point as one line of JSON, which includes its conditions.
 //
 //   {"schema":1,"program":"grid_forward","commit":"...",...,"num_layers":3,...,"median_ns":...}
 //
@@ -6,17 +6,18 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "bench/grid/forward_stack.h"
+#include "bench/grid/grid_point.h"
 
 namespace sluice {
 
 inline constexpr int kGridSchema = 1;
 
-// What must be the same for all results of a file: names and values, in the order of the line.
+// The names and values that all results of a file have in common, in the order of the line.
 using GridConditions = std::vector<std::pair<std::string, std::string>>;
 
 enum class PointStatus { kMeasured, kOutOfMemory };
@@ -26,13 +27,18 @@ struct GridRecord {
   PointStatus status = PointStatus::kMeasured;
   int64_t needed_bytes = 0;
 
-  // Where it was measured:
+  // If it was measured:
   int64_t median_ns = 0, min_ns = 0, max_ns = 0;
   int64_t flops = 0;               // of one forward
   double ceiling_flops_per_s = 0;  // this machine's rate of a large square product
 
-  // Where it needs more memory than there is:
+  // If it needs more memory than there is:
   int64_t available_bytes = 0;
+
+  // If it was measured: ContentionMetrics on the CPU, the conditions of the GPU on CUDA.
+  std::map<std::string, double> counters = {};
+
+  bool is_disturbed() const;
 
   double flops_per_s() const { return flops_per_s(median_ns); }
   double flops_per_s(int64_t elapsed_ns) const {
@@ -44,8 +50,8 @@ struct GridRecord {
 
 std::string FormatRecord(const GridConditions& conditions, const GridRecord& record);
 
-// The record of a line.  Throws Error when it is no such line or of another schema, or naming the
-// first condition that differs, with both values.
+// Parses a line. Throws Error if it is not such a line, if it has another schema, or if a condition
+// differs; the message names the first one, with both values.
 GridRecord ParseRecord(const GridConditions& conditions, const std::string& line);
 
 }  // namespace sluice

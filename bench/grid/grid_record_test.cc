@@ -18,7 +18,11 @@ GridRecord Measured() {
           .min_ns = 1'900'000,
           .max_ns = 2'100'000,
           .flops = 4'000'000'000,
-          .ceiling_flops_per_s = 1.6e13};
+          .ceiling_flops_per_s = 1.6e13,
+          .counters = {{"steal_share", 0.25},
+                       {"is_disturbed", 1},
+                       {"max_power_w", 700},
+                       {"clocks_event_share_sw_power_cap", 0.5}}};
 }
 
 std::string Refusal(const std::string& line) {
@@ -48,6 +52,14 @@ TEST(GridRecord, HasTheRate) {
   EXPECT_EQ(json.at("flops_per_s"), 2e12);
   EXPECT_EQ(json.at("share_of_ceiling"), 0.125);
   EXPECT_EQ(json.at("device_name"), "a \"quoted\"\nname");
+}
+
+TEST(GridRecord, HasWhatDisturbedIt) {
+  const auto json = nlohmann::json::parse(FormatRecord(kConditions, Measured()));
+  EXPECT_EQ(json.at("steal_share"), 0.25);
+  EXPECT_EQ(json.at("clocks_event_share_sw_power_cap"), 0.5);
+  EXPECT_TRUE(Measured().is_disturbed());
+  EXPECT_FALSE(GridRecord().is_disturbed());
 }
 
 TEST(GridRecord, RefusesOtherConditions) {

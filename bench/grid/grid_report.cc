@@ -13,9 +13,9 @@
 namespace sluice {
 namespace {
 
-constexpr const char* kRow = "{:>6} {:>6} {:>7} {:>7} {:>11} {:>11} {:>9} {:>12} {:>8} {:>10}\n";
+constexpr const char* kRow = "{:>6} {:>6} {:>7} {:>7} {:>11} {:>11} {:>9} {:>12} {:>8} {:>10}{}\n";
 
-// A rate's unit, so that its numbers are short.
+// A unit in which a rate has few digits.
 struct RateUnit {
   const char* name;
   double flops_per_s;
@@ -44,7 +44,7 @@ struct PanelKey {
   int64_t hidden_size;
 };
 
-// The panel's lines, one a prefix, shortest prefix first.
+// The lines of the panel, one for each prefix, the shortest prefix first.
 FigurePanel PanelOf(const std::vector<GridRecord>& records, const PanelKey& key,
                     const std::function<double(const GridRecord&, int64_t elapsed_ns)>& y_of) {
   std::map<int64_t, FigureSeries> series;  // by prefix_len / seq_len
@@ -103,7 +103,7 @@ std::string ConditionsText(const GridConditions& conditions) {
 
 std::string GridTable(const std::vector<GridRecord>& records) {
   std::string table = fmt::format(kRow, "layers", "hidden", "seq_len", "prefix", "ms median",
-                                  "ms min", "spread", "GFLOP/s", "of peak", "memory");
+                                  "ms min", "spread", "GFLOP/s", "of peak", "memory", "");
   for (const GridRecord& record : records) {
     const GridPoint& p = record.point;
     if (record.status == PointStatus::kOutOfMemory) {
@@ -120,7 +120,7 @@ std::string GridTable(const std::vector<GridRecord>& records) {
         fmt::format("{:.1f} %", 100 * static_cast<double>(record.max_ns - record.min_ns) / median),
         fmt::format("{:.1f}", record.flops_per_s() * 1e-9),
         fmt::format("{:.1f} %", 100 * record.flops_per_s() / record.ceiling_flops_per_s),
-        FormatBytes(record.needed_bytes));
+        FormatBytes(record.needed_bytes), record.is_disturbed() ? "  disturbed" : "");
   }
   return table;
 }

@@ -1,4 +1,4 @@
-// What a person reads of a grid search: a table with a row for each point, and a picture.
+// The report of a grid search: a table with a row for each point, and a figure.
 #pragma once
 
 #include <string>
@@ -9,14 +9,14 @@
 
 namespace sluice {
 
-// The conditions in a line: "cpu (Intel ...), f32, 2 threads, ...".
+// The conditions in one line: "cpu (Intel ...), f32, 2 threads, ...".
 std::string ConditionsText(const GridConditions& conditions);
 
 std::string GridTable(const std::vector<GridRecord>& records);
 
-// A column of panels for each hidden_size; a row of forward times for each num_layers, and a row of
-// achieved rates of the most layers, with the machine's own rate of a large square product.  The x
-// axis is seq_len; a line is a prefix.  `records` may not be empty.
+// One column of panels for each hidden_size; one row of forward times for each num_layers; and one
+// row of the rates that the deepest stack achieved, with the ceiling of a large square product. The
+// x axis is seq_len, and each line a prefix. `records` must not be empty.
 Figure GridFigure(const std::string& title, const GridConditions& conditions,
                   const std::vector<GridRecord>& records);
 

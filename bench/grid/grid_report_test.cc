@@ -52,6 +52,14 @@ TEST(GridTable, HasARowForEachPoint) {
       << table;
 }
 
+TEST(GridTable, MarksDisturbedPoints) {
+  std::vector<GridRecord> records = Records();
+  EXPECT_EQ(GridTable(records).find("disturbed"), std::string::npos);
+  records[3].counters["is_disturbed"] = 1;
+  EXPECT_NE(GridTable(records).find("1.0 KiB  disturbed\n"), std::string::npos)
+      << GridTable(records);
+}
+
 TEST(GridFigure, HasAPanelForEachStackAndTheRatesOfTheDeepest) {
   const Figure figure = GridFigure("title", kConditions, Records());
   ASSERT_EQ(figure.rows.size(), 3u);

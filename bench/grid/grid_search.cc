@@ -6,16 +6,25 @@
 #include <chrono>
 #include <cmath>
 #include <map>
-#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
 
 #include "bench/grid/time_left.h"
 #include "bench/harness/ceiling.h"
+#include "bench/harness/condition_metrics.h"
+#include "bench/harness/cpu_contention.h"
 #include "bench/harness/flops.h"
-#include "bench/harness/median.h"
 #include "bench/harness/run_benchmarks.h"
+#include "bench/harness/time_passes.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
+#include "core/model/initial_values.h"
+#include "parallel/exec/check_memory.h"
+#include "parallel/exec/executor.h"
 #include "parallel/exec/initialize.h"
+#include "programs/rank_starter.h"
+#include "programs/run_ranks.h"
 
 namespace sluice {
 namespace {
@@ -29,12 +38,12 @@ std::string NameOf(const GridPoint& point) {
                      point.hidden_size, point.seq_len, point.prefix_len);
 }
 
-int64_t FlopsOf(const GridPoint& point, const ForwardStackOptions& options) {
-  const JobConfig config = ForwardStack::PlanOf(point, options).config;
+int64_t FlopsOf(const GridPoint& point, const GridStack& stack) {
+  const JobConfig config = PlanOf(point, stack).config;
   return ForwardFlops(config.model, config.batch_size, {point.prefix_len, point.seq_len});
 }
 
-// What an earlier run left, by point.
+// The records of an earlier run, by point.
 Known ReadKnown(const ResultsFile& file, const GridConditions& conditions,
                 const std::string& path) {
   Known known;
@@ -57,13 +66,13 @@ std::vector<GridRecord> RecordsOf(const std::vector<GridPoint>& points, const Kn
 
 using Clock = std::chrono::steady_clock;
 
-// One line a point on stderr, with the time that the rest will take.
+// Prints one line for each point on stderr, with the time that the remaining points will take.
 class Progress {
  public:
   Progress(size_t num_points, double expected_s_per_flop)
       : time_left_(expected_s_per_flop), num_points_(num_points) {}
 
-  // A point that is still to be measured.
+  // Counts a point that is still to be measured.
   void Plan(double flops) {
     ++num_left_;
     flops_left_ += flops;
@@ -98,15 +107,36 @@ class Progress {
   double flops_left_ = 0;
 };
 
+// Initial values whose cached prefix is drawn once: the first elements of layer 0's are repeated in
+// every layer, because only the size of a prefix affects a time.
+class GridValues : public DrawnValues {
+ public:
+  explicit GridValues(uint64_t seed) : DrawnValues(seed), prefix_(kPeriod) {
+    DrawnValues::Prefix(/*layer=*/0, /*element_begin=*/0, prefix_);
+  }
+
+  void Prefix(int64_t /*layer*/, int64_t element_begin, std::span<double> out) const override {
+    auto element = static_cast<size_t>(element_begin);
+    for (double& value : out) value = prefix_[element++ % kPeriod];
+  }
+
+ private:
+  static constexpr size_t kPeriod = 1 << 20;
+
+  std::vector<double> prefix_;
+};
+
 class Search {
  public:
-  explicit Search(const GridSearchOptions& options)
-      : options_(options),
-        backend_(MakeBackend(options.backend)),
-        ceiling_flops_per_s_(MeasureMatmulRate(backend_, options.backend.precision)),
-        stack_(backend_, options.stack) {
-    // A device that lacks the head_dim says so here, once; what fails later is memory.
-    stack_.Prepare({.num_layers = 1, .hidden_size = options.stack.head_dim, .seq_len = 1});
+  Search(const RankEnvironment& environment, const GridSearchOptions& options)
+      : environment_(environment),
+        device_(*environment.backend.device),
+        options_(options),
+        ceiling_flops_per_s_(MeasureMatmulRate(environment.backend, options.backend.precision)),
+        values_(options.stack.seed) {
+    // If the device has no kernels for head_dim, this throws. A later Error then means memory.
+    const JobPlan smallest = PlanOf({.hidden_size = options.stack.head_dim}, options.stack);
+    const Executor executor(smallest, environment.backend, environment.world, values_);
   }
 
   // Of one point, all its runs together, if it ran as fast as a large square product.
@@ -115,68 +145,106 @@ class Search {
            ceiling_flops_per_s_;
   }
 
-  bool Fits(const GridPoint& point) { return stack_.NeededBytes(point) <= stack_.AvailableBytes(); }
+  bool Fits(const GridPoint& point) const { return NeededBytes(point) <= AvailableBytes(); }
 
   GridRecord Measure(const GridPoint& point) {
-    GridRecord record = {.point = point, .needed_bytes = stack_.NeededBytes(point)};
-    if (!IsPrepared(point)) {
+    GridRecord record = {.point = point, .needed_bytes = NeededBytes(point)};
+    const std::optional<TimedPasses> passes = Time(point);
+    if (!passes) {
       record.status = PointStatus::kOutOfMemory;
-      record.available_bytes = stack_.AvailableBytes();
+      record.available_bytes = AvailableBytes();
       return record;
     }
-    // As //bench times a step: run once, then captured, so that on cuda a forward is one launch.
-    stack_.Run();
-    backend_.stream->Synchronize();
-    CheckFinite(point);
-    const std::unique_ptr<StreamGraph> forward = backend_.stream->Capture([this] { stack_.Run(); });
-    Time(*forward, &record);
+    record.min_ns = std::llround(passes->min_s() * 1e9);
+    record.median_ns = std::llround(passes->median_s() * 1e9);
+    record.max_ns = std::llround(passes->max_s() * 1e9);
     record.flops = FlopsOf(point, options_.stack);
     record.ceiling_flops_per_s = ceiling_flops_per_s_;
+    if (passes->contention) {
+      AddCounters(ContentionMetrics(), *passes->contention, &record.counters);
+    }
+    if (passes->conditions) AddConditions("", *passes->conditions, &record.counters);
     return record;
   }
 
  private:
-  bool IsPrepared(const GridPoint& point) {
-    if (!Fits(point)) return false;
+  int64_t NeededBytes(const GridPoint& point) const {
+    return NeedOf(PlanOf(point, options_.stack), /*pipeline=*/0, *environment_.backend.kernels)
+        .total();
+  }
+
+  // For a point, which reuses or replaces what is allocated now.
+  int64_t AvailableBytes() const { return device_.available_bytes() + device_.allocated_bytes(); }
+
+  // Absent if there is not enough memory.
+  std::optional<TimedPasses> Time(const GridPoint& point) {
+    if (!Fits(point)) return std::nullopt;
+    const bool is_other_size = std::exchange(hidden_size_, point.hidden_size) != point.hidden_size;
+    // Weights beyond those of a smaller stack may take the memory of a longer cache.
+    if (is_other_size || NeededBytes(point) > device_.available_bytes()) weights_ = {};
+    const JobPlan plan = PlanOf(point, options_.stack);
+    std::optional<Executor> executor;
     try {
-      stack_.Prepare(point);
-    } catch (const Error&) {  // others took the memory meanwhile
-      return false;
+      executor.emplace(plan, environment_.backend, environment_.device_world, values_, &weights_);
+    } catch (const Error&) {  // another process has taken the memory meanwhile
+      return std::nullopt;
     }
-    return true;
+    RunFirst(point, *executor);
+    if (executor->can_capture()) executor->Capture();
+    return TimePasses(*executor, environment_, CommKind::kThread,
+                      {.n_steps = options_.n_steps, .num_warmup_steps = options_.num_warmup_steps});
   }
 
-  void CheckFinite(const GridPoint& point) {
-    for (const double value : ReadTensor(*backend_.device, stack_.output())) {
-      if (std::isfinite(value)) continue;
-      throw Error(fmt::format("{}: the output is not finite; it was not timed", NameOf(point)));
-    }
+  // One pass, whose output must be finite.
+  void RunFirst(const GridPoint& point, Executor& executor) {
+    bool is_finite = true;
+    const auto check = [&](const Unit&, const Tensor& rows) {
+      for (const double value : ReadTensor(device_, rows)) is_finite &= std::isfinite(value);
+    };
+    const Observer observer = {.output = check, .input_gradient = nullptr};
+    executor.set_observer(&observer);
+    executor.RunStep();
+    executor.set_observer(nullptr);
+    if (is_finite) return;
+    throw Error(fmt::format("{}: the output is not finite; it was not timed", NameOf(point)));
   }
 
-  void Time(StreamGraph& forward, GridRecord* record) {
-    const std::unique_ptr<StreamTimer> timer = backend_.stream->MakeTimer();
-    for (int64_t i = 0; i < options_.num_warmup_steps; ++i) forward.Launch();
-    std::vector<double> ns;
-    for (int64_t i = 0; i < options_.n_steps; ++i) {
-      timer->Begin();
-      forward.Launch();
-      timer->End();
-      ns.push_back(static_cast<double>(timer->ElapsedNs()));
-    }
-    record->min_ns = std::llround(*std::min_element(ns.begin(), ns.end()));
-    record->median_ns = std::llround(Median(ns));
-    record->max_ns = std::llround(*std::max_element(ns.begin(), ns.end()));
-  }
-
+  const RankEnvironment& environment_;
+  Device& device_;
   const GridSearchOptions& options_;
-  Backend backend_;
   double ceiling_flops_per_s_;
-  ForwardStack stack_;
+  GridValues values_;
+  RankWeights weights_;  // shared by the points of one hidden_size
+  int64_t hidden_size_ = 0;
 };
+
+// Measures the points that are not known yet, in their order.
+void MeasureMissing(const std::vector<GridPoint>& points, const GridSearchOptions& options,
+                    const GridConditions& conditions, Search& search, ResultsFile* file,
+                    Known* known) {
+  Progress progress(points.size(), search.best_s_per_flop());
+  std::map<GridPoint, double> planned_flops;
+  for (const GridPoint& point : points) {
+    if (known->contains(point) || !search.Fits(point)) continue;
+    planned_flops[point] = static_cast<double>(FlopsOf(point, options.stack));
+    progress.Plan(planned_flops[point]);
+  }
+  for (const GridPoint& point : points) {
+    if (known->contains(point)) {
+      progress.Skip();
+      continue;
+    }
+    const Clock::time_point begin = Clock::now();
+    const GridRecord record = known->emplace(point, search.Measure(point)).first->second;
+    file->Append(FormatRecord(conditions, record));
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    progress.Show(record, planned_flops[point], elapsed.count());
+  }
+}
 
 }  // namespace
 
-std::vector<GridPoint> PointsOf(const GridAxes& axes, const ForwardStackOptions& options) {
+std::vector<GridPoint> PointsOf(const GridAxes& axes, const GridStack& stack) {
   const int64_t num_points =
       CheckedProduct("the number of points", {static_cast<int64_t>(axes.hidden_sizes.size()),
                                               static_cast<int64_t>(axes.num_layers.size()),
@@ -188,9 +256,9 @@ std::vector<GridPoint> PointsOf(const GridAxes& axes, const ForwardStackOptions&
   }
   std::vector<GridPoint> points;
   for (const int64_t hidden_size : axes.hidden_sizes) {
-    if (hidden_size % options.head_dim != 0) {
+    if (hidden_size % stack.head_dim != 0) {
       throw Error(fmt::format("hidden_size {} is not divisible by head_dim {}", hidden_size,
-                              options.head_dim));
+                              stack.head_dim));
     }
     for (const int64_t num_layers : axes.num_layers) {
       for (const int64_t seq_len : axes.seq_lens) {
@@ -199,7 +267,7 @@ std::vector<GridPoint> PointsOf(const GridAxes& axes, const ForwardStackOptions&
                             .hidden_size = hidden_size,
                             .seq_len = seq_len,
                             .prefix_len = CheckedProduct("prefix_len", {factor, seq_len})});
-          FlopsOf(points.back(), options);
+          FlopsOf(points.back(), stack);
         }
       }
     }
@@ -233,25 +301,13 @@ std::vector<GridRecord> SearchGrid(const std::vector<GridPoint>& points,
   Known known = ReadKnown(file, conditions, options.results_path);
   const auto is_known = [&](const GridPoint& point) { return known.contains(point); };
   if (std::all_of(points.begin(), points.end(), is_known)) return RecordsOf(points, known);
-  Search search(options);
-  Progress progress(points.size(), search.best_s_per_flop());
-  std::map<GridPoint, double> planned_flops;
-  for (const GridPoint& point : points) {
-    if (is_known(point) || !search.Fits(point)) continue;
-    planned_flops[point] = static_cast<double>(FlopsOf(point, options.stack));
-    progress.Plan(planned_flops[point]);
-  }
-  for (const GridPoint& point : points) {
-    if (is_known(point)) {
-      progress.Skip();
-      continue;
-    }
-    const Clock::time_point begin = Clock::now();
-    const GridRecord record = known.emplace(point, search.Measure(point)).first->second;
-    file.Append(FormatRecord(conditions, record));
-    const std::chrono::duration<double> elapsed = Clock::now() - begin;
-    progress.Show(record, planned_flops[point], elapsed.count());
-  }
+  RankStarter ranks({}, /*world=*/nullptr);
+  ranks.Run(1, [&](Communicator& world) {
+    Backend backend = MakeBackend(options.backend);
+    const RankEnvironment environment = {world, world, backend};
+    Search search(environment, options);
+    MeasureMissing(points, options, conditions, search, &file, &known);
+  });
   return RecordsOf(points, known);
 }
 

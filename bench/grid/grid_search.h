@@ -1,19 +1,19 @@
-// Times the forward of every point of a grid, one after the other on one device.
+// Times the forward of every point of a grid, one after the other on one device, as //bench times
+// jobs (time_passes.h).
 //
-//   // Throws Error where a point is none.
-//   const std::vector<GridPoint> points = PointsOf(axes, head_dim);
+//   const std::vector<GridPoint> points = PointsOf(axes, stack);
 //   const std::vector<GridRecord> records = SearchGrid(points, options);
 //
-// A point that needs more memory than there is is recorded as such, and the search goes on.  Each
-// result is a line of options.results the moment it is known; points that the file has already are
-// not measured again.
+// If a point needs more memory than there is, its record says so and the search continues. Each
+// record is appended to the results file as soon as it is known; points that the file already has
+// are not measured again.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "bench/grid/forward_stack.h"
+#include "bench/grid/grid_point.h"
 #include "bench/grid/grid_record.h"
 #include "bench/grid/results_file.h"
 #include "core/backend/backend.h"
@@ -27,26 +27,26 @@ struct GridAxes {
   std::vector<int64_t> prefix_factors;  // prefix_len / seq_len
 };
 
-// All points, those of one hidden_size together.  Throws Error when head_dim does not divide a
-// hidden size, when a size overflows, or when there are more than a million points.
-std::vector<GridPoint> PointsOf(const GridAxes& axes, const ForwardStackOptions& options);
+// All points, those of one hidden_size together. Throws Error if head_dim does not divide a
+// hidden_size, if a size overflows, or if there are more than a million points.
+std::vector<GridPoint> PointsOf(const GridAxes& axes, const GridStack& stack);
 
 struct GridSearchOptions {
   std::string program;  // "grid_forward"
   BackendOptions backend;
-  ForwardStackOptions stack;
+  GridStack stack;
   int64_t n_steps = 1;           // timed forwards of each point
-  int64_t num_warmup_steps = 1;  // before them
+  int64_t num_warmup_steps = 1;  // directly before them
   std::string results_path;
   OpenMode open_mode = OpenMode::kNew;
 };
 
-// What holds for every result: the build, the device and the options.
+// The conditions of every result: the build, the device and the options.
 GridConditions ConditionsOf(const GridSearchOptions& options);
 
-// Measures, with progress on stderr, and returns the record of each point.  Throws Error when the
-// results cannot be written, when the file to resume is of another configuration, or when an output
-// is not finite.
+// Measures, with progress on stderr, and returns the record of each point. Throws Error if the
+// results cannot be written, if the file to resume has another configuration, or if an output is
+// not finite.
 std::vector<GridRecord> SearchGrid(const std::vector<GridPoint>& points,
                                    const GridSearchOptions& options);
 

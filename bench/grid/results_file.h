@@ -1,12 +1,12 @@
-// Results as lines of a file, each there as soon as it is known, so that an interrupted search can
-// go on where it was.
+// A file with one result per line. Each line is on disk as soon as it is known, so that an
+// interrupted search can be resumed.
 //
 //   ResultsFile file("grid.jsonl", OpenMode::kResume);
-//   for (const std::string& line : file.lines()) ...   // what an earlier run left
+//   for (const std::string& line : file.lines()) ...   // results of an earlier run
 //   file.Append(line);
 //
-// Not an AtomicFile: a search of an hour must leave what it has.  A line that was cut short,
-// because its writer was killed or the disk was full, is dropped by the next run.
+// The file is not written atomically, because a search of an hour must leave the results it has. If
+// the last line was cut short by a kill or a full disk, the next run drops it.
 #pragma once
 
 #include <string>
@@ -19,20 +19,19 @@ enum class OpenMode { kNew, kResume };
 
 class ResultsFile {
  public:
-  // kNew throws Error when the file exists and is not empty; kResume goes on with one that does,
-  // after cutting a last line that has no end.  Both throw Error where the file cannot be written,
-  // or another process is writing it.
+  // kNew throws Error if the file exists and is not empty. kResume appends to an existing file,
+  // after dropping a last line without a newline. Both throw Error if the file cannot be written,
+  // or if another process is writing it.
   ResultsFile(const std::string& path, OpenMode mode);
   ~ResultsFile();
 
   ResultsFile(const ResultsFile&) = delete;
   ResultsFile& operator=(const ResultsFile&) = delete;
 
-  // The whole lines that were there when the file was opened.
+  // The complete lines that the file had when it was opened.
   const std::vector<std::string>& lines() const { return lines_; }
 
-  // Writes the line, which has no newline of its own, in one piece.  Throws Error naming the file
-  // and the reason.
+  // Appends the line and a newline in one write. Throws Error naming the file and the reason.
   void Append(std::string_view line);
 
  private:

@@ -1,8 +1,8 @@
-// How long the points of a grid search that are left will take, told from those that are done.
+// Estimates the time that the remaining points of a grid search will take.
 //
-// The time of a point is taken to be a + b * flops: a for what every point costs (memory,
-// launches), b for the work.  Both are fitted to the points done by least squares, neither below
-// zero; until two points of different size are done, b is what the caller expects.
+// The model is a + b * flops for each point: a is the cost of any point (memory, launches), b that
+// of one operation. Both are fitted to the finished points by least squares, neither below zero.
+// Until two points of different size are done, b is the caller's estimate.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,21 @@ namespace sluice {
 
 class TimeLeft {
  public:
-  // `expected_s_per_flop`: of a point, all its runs together, before anything is known.
+  // `expected_s_per_flop`: the time of all runs of a point, divided by the operations of one run.
   explicit TimeLeft(double expected_s_per_flop) : expected_s_per_flop_(expected_s_per_flop) {}
 
-  // A point of so many floating-point operations took so long.
+  // Records a finished point of `flops` operations.
   void Add(double flops, double seconds);
 
-  // What `num_points` points of `flops` operations in total will take.
+  // The estimated time of `num_points` points with `flops` operations in total.
   double Seconds(int64_t num_points, double flops) const;
 
  private:
   double expected_s_per_flop_;
   double num_points_ = 0;
-  double flops_ = 0, seconds_ = 0;                   // sums over the points done
-  double flops_squared_ = 0, flops_by_seconds_ = 0;  // likewise
+  // Sums over the finished points.
+  double flops_ = 0, seconds_ = 0;
+  double flops_squared_ = 0, flops_by_seconds_ = 0;
 };
 
 }  // namespace sluice

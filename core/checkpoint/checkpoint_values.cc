@@ -83,4 +83,6 @@ void CheckpointValues::Projection(int64_t element_begin, std::span<double> out) 
           [&](std::span<double> drawn) { FillProjection<double>(*seed_, element_begin, drawn); });
 }
 
+void CheckpointValues::Prefix(int64_t, int64_t, std::span<double>) const { SLUICE_CHECK(false); }
+
 }  // namespace sluice

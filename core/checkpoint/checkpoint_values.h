@@ -35,6 +35,8 @@ class CheckpointValues : public InitialValues {
                  std::span<double> out) const override;
   void Input(int64_t element_begin, std::span<double> out) const override;
   void Projection(int64_t element_begin, std::span<double> out) const override;
+  // A checkpoint has no cached prefix: must not be called.
+  void Prefix(int64_t layer, int64_t element_begin, std::span<double> out) const override;
 
  private:
   template <typename Draw>

@@ -110,6 +110,12 @@ void FillProjection(uint64_t seed, int64_t element_begin, std::span<T> out) {
   FillNormal(RandomStream(seed, "projection"), element_begin, out);
 }
 
+template <typename T>
+void FillPrefix(const ParameterKey& key, int64_t element_begin, std::span<T> out) {
+  FillNormal(RandomStream(key.seed, ParameterName(key.layer, "prefix")), element_begin, out);
+}
+
+template void FillPrefix(const ParameterKey&, int64_t, std::span<double>);
 template void FillParameter(const ParameterKey&, const ParameterSpec&, const Block&,
                             std::span<double>);
 template void FillParameter(const ParameterKey&, const ParameterSpec&, const Block&,

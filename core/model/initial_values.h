@@ -1,4 +1,5 @@
-// The values that a run starts from: parameters, input and the projection of the loss.
+// The values that a run starts from: parameters, input, cached prefix and the projection of the
+// loss.
 //
 // Every element is a pure function of (seed, tensor name, index of the element in the whole,
 // unsharded, row-major tensor), so every rank makes just the part that it holds, and all schemes
@@ -9,6 +10,7 @@
 //               linear layers u / sqrt(fan_in), layer-norm weights 1 + 0.1 u, biases 0.1 u
 //   input       stream "input", standard normal
 //   projection  stream "projection", standard normal
+//   prefix      stream "layers.{i}.prefix", standard normal
 //
 // Values are computed in float64; T is double or float, which gets them rounded once.
 #pragma once
@@ -64,17 +66,23 @@ void FillInput(uint64_t seed, int64_t element_begin, std::span<T> out);
 template <typename T>
 void FillProjection(uint64_t seed, int64_t element_begin, std::span<T> out);
 
-// Where a run's parameters, input and projection come from: drawn, as above, or a file.  Elements
-// are those of the whole tensors.  Called on several threads at once.
+// The cached prefix of a layer, likewise: elements of the whole [prefix_len, batch_size, 3 *
+// hidden_size] as in_proj would write it.
+template <typename T>
+void FillPrefix(const ParameterKey& key, int64_t element_begin, std::span<T> out);
+
+// Where a run's parameters, input, prefix and projection come from: drawn, as above, or a file.
+// Elements are those of the whole tensors. Called on several threads at once.
 class InitialValues {
  public:
   virtual ~InitialValues() = default;
 
-  // As FillParameter, FillInput and FillProjection.
+  // As FillParameter, FillInput, FillProjection and FillPrefix.
   virtual void Parameter(int64_t layer, const ParameterSpec& parameter, const Block& block,
                          std::span<double> out) const = 0;
   virtual void Input(int64_t element_begin, std::span<double> out) const = 0;
   virtual void Projection(int64_t element_begin, std::span<double> out) const = 0;
+  virtual void Prefix(int64_t layer, int64_t element_begin, std::span<double> out) const = 0;
 };
 
 class DrawnValues : public InitialValues {
@@ -90,6 +98,9 @@ class DrawnValues : public InitialValues {
   }
   void Projection(int64_t element_begin, std::span<double> out) const override {
     FillProjection<double>(seed_, element_begin, out);
+  }
+  void Prefix(int64_t layer, int64_t element_begin, std::span<double> out) const override {
+    FillPrefix<double>({seed_, layer}, element_begin, out);
   }
 
  private:

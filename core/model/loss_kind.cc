@@ -5,7 +5,17 @@
 
 namespace sluice {
 
-std::string_view Name(LossKind loss) { return loss == LossKind::kMean ? "mean" : "projection"; }
+std::string_view Name(LossKind loss) {
+  switch (loss) {
+    case LossKind::kMean:
+      return "mean";
+    case LossKind::kProjection:
+      return "projection";
+    case LossKind::kNone:
+      return "none";
+  }
+  return "";
+}
 
 std::vector<std::string> LossNames() { return {"mean", "projection"}; }
 

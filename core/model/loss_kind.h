@@ -1,4 +1,4 @@
-// The two losses (core/kernels/loss/loss.h), by name.
+// The losses (core/kernels/loss/loss.h), by name.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,12 @@
 
 namespace sluice {
 
-enum class LossKind : uint8_t { kMean, kProjection };
+// kNone: the forward ends with the last layer, and there is no step. It is not a value of --loss.
+enum class LossKind : uint8_t { kMean, kProjection, kNone };
 
-// "mean", "projection".
+// "mean", "projection", "none".
 std::string_view Name(LossKind loss);
-std::vector<std::string> LossNames();
+std::vector<std::string> LossNames();  // of --loss
 
 // Throws Error with a suggestion on any other name.
 LossKind ParseLoss(std::string_view name);

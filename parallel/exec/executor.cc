@@ -38,7 +38,7 @@ int TagOf(const Schedule& schedule, const Op& op) {
 double LossScale(Precision precision) { return precision == Precision::kFloat16 ? 128 : 1; }
 
 Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
-                   const InitialValues& values)
+                   const InitialValues& values, RankWeights* shared_weights)
     : plan_(plan),
       backend_(backend),
       rank_(CoordinatesOf(world.rank(), plan.config.sizes)),
@@ -59,11 +59,12 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
   MakeLayers();
   ReserveLayerArgs();
   backend_.kernels->Reserve(memory_.layout().Limits());
-  memory_.Allocate(*backend_.device);
+  memory_.Allocate(*backend_.device, shared_weights);
   for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
   norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
   InitializeRank(plan, rank_, *tensor_parallel_, values, memory_, *backend_.device);
+  if (shared_weights != nullptr) shared_weights->num_drawn = shared_weights->tensors.size();
   if (backend_.kernels->tunes()) Rehearse();
 }
 
@@ -278,14 +279,16 @@ void Executor::RunForward(const Unit& unit) {
   layer_runner_->Forward(forward_args_);
   if (unit.stage != plan_.schedule.num_stages - 1) return;
   const Tensor output = memory_.Output(unit);
-  const double num_elements = static_cast<double>(
-      plan_.config.model.seq_len * plan_.config.batch_size * plan_.config.model.hidden_size);
-  backend_.kernels->LossForward({.z = output,
-                                 .r = memory_.Projection(unit),
-                                 .scale = 1 / num_elements,
-                                 .loss = memory_.Loss(),
-                                 .write_mode = loss_mode_});
-  loss_mode_ = WriteMode::kAccumulate;
+  if (plan_.config.loss != LossKind::kNone) {
+    const double num_elements = static_cast<double>(
+        plan_.config.model.seq_len * plan_.config.batch_size * plan_.config.model.hidden_size);
+    backend_.kernels->LossForward({.z = output,
+                                   .r = memory_.Projection(unit),
+                                   .scale = 1 / num_elements,
+                                   .loss = memory_.Loss(),
+                                   .write_mode = loss_mode_});
+    loss_mode_ = WriteMode::kAccumulate;
+  }
   if (observer_ != nullptr) {
     WaitForStream();
     observer_->output(unit, output);
@@ -374,6 +377,7 @@ void Executor::ReduceWeightGradients() {
 }
 
 double Executor::loss() {
+  SLUICE_CHECK(plan_.config.loss != LossKind::kNone);
   double sum = 0;
   // Each part of the loss is held by one rank, or by all of a tensor-parallel group that does not
   // split the sequence.

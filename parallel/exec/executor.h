@@ -46,8 +46,11 @@ class Executor {
   // connects those that send to each other, and rehearses where kernels tune.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world)
       : Executor(plan, backend, world, DrawnValues(plan.config.seed)) {}
-  // From other initial values than those of the seed; they are read here and no later.
-  Executor(const JobPlan& plan, Backend& backend, Communicator& world, const InitialValues& values);
+  // From other initial values than those of the seed; they are read here and no later. With
+  // `shared_weights`, values of layers that are already there are not read again; the weights must
+  // outlive the executor.
+  Executor(const JobPlan& plan, Backend& backend, Communicator& world, const InitialValues& values,
+           RankWeights* shared_weights = nullptr);
   // The kernels may tune again.
   ~Executor();
 
@@ -83,7 +86,8 @@ class Executor {
   // far: to time what a pass costs besides kernels.
   std::unique_ptr<Kernels> ExchangeKernels(std::unique_ptr<Kernels> kernels);
 
-  // The loss of the last step over the whole batch; on every rank.  A collective.
+  // The loss of the last step over the whole batch; on every rank.  A collective. The job must have
+  // a loss.
   double loss();
 
   const RankCoordinates& rank() const { return rank_; }

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "parallel/comm/comm_error.h"
 #include "parallel/comm/thread/thread_communicator.h"
+#include "parallel/exec/initialize.h"
 
 namespace sluice {
 namespace {
@@ -77,6 +78,83 @@ TEST(Executor, NamesTheSumOfWeightGradients) {
     if (world.rank() == 0) executor.RunStep();
   });
   EXPECT_THAT(fault, testing::HasSubstr("at step 0 weight gradients of layer 0"));
+}
+
+// A forward of one rank without a loss.
+JobPlan ForwardPlan(int64_t num_layers, int64_t seq_len, int64_t prefix_len) {
+  JobConfig config;
+  config.model = {.name = "tiny",
+                  .num_layers = num_layers,
+                  .hidden_size = 64,
+                  .seq_len = seq_len,
+                  .num_heads = 4};
+  config.batch_size = 2;
+  config.prefix_len = prefix_len;
+  config.loss = LossKind::kNone;
+  config.seed = 3;
+  config.pass = Pass::kForward;
+  return PlanJob(config);
+}
+
+std::vector<double> OutputOf(const JobPlan& plan, Backend& backend, Communicator& world,
+                             RankWeights* weights) {
+  Executor executor(plan, backend, world, DrawnValues(plan.config.seed), weights);
+  std::vector<double> output;
+  const Observer observer = {
+      .output = [&](const Unit&,
+                    const Tensor& rows) { output = ReadTensor(*backend.device, rows); },
+      .input_gradient = nullptr};
+  executor.set_observer(&observer);
+  executor.RunStep();
+  return output;
+}
+
+// Whatever weights an earlier job left, the output is that of an executor of its own.
+TEST(SharedWeights, GiveTheSameOutput) {
+  RunThreadRanks({.world_size = 1}, [](Communicator& world) {
+    Backend backend = MakeBackend({.precision = Precision::kFloat32});
+    RankWeights weights;
+    for (const JobPlan& plan : {ForwardPlan(2, 9, 0), ForwardPlan(4, 5, 3), ForwardPlan(1, 7, 0),
+                                ForwardPlan(4, 3, 24), ForwardPlan(6, 1, 0)}) {
+      EXPECT_EQ(OutputOf(plan, backend, world, &weights),
+                OutputOf(plan, backend, world, /*weights=*/nullptr))
+          << plan.config.model.num_layers;
+    }
+    EXPECT_EQ(weights.layers, (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+    EXPECT_EQ(weights.num_drawn, 6u);
+  });
+}
+
+TEST(SharedWeights, AreAllocatedOnce) {
+  RunThreadRanks({.world_size = 1}, [](Communicator& world) {
+    Backend backend = MakeBackend({.precision = Precision::kFloat32});
+    RankWeights weights;
+    OutputOf(ForwardPlan(3, 5, 0), backend, world, &weights);
+    ASSERT_EQ(weights.buffers.size(), 1u);
+    const int64_t held = backend.device->allocated_bytes();
+    OutputOf(ForwardPlan(2, 5, 0), backend, world, &weights);
+    OutputOf(ForwardPlan(3, 5, 0), backend, world, &weights);
+    EXPECT_EQ(weights.buffers.size(), 1u);
+    EXPECT_EQ(backend.device->allocated_bytes(), held);
+  });
+}
+
+// The layers of a job that did not fit have no values yet.
+TEST(SharedWeights, SurviveAJobThatDoesNotFit) {
+  RunThreadRanks({.world_size = 1}, [](Communicator& world) {
+    Backend backend = MakeBackend({.precision = Precision::kFloat32});
+    RankWeights weights;
+    const JobPlan small = ForwardPlan(2, 4, 0);
+    EXPECT_THROW(OutputOf(ForwardPlan(3, int64_t{1} << 40, 0), backend, world, &weights), Error);
+    EXPECT_EQ(weights.num_drawn, 0u);
+    EXPECT_EQ(OutputOf(small, backend, world, &weights),
+              OutputOf(small, backend, world, /*weights=*/nullptr));
+  });
+}
+
+TEST(PlanJob, RefusesAStepWithoutALoss) {
+  JobConfig config = {.loss = LossKind::kNone, .pass = Pass::kStep};
+  EXPECT_THROW(PlanOf(config), Error);
 }
 
 }  // namespace

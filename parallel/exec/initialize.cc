@@ -5,7 +5,6 @@
 #include <span>
 #include <vector>
 
-#include "core/base/rng.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/thread_pool.h"
 #include "core/model/draw_rows.h"
@@ -100,7 +99,8 @@ class Initializer {
 
   void DrawWeights(ShardIndex shard) {
     const std::vector<ParameterSpec> specs = LayerParameters(plan_.config.model);
-    for (const int64_t layer : memory_.layers()) {
+    for (size_t own = memory_.num_drawn_layers(); own < memory_.layers().size(); ++own) {
+      const int64_t layer = memory_.layers()[own];
       for (size_t i = 0; i < specs.size(); ++i) {
         const Block block = ShardBlock(specs[i], shard);
         DrawRows(device_, pool_, memory_.Weights(layer)[i],
@@ -137,9 +137,7 @@ class Initializer {
     DrawRows(device_, pool_, tensor, DrawingOf(tensor, parts, fill));
   }
 
-  // The cached prefix of layer i, which the slices of a micro-batch share: stream
-  // "layers.{i}.prefix", standard normal, by element of the whole [prefix_len, batch_size, 3 *
-  // hidden_size] as in_proj would write it.
+  // The cached prefix of each layer, which the slices of a micro-batch share.
   void DrawPrefix(const Unit& unit) {
     const int64_t row_size = 3 * plan_.config.model.hidden_size;
     const RowParts parts = {.sequence_begin = OwnBlock(plan_, rank_, unit).sequence_begin,
@@ -148,12 +146,10 @@ class Initializer {
                             .column_begin = rank_.tensor * row_size / plan_.config.sizes.tensor};
     const LayerRange& layers = plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
     for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
-      const RandomStream stream(plan_.config.seed, ParameterName(layer, "prefix"));
       const Tensor qkv = memory_.Activations(unit, layer).qkv.Rows(0, plan_.config.prefix_len);
       DrawRows(device_, pool_, qkv,
-               DrawingOf(qkv, parts, [=](int64_t begin, std::span<double> out) {
-                 auto element = static_cast<uint64_t>(begin);
-                 for (double& value : out) value = stream.Normal(element++);
+               DrawingOf(qkv, parts, [this, layer](int64_t begin, std::span<double> out) {
+                 values_.Prefix(layer, begin, out);
                }));
     }
   }

@@ -11,8 +11,8 @@
 
 namespace sluice {
 
-// Writes the rank's shards of the weights and its parts of the model's input and of the loss's
-// projection into its memory, and draws the cached prefix.
+// Writes the rank's shards of the weights that are not drawn yet, its parts of the model's input
+// and of the loss's projection, and the cached prefix into its memory.
 void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
                     const TensorParallel& tensor_parallel, const InitialValues& values,
                     const RankMemory& memory, Device& device);

@@ -155,6 +155,9 @@ JobPlan PlanJob(JobConfig config) {
   CheckBatch(config);
   CheckTensorParallel(config);
 
+  if (config.loss == LossKind::kNone && config.pass == Pass::kStep) {
+    throw Error("loss none is not allowed for a step: its backward starts from the loss");
+  }
   const Scheme& scheme = FindScheme(config.scheme);
   const ScheduleShape shape = {.num_ranks = config.sizes.pipeline,
                                .num_micro_batches = config.num_micro_batches,

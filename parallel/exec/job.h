@@ -46,7 +46,7 @@ struct JobConfig {
   int64_t batch_size = 1;
   int64_t prefix_len = 0;  // cached positions before the sequence; a step differentiates only with
                            // respect to the rest
-  LossKind loss = LossKind::kMean;
+  LossKind loss = LossKind::kMean;  // kNone: of a forward only
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
   // Of the gradients of the four linear layers' weights and biases: the accumulator type of

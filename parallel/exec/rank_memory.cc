@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/base/check.h"
+
 namespace sluice {
 namespace {
 
@@ -186,17 +188,35 @@ int64_t RankMemory::PermanentActivationBytes() const {
   return plan_.schedule.num_micro_batches * std::ssize(layers_) * qkv_bytes_;
 }
 
-void RankMemory::Allocate(Device& device) {
+void RankMemory::AddWeights(Device& device, RankWeights& weights) {
+  const size_t num_shared = std::min(weights.layers.size(), layers_.size());
+  SLUICE_CHECK(std::equal(layers_.begin(), layers_.begin() + static_cast<int64_t>(num_shared),
+                          weights.layers.begin()));
+  num_drawn_layers_ = std::min(weights.num_drawn, num_shared);
+  if (num_shared == layers_.size()) return;
+  const auto num_missing = static_cast<int64_t>(layers_.size() - num_shared);
+  weights.buffers.push_back(
+      device.Allocate(bytes_.weights / std::ssize(layers_) * num_missing, "weights"));
+  Carver carver(static_cast<char*>(weights.buffers.back().data()));
+  for (size_t i = num_shared; i < layers_.size(); ++i) {
+    weights.layers.push_back(layers_[i]);
+    weights.tensors.push_back(layout_.Weights(carver));
+  }
+}
+
+void RankMemory::Allocate(Device& device, RankWeights* shared) {
+  RankWeights& weights = shared != nullptr ? *shared : own_weights_;
+  AddWeights(device, weights);
+  weights_.assign(weights.tensors.begin(),
+                  weights.tensors.begin() + static_cast<int64_t>(layers_.size()));
   const auto allocate = [&](int64_t size_bytes, std::string_view what) {
     buffers_.push_back(device.Allocate(size_bytes, what));
     return static_cast<char*>(buffers_.back().data());
   };
-  Carver weights(allocate(bytes_.weights, "weights"));
   Carver gradients(allocate(bytes_.weight_gradients, "weight gradients"));
   index_of_layer_.resize(static_cast<size_t>(plan_.config.model.num_layers));
   for (size_t i = 0; i < layers_.size(); ++i) {
     index_of_layer_[static_cast<size_t>(layers_[i])] = i;
-    weights_.push_back(layout_.Weights(weights));
     weight_gradients_.push_back(layout_.WeightGradients(gradients));
   }
   activations_.base = allocate(bytes_.activations, "activations");
@@ -219,7 +239,7 @@ Tensor RankMemory::Input(const Unit& unit) const {
 }
 
 Tensor RankMemory::Projection(const Unit& unit) const {
-  if (plan_.config.loss == LossKind::kMean) return Tensor();
+  if (plan_.config.loss != LossKind::kProjection) return Tensor();
   Carver carver(projection_ + unit.micro_batch * projection_bytes_ +
                 BytesOf(unit.slice).projection_begin);
   return layout_.Projection(carver, unit.slice);

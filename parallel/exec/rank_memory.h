@@ -38,6 +38,16 @@ struct RankBytes {
   }
 };
 
+// The weights of a rank's layers. Executors on one backend whose jobs have the same hidden_size,
+// dtype and initial values, and whose ranks hold the same layers from the first on, can share them
+// one after another: each allocates and draws only the layers that are missing.
+struct RankWeights {
+  std::vector<int64_t> layers;                 // numbers in the model
+  std::vector<LayerParameterTensors> tensors;  // of these layers
+  std::vector<Buffer> buffers;
+  size_t num_drawn = 0;  // layers whose tensors have their values
+};
+
 class RankMemory {
  public:
   // The plan must outlive the memory.
@@ -55,11 +65,14 @@ class RankMemory {
   // queries, keys and values of all micro-batches.
   int64_t PermanentActivationBytes() const;
 
-  // Throws Error naming what did not fit.
-  void Allocate(Device& device);
+  // Throws Error naming what did not fit. With `shared` weights, allocates only those of the layers
+  // that are missing there, and adds them.
+  void Allocate(Device& device, RankWeights* shared = nullptr);
 
   // The layers that this rank holds, in the order of the model, and their tensors.
   const std::vector<int64_t>& layers() const { return layers_; }
+  // How many of them had their values in shared weights.
+  size_t num_drawn_layers() const { return num_drawn_layers_; }
   const LayerParameterTensors& Weights(int64_t layer) const { return weights_[IndexOf(layer)]; }
   const LayerParameterTensors& WeightGradients(int64_t layer) const {
     return weight_gradients_[IndexOf(layer)];
@@ -109,6 +122,7 @@ class RankMemory {
   void PlanForward(const Unit& unit, int64_t index);
   void PlanBackward(const Op& op, int64_t index);
   void PlanPermanent();
+  void AddWeights(Device& device, RankWeights& weights);
 
   bool IsStep() const { return plan_.config.pass == Pass::kStep; }
   int64_t NumLayers(const Unit& unit) const;
@@ -155,6 +169,8 @@ class RankMemory {
   std::vector<MicroBatchBlocks> micro_batch_blocks_;  // and of micro-batches
   RankBytes bytes_;
 
+  RankWeights own_weights_;
+  size_t num_drawn_layers_ = 0;
   std::vector<Buffer> buffers_;
   char *scratch_ = nullptr, *input_ = nullptr, *projection_ = nullptr;
   std::vector<LayerParameterTensors> weights_, weight_gradients_;

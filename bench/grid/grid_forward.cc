@@ -1,5 +1,5 @@
-// Forward time over the sizes of the model, the length of a slice and the prefix before it: what a
-// pipeline over slices pays for each cut.
+// Forward time over model sizes, slice lengths and prefix lengths: the cost of each cut of a
+// pipeline over slices.
 #include "bench/grid/grid_program.h"
 
 int main(int argc, char** argv) {
