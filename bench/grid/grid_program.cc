@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <limits>
 #include <vector>
 
 #include "bench/grid/axis.h"
@@ -14,11 +13,12 @@
 #include "core/base/error.h"
 #include "core/cli/flags.h"
 #include "core/cli/user_path.h"
+#include "programs/shared_flags.h"
 
 namespace sluice {
 namespace {
 
-constexpr IntegerRange kExtent = {1, 1 << 20};
+constexpr IntegerRange kExtent = {1, kMaxExtent};
 constexpr IntegerRange kFactor = {0, 1 << 20};
 
 }  // namespace
@@ -29,14 +29,13 @@ SLUICE_TEXT_FLAG_OF(hidden_sizes, "", sluice::AxisFlag(sluice::kExtent), "featur
 SLUICE_TEXT_FLAG_OF(seq_lens, "", sluice::AxisFlag(sluice::kExtent), "positions to compute");
 SLUICE_TEXT_FLAG_OF(prefix_factors, "", sluice::AxisFlag(sluice::kFactor),
                     "cached positions before them, as multiples of seq_len");
-SLUICE_CHOICE_FLAG(device, "cpu", (std::vector<std::string>{"cpu", "cuda"}), "device to run on");
-SLUICE_CHOICE_FLAG(dtype, "f32", (std::vector<std::string>{"f64", "f32", "tf32", "bf16", "fp16"}),
-                   "compute precision");
-SLUICE_OPTIONAL_INT_FLAG(threads, 1, 1024, "CPU threads (default: all cores)");
-SLUICE_INT_FLAG(batch_size, 1, 1, 1 << 20, "sequences in the batch");
-SLUICE_INT_FLAG(head_dim, 64, 1, 1 << 20, "features of an attention head");
-SLUICE_INT_FLAG(seed, 0, 0, std::numeric_limits<int64_t>::max(), "seed of all initial values");
-SLUICE_INT_FLAG(n_steps, 5, 1, 1'000'000, "timed forwards of each point, after an untimed one");
+SLUICE_DEVICE_FLAG();
+SLUICE_DTYPE_FLAG("f32", "");
+SLUICE_THREADS_FLAG("all cores");
+SLUICE_BATCH_SIZE_FLAG();
+SLUICE_INT_FLAG(head_dim, 64, 1, sluice::kMaxExtent, "features of an attention head");
+SLUICE_SEED_FLAG();
+SLUICE_N_STEPS_FLAG(5, "timed forwards of each point, after an untimed one");
 SLUICE_TEXT_FLAG(out, "",
                  "NAME of the output files NAME.jsonl and NAME.svg (default: the "
                  "program's name, in the working directory)");
@@ -58,12 +57,10 @@ GridAxes AxesFromFlags(const AxisTexts& defaults) {
 }
 
 BackendOptions BackendFromFlags(Precision precision) {
-  const bool is_cpu = FLAGS_device == "cpu";
-  if (!is_cpu && WasGiven("threads")) throw Error("--threads is for --device=cpu only");
-  BackendOptions backend = {.kind = is_cpu ? DeviceKind::kCpu : DeviceKind::kCuda,
-                            .precision = precision};
+  BackendOptions backend = {.kind = ParseDevice(FLAGS_device), .precision = precision};
+  CheckThreadsFlag(backend.kind);
   CheckSupported(backend);
-  if (!is_cpu) return backend;
+  if (backend.kind != DeviceKind::kCpu) return backend;
   backend.num_threads =
       WasGiven("threads") ? static_cast<int>(FLAGS_threads) : NumDevices(DeviceKind::kCpu);
   return backend;
