@@ -116,7 +116,8 @@ std::string JsonOf(const SamplesByName& samples_by_name, const std::vector<std::
 
 BenchmarkContext BuildContext() {
   const BuildInfo& info = GetBuildInfo();
-  return {{"commit", info.commit},
+  return {{"version", info.version},
+          {"commit", info.commit},
           {"dirty", info.tree == "clean" ? "false" : "true"},
           {"compiler", info.compiler},
           {"compiler_flags", info.flags},

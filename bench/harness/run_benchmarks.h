@@ -69,8 +69,8 @@ struct BenchmarkRunOptions {
   std::function<void()> before;
 };
 
-// The keys of this build: commit, dirty, compiler, compiler_flags, build_mode, ndebug, sanitizer,
-// blas, calibration_version.
+// The keys of this build: version, commit, dirty, compiler, compiler_flags, build_mode, ndebug,
+// sanitizer, blas, calibration_version.
 BenchmarkContext BuildContext();
 
 // The keys of this process: cpu_affinity ("0-3,8"), and cpu_quota, the CPU time per second that it

@@ -5,6 +5,8 @@
 namespace sluice {
 namespace {
 
+constexpr const char* kVersion = "0.1.0";
+
 std::string Compiler() {
 #if defined(__clang__)
   return __VERSION__;  // already begins with clang's name
@@ -25,6 +27,7 @@ constexpr bool HasAsserts() {
 
 const BuildInfo& GetBuildInfo() {
   static const BuildInfo info = {
+      .version = kVersion,
       .commit = internal::kStampedCommit,
       .tree = internal::kStampedTree,
       .compiler = Compiler(),
@@ -38,9 +41,10 @@ const BuildInfo& GetBuildInfo() {
 
 std::string BuildInfoText(const BuildInfo& info) {
   return fmt::format(
-      "commit: {}\ntree: {}\ncompiler: {}\nflags: {}\nmode: {}\nasserts: {}\nsanitizer: {}\n",
-      info.commit, info.tree, info.compiler, info.flags, info.mode, info.has_asserts ? "on" : "off",
-      info.sanitizer);
+      "version: {}\ncommit: {}\ntree: {}\ncompiler: {}\nflags: {}\nmode: {}\nasserts: "
+      "{}\nsanitizer: {}\n",
+      info.version, info.commit, info.tree, info.compiler, info.flags, info.mode,
+      info.has_asserts ? "on" : "off", info.sanitizer);
 }
 
 namespace internal {

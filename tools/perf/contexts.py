@@ -6,8 +6,8 @@ import json
 # Keys that differ between two runs of one configuration, because they were measured or say when and where it ran.
 # Every other key is the configuration.
 _NOT_CONFIG = {
-    "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "commit", "dirty",
-    "program_bytes", "cpu_affinity", "cpu_quota",
+    "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "version", "commit",
+    "dirty", "program_bytes", "cpu_affinity", "cpu_quota",
 }
 _MEASURED_PREFIXES = ("measured_", "sm_clock", "num_throttled", "throttled")
 # Facts of the machine and of the libraries on it: checked between two sides, but no part of a configuration's hash,
