@@ -224,7 +224,7 @@ TEST_F(GridProgramTest, SaysThatTheDiskIsFullAndGoesOnLater) {
   EXPECT_EQ(Points().size(), 16u);
 }
 
-// Of the points that are left, those without room take no time.
+// Points that do not fit into memory are not part of the time left.
 TEST_F(GridProgramTest, TellsTheTimeLeftOfWhatItWillMeasure) {
   const ProgramResult result = Run({"--num_layers=1", "--hidden_sizes=64,1048576", "--seq_lens=4",
                                     "--prefix_factors=0,10000", "--n_steps=1"});

@@ -139,7 +139,7 @@ class Search {
     const Executor executor(smallest, environment.backend, environment.world, values_);
   }
 
-  // Of one point, all its runs together, if it ran as fast as a large square product.
+  // The time of all runs of a point per operation, if it ran as fast as a large square product.
   double best_s_per_flop() const {
     return static_cast<double>(2 + options_.num_warmup_steps + options_.n_steps) /
            ceiling_flops_per_s_;

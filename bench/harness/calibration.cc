@@ -12,7 +12,7 @@ namespace {
 constexpr int kNumRuns = 5;
 constexpr int kNumRounds = 32'768;
 
-// A vector of the compiler, so that no optimiser's choice decides what is measured.
+// An explicit vector type, so that the measured work does not depend on auto-vectorisation.
 using FloatVector [[gnu::vector_size(32)]] = float;
 constexpr int kFloatsPerVector = sizeof(FloatVector) / sizeof(float);
 
@@ -34,8 +34,7 @@ double Calibration::CpuSeconds() {
   return Median(cpu_s);
 }
 
-// Eight sums that do not wait for each other: as many as hide the latency of a multiply-add, and
-// all in registers.
+// Eight independent sums, as many as hide the latency of a multiply-add, all in registers.
 void Calibration::MultiplyAdd() {
   const FloatVector factor = FloatVector{} + factor_;
   const FloatVector addend = FloatVector{} + addend_;

@@ -20,13 +20,13 @@ namespace {
 constexpr int kNumRepetitions = 10;
 constexpr auto kPause = std::chrono::milliseconds(50);
 constexpr int kMaxSustainedRepetitions = 2000;
-constexpr int64_t kHeadDim = 64;  // one that every device has a kernel for
+constexpr int64_t kHeadDim = 64;  // every device has attention kernels for it
 
-// Of random numbers: zeros would run faster than real data on some devices.  What is drawn is
-// repeated: neighbours are not alike.
+// Fills a matrix with random numbers, because zeros would run faster than real data on some
+// devices. The numbers repeat after kNumDrawn elements.
 void FillRandom(Device& device, const Tensor& matrix) {
   constexpr int64_t kNumDrawn = 1 << 20;
-  constexpr int64_t kPiece = 1 << 14;  // of what is drawn: the host's memory is counted too
+  constexpr int64_t kPiece = 1 << 14;  // drawn at a time, because host memory is accounted for too
   const RandomStream stream(0, "ceiling");
   const int64_t element_bytes = SizeOf(matrix.dtype());
   std::vector<double> values(kPiece);
@@ -52,7 +52,7 @@ KernelLimits LimitsOf(int64_t size) {
           .max_features = size};
 }
 
-// A product of square matrices, with its memory.
+// A product of square matrices and its operands.
 class SquareProduct {
  public:
   SquareProduct(Backend& backend, Precision precision)
@@ -101,7 +101,7 @@ double MeasureMatmulRate(Backend& backend, Precision precision) {
   SquareProduct product(backend, precision);
   int64_t best_ns = std::numeric_limits<int64_t>::max();
   for (int i = 0; i < kNumRepetitions; ++i) {
-    // A GPU that its power limit has slowed, by the choice of the algorithm for one, recovers.
+    // During the pause a GPU recovers that its power limit has slowed down.
     if (backend.device->kind() != DeviceKind::kCpu) std::this_thread::sleep_for(kPause);
     best_ns = std::min(best_ns, product.TimeNs());
   }

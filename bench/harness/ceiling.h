@@ -1,5 +1,5 @@
-// What this machine can do, measured in the same process through the same kernels: the ceilings
-// beside every rate.
+// Ceilings: the rates of matrix products that this machine reaches, measured in the same process
+// with the same kernels as the rates that are compared with them.
 #pragma once
 
 #include <cstdint>
@@ -12,50 +12,49 @@
 
 namespace sluice {
 
-// False where the environment has SLUICE_NO_CEILINGS: benchmarks then leave the ceiling and every
-// share of it out of their results.  For tools/perf, which compares times: the ceiling would be
-// half of what its hundreds of short processes do, and minutes under an emulator that counts.
+// False if the environment contains SLUICE_NO_CEILINGS: results then have no ceiling and no share
+// of one. tools/perf sets it, because it compares times only: ceilings would be half of the work of
+// its hundreds of short processes, and take minutes under an emulator that counts instructions.
 bool MeasuresCeilings();
 
-// Extent of the square matrix product on each kind of device: large enough for the rate to be flat.
+// The extent of the square matrices on each kind of device, large enough for the rate to be flat.
 int64_t CeilingMatmulSize(DeviceKind device);
 
-// Floating-point operations a second of that product, the best of several, on a GPU each after a
-// pause, as LinearForward without bias on the backend's threads or GPU, in its precision.  The
-// kernels' scratch memory is reserved for it: reserve anew.  It leaves a GPU warm, and so comes
-// after what is timed.
+// Floating-point operations per second of that product: LinearForward without bias on the backend's
+// threads or GPU, in its precision, the fastest of several runs, on a GPU each after a pause. It
+// reserves the kernels' scratch memory for itself, so reserve again afterwards. It heats a GPU, so
+// call it after what is timed.
 double MeasureMatmulRate(Backend& backend, Precision precision);
 
-// Floating-point operations of that product.
+// The floating-point operations of that product.
 double CeilingMatmulFlops(DeviceKind device);
 
-// Seconds of each of several rounds in which every rank makes that product once, on the cpu: from
-// the rank's own leave of `meet`, which all ranks call together, to its leave of the next.  The
-// most over the ranks is what all products of a round took together, however many ranks share a
-// core.
+// CPU only. Runs several rounds in which every rank computes that product once, and returns the
+// duration of each: from the time when this rank returns from `meet`, a barrier of all ranks, to
+// the time when it returns from the next. The maximum over ranks is the duration of all products of
+// the round together, even if ranks share a core.
 std::vector<double> TimeMatmulRounds(Backend& backend, Precision precision,
                                      const std::function<void()>& meet);
 
-// What a GPU keeps up, where its power limit lowers its clocks under load.
+// The rate that a GPU sustains when its power limit lowers its clocks under load.
 struct SustainedRate {
   double flops_per_s = 0;
-  double best_flops_per_s = 0;                 // of the fastest
-  std::optional<DeviceConditions> conditions;  // while the products ran; absent on the cpu
+  double best_flops_per_s = 0;                 // of the fastest run
+  std::optional<DeviceConditions> conditions;  // while the products ran; CUDA only
 };
 
-// For about how long products are timed, and run untimed just before.
+// The approximate durations of the timed products, and of the untimed ones directly before them.
 struct SustainedDurations {
   double warmup_s = 0;
   double timed_s = 0;
 };
 
-// The same product run back to back, timed at least ten times; the rate is that of the median of
-// its times.
+// Runs the same product back to back, at least ten times; the rate is that of the median time.
 SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,
                                          const SustainedDurations& durations);
 
-// Bytes that either of them allocates: three matrices, which are freed again, and scratch memory of
-// the kernels.
+// Bytes that each of these functions allocates: three matrices, which it frees again, and scratch
+// memory of the kernels.
 int64_t CeilingBytes(const Backend& backend, Precision precision);
 
 }  // namespace sluice

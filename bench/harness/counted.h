@@ -1,14 +1,13 @@
-// Marks the work that `perf ir` counts.
+// Marks the work whose instructions `perf ir` counts.
 #pragma once
 
 #include <functional>
 
 namespace sluice {
 
-// Calls `work`, and nothing else.  A function of its own that no optimiser merges into another, so
-// that callgrind finds its beginning and end (--toggle-collect=sluice::RunCounted*) and counts the
-// instructions of the timed work alone: those of start-up and of writing measured times as text
-// differ from run to run.
+// Calls `work`. It is never inlined, so that callgrind can toggle collection on it
+// (--toggle-collect=sluice::RunCounted*) and counts the instructions of the timed work only: those
+// of start-up and of formatting measured times differ from run to run.
 void RunCounted(const std::function<void()>& work);
 
 }  // namespace sluice

@@ -1,5 +1,4 @@
-// Kernels that compute nothing: what a pass costs with them is what everything around kernels
-// costs.
+// Kernels that compute nothing: a pass with them takes the time of everything around the kernels.
 #pragma once
 
 #include "core/kernels/kernels.h"

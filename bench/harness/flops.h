@@ -1,17 +1,17 @@
-// How many floating-point operations a step needs: the numerator of every rate that is printed
+// The number of floating-point operations of a step: the numerator of every printed rate
 // (docs/metrics.md).
 //
-// A multiply-add is two operations.  Counted are the four linear layers and causal attention over
-// the keys that each query sees; layer norms, softmax, biases and the loss, which are lost beside
-// them, are not.  Counts are exact, for any slice behind any prefix, so that the slices of a
-// sequence add up to the sequence.
+// A multiply-add is two operations. The count includes the four linear layers and causal attention
+// over the keys that each query sees. It excludes layer norms, softmax, biases and the loss, which
+// are negligible. It is exact for any slice behind any prefix: the counts of the slices of a
+// sequence add up to that of the sequence.
 //
-// Counted is what the mathematics needs, not what a kernel does.  The backward of attention is four
-// products where the forward has two, so a backward is twice its forward; that a kernel computes
-// the scores again, since it keeps no [T, T] matrix, is not counted (2205.14135 counts it, as a
-// fifth product), nor is any activation that a scheme chose not to keep.
+// The count is that of the mathematics, not of a kernel. The backward of attention has four
+// products and the forward two, so a backward takes twice as many operations as its forward.
+// Recomputed scores (2205.14135 counts them as a fifth product) and recomputed activations are not
+// counted.
 //
-// All functions throw Error when a count does not fit 64 bits.
+// All functions throw Error if a count does not fit 64 bits.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +27,10 @@ struct LinearSize {
   int64_t out_features = 0;
 };
 
-// Of each of the three passes of a linear layer: forward, gradient of the input, gradient of the
-// weight.
+// The operations of each of: forward, gradient of the input, gradient of the weight.
 int64_t LinearFlops(const LinearSize& size);
 
-// Query-key pairs of one sequence and one head: the slice's queries, each with the whole prefix,
+// The query-key pairs of one sequence and one head: each query of the slice with the whole prefix,
 // itself, and the queries before it.
 int64_t NumVisiblePairs(const Slice& slice);
 
@@ -46,9 +45,9 @@ struct AttentionSize {
 int64_t CausalAttentionForwardFlops(const AttentionSize& size, const Slice& slice);
 int64_t CausalAttentionBackwardFlops(const AttentionSize& size, const Slice& slice);
 
-// What config.num_layers layers need for `slice` of `batch_size` sequences; for a stage, set
-// num_layers to the stage's.  A whole sequence is the slice {0, config.seq_len}.  The gradient of
-// the input includes the whole backward of attention, which has no weights.
+// The operations of config.num_layers layers for `slice` of `batch_size` sequences; for a stage,
+// set num_layers to the stage's.  A whole sequence is the slice {0, config.seq_len}.  The gradient
+// of the input includes the whole backward of attention, which has no weights.
 int64_t ForwardFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
 int64_t BackwardInputFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);
 int64_t BackwardWeightFlops(const ModelConfig& config, int64_t batch_size, const Slice& slice);

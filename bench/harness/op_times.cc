@@ -156,7 +156,7 @@ OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes
       GatherFromPipeline(plan, world, own.Medians());
   Simulation simulation;
   if (world.rank() == 0) simulation = SimulateMeasured(plan, op_medians_s);
-  // Of a single pass, so that no rank is busy for longer than the pass took.
+  // All from one pass, so that no rank is busy for longer than the pass took.
   const size_t pass = MedianIndex(pass_s);
   const double busy_s = SumOverRanks(world, own.BusySeconds(pass));
   const auto over_ranks = [&](Activity activity) {

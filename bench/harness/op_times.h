@@ -1,6 +1,5 @@
-// Where the time of a job's passes went, from the begin and end of every op on every rank
-// (parallel/exec/op_timeline.h): the pass that the schedule's simulation predicts, bubbles, and
-// exposed communication.  The formulas are in docs/metrics.md.
+// Summarises the times of all ops on all ranks (parallel/exec/op_timeline.h): the time of the
+// simulated schedule, bubbles, and exposed communication. docs/metrics.md has the formulas.
 //
 //   OpTimes op_times(executor.ops().size());
 //   for each recorded pass: op_times.Add(executor.timeline().Read());
@@ -19,8 +18,8 @@
 
 namespace sluice {
 
-// The recorded passes of one rank.  Sums are kept of every pass, the times of single ops and
-// segments of the first passes only: as many as take 32 MiB, and at least one.
+// The recorded passes of one rank. It keeps sums of every pass, and the times of single ops and
+// segments of the first passes: as many as fit into 32 MiB, and at least one.
 class OpTimes {
  public:
   explicit OpTimes(size_t num_ops);
@@ -30,13 +29,13 @@ class OpTimes {
   size_t num_passes() const { return sums_.size(); }
   size_t num_kept_passes() const { return op_s_.size(); }
 
-  // [ops] Of each op, over the passes that are kept.
+  // [ops]: the median time of each op over the kept passes.
   std::vector<double> Medians() const;
 
-  // Of one pass that is kept.
+  // The segments of a kept pass.
   std::vector<TimelineSegment> Segments(size_t kept_pass) const;
 
-  // Of one pass.
+  // Sums of one pass.
   double BusySeconds(size_t pass) const { return sums_[pass].busy_s; }
   double ActivitySeconds(size_t pass, Activity activity) const {
     return sums_[pass].activity_s[static_cast<size_t>(activity)];
@@ -55,7 +54,7 @@ class OpTimes {
   std::vector<Sums> sums_;                     // [passes]
 };
 
-// A time of each rank: the longest, and the mean over ranks.
+// A time that each rank has: the maximum and the mean over ranks.
 struct RankTime {
   double max_s = 0;
   double mean_s = 0;
@@ -67,7 +66,7 @@ struct OpTimesSummary {
   double simulated_bubble_fraction = 0;
   RankTime simulated_wait;  // of a pipeline rank before its last compute op
 
-  // Of one pass: the recorded one whose time is the median.
+  // Measured in one pass: the recorded one whose time is the median.
   double measured_bubble_fraction = 0;
   RankTime exposed_communication;
   RankTime tensor_collectives;
@@ -76,19 +75,19 @@ struct OpTimesSummary {
   double recorded_pass_s = 0;  // the median time of the recorded passes
 };
 
-// One recorded pass op by op, and what the simulation makes of the medians over passes.
+// One recorded pass op by op, and the simulation with the medians over passes.
 struct StepRecord {
   Simulation predicted;
   double pass_s = 0;                                   // of the recorded pass
   std::vector<std::vector<TimelineSegment>> segments;  // [pipeline ranks]
 };
 
-// The kept pass whose time is nearest to the median.  All ranks of `world` call it; the result is
-// on rank 0 alone, of the ranks with tensor and data coordinate 0.
+// The kept pass whose time is nearest to the median. All ranks of `world` call it; only rank 0 gets
+// the result, which is that of the ranks with tensor and data coordinate 0.
 std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
                                      const std::vector<double>& pass_s);
 
-// All ranks of `world` call it; rank 0 alone simulates.  `pass_s` is the time of each recorded
+// All ranks of `world` call it; only rank 0 simulates.  `pass_s` is the time of each recorded
 // pass, the maximum over ranks.
 OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
                          const std::vector<double>& pass_s);

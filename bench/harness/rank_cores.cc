@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kWordBits = 64;
 
-// What shares cores: the ranks of a host, or of a control group with a quota.
+// Ranks that share cores: those of a host, or of a control group with a quota.
 struct Sharers {
   std::array<uint64_t, 16> cpus = {};
   int64_t num_threads = 0;

@@ -1,6 +1,6 @@
-// Whether the ranks of a job have a core for each of their threads.  Where they do not, they take
-// turns on the cores, and a rank's op lasts as long as those of the ranks that it shares a core
-// with: the time of an op, and what is computed from it, then says nothing of the schedule.
+// Determines whether the ranks of a job have a core for each of their threads. If they do not, an
+// op's time includes ops of other ranks on the same core, so op times and everything computed from
+// them say nothing about the schedule.
 #pragma once
 
 #include <array>
@@ -12,16 +12,16 @@
 
 namespace sluice {
 
-// Where one rank runs.  Of integers of 64 bits alone, so that ranks can send it to each other.
+// Where one rank runs. All members are 64-bit integers, so that ranks can exchange it as bytes.
 struct RankCores {
-  uint64_t host = 0;                   // the same for all processes of one host
-  std::array<uint64_t, 16> cpus = {};  // bits of the CPUs that its affinity allows
-  int64_t num_threads = 1;             // that compute
+  uint64_t host = 0;                   // equal for all processes of a host
+  std::array<uint64_t, 16> cpus = {};  // one bit for each CPU of its affinity
+  int64_t num_threads = 1;             // compute threads
   int64_t quota_millicpus = 0;         // 0: none
-  uint64_t quota_group = 0;            // whose quota that is; ranks of one group share it
+  uint64_t quota_group = 0;            // identifies the control group, whose ranks share the quota
 };
 
-// Of the calling process.
+// Of the calling process, whose rank has `num_threads`.
 RankCores OwnCores(int num_threads, const SystemFiles& files = {});
 
 struct CoreShortage {
@@ -29,8 +29,8 @@ struct CoreShortage {
   double num_cores = 0;
 };
 
-// On the host, or in the control group, that is short of the most; absent where each thread has a
-// core.  `ranks` are all ranks of the job.
+// The largest shortage of any host or control group; absent if each thread has a core. `ranks` are
+// all ranks of the job.
 std::optional<CoreShortage> FindCoreShortage(std::span<const RankCores> ranks);
 
 }  // namespace sluice

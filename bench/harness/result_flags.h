@@ -1,5 +1,4 @@
-// The flags that say which benchmarks run and where their results go; every program of bench has
-// them.
+// The flags for which benchmarks run and where their results go. Every benchmark program has them.
 //
 //   --json_out --filter --list
 #pragma once

@@ -1,5 +1,4 @@
-// Pictures and traces of measured steps, beside what the simulation predicts of each
-// (bench/timeline).
+// Pictures and traces of measured steps, with the simulation of each (bench/timeline).
 #pragma once
 
 #include <string>
