@@ -16,7 +16,7 @@ struct SchemeRow {
   int num_chunks = 1;
 };
 
-// One row for each of SchemeNames(), in that order, on `num_ranks` ranks where it uses ranks.
+// One row for each SchemeChoice, in that order. Each has `num_ranks` ranks if it can use several.
 std::vector<SchemeRow> SchemeRows(int num_ranks);
 
 }  // namespace sluice

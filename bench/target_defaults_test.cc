@@ -17,7 +17,7 @@ Words Split(const std::string& text) {
   return split;
 }
 
-// The defaults that hold beside what is given.
+// The defaults that remain with these flags.
 Words Kept(const std::string& given, const std::string& defaults) {
   Words arguments = WithTargetDefaults(Split(given), Split(defaults));
   const auto num_given = static_cast<int64_t>(Split(given).size());
@@ -32,7 +32,7 @@ void ExpectLeftOut(const std::string& given, const std::string& defaults,
     const std::string name = argument.substr(2, argument.find('=') - 2);
     const bool is_left_out = testing::Value(Split(names), testing::Contains(name));
     EXPECT_EQ(testing::Value(kept, testing::Contains(argument)), !is_left_out)
-        << argument << " beside " << given;
+        << argument << " with " << given;
   }
 }
 

@@ -1,4 +1,4 @@
-// What a person can get wrong is refused, by a line that names it, and nothing is written.
+// Bad input is an error of one line that names it, and nothing is written.
 
 #include <gtest/gtest.h>
 

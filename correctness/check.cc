@@ -26,11 +26,11 @@ SLUICE_INPUT_PATH_FLAG(
 namespace sluice {
 namespace {
 
-// The reference, and the workload that it says.
+// The reference and its workload.
 struct Reference {
   std::unique_ptr<SafetensorsReader> file;
   ReferenceRun run;
-  Workload workload;  // with the run's own dtype
+  Workload workload;  // with the precision of the checked run
 };
 
 ReferenceRun RunOf(const Workload& workload, const ReferenceRun& made) {
@@ -52,7 +52,7 @@ Job CheckedJob(const Workload& workload) {
   return job;
 }
 
-// If the file cannot be read, the message also names flags that no file could make valid.
+// If the file cannot be read, the message also names flags that are invalid for any file.
 std::unique_ptr<SafetensorsReader> OpenFile() {
   try {
     return std::make_unique<SafetensorsReader>(FLAGS_checkpoint_path);
@@ -66,7 +66,7 @@ std::unique_ptr<SafetensorsReader> OpenFile() {
   }
 }
 
-// What flags say besides must agree with the file.
+// The flags that describe the workload must agree with the file.
 Reference OpenReference() {
   Reference reference;
   reference.file = OpenFile();
@@ -89,14 +89,14 @@ CheckedRun RunToCheck(const JobConfig& config, const Reference& reference) {
           }};
 }
 
-// Whether no rank has read a value that is not one of the seed's.
+// Whether all values that the ranks have read are those drawn from the seed.
 bool AreDrawnOnAllRanks(const CheckpointValues& values, Communicator& world) {
   int64_t num_other = values.are_drawn() ? 0 : 1;
   world.AllReduce({&num_other, 1, ControlType::kInt64}, ReduceOp::kMax);
   return num_other == 0;
 }
 
-// Whether the input begins as one that is drawn from the seed, for the prediction of memory.
+// Whether the first row of the input is that drawn from the seed, for the prediction of memory.
 bool BeginsAsDrawn(const Reference& reference) {
   const CheckpointValues values(*reference.file, reference.run.seed);
   std::vector<double> row(static_cast<size_t>(reference.run.model.hidden_size));

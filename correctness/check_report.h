@@ -1,4 +1,4 @@
-// What //correctness:check prints: a line a tensor, and a verdict.
+// The output of //correctness:check: one line per tensor, and the result.
 //
 //   CheckReport report({.config = plan.config, ...}, file);
 //   results.Visit(world, [&](const Result& result) { report.Add(result); });   // while ranks run
@@ -32,7 +32,7 @@ class CheckReport {
   // bound. `reference` says whose results were compared with.
   bool Finish(const std::string& job_name, const std::string& reference);
 
-  // Host memory of the first rank besides that of Results: kept results and analyses.
+  // Host memory of the first rank in addition to that of Results: kept results and analyses.
   static int64_t HostBytes(const CheckedRun& run);
 
  private:

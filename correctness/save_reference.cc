@@ -48,7 +48,7 @@ class CheckpointWriter {
   std::vector<float> float32_;
 };
 
-// What the run starts from; the order is that of ReferenceHeader.
+// Writes the initial values of the run in the order of ReferenceHeader.
 void WriteInitialValues(const Workload& workload, CheckpointWriter& writer) {
   const ModelConfig& model = workload.model;
   std::vector<double> values(
@@ -96,7 +96,7 @@ int Run() {
         Executor executor(plan, environment.backend, environment.device_world);
         Results results(plan, *environment.backend.device, executor);
         executor.RunStep();
-        // Once the job is known to fit: a header of very many layers is large.
+        // Made after the memory check, because the header of very many layers is large.
         const SafetensorsHeader header = ReferenceHeader({.model = workload.model,
                                                           .batch_size = workload.batch_size,
                                                           .loss = std::string(Name(workload.loss)),

@@ -34,8 +34,8 @@ namespace sluice {
 
 namespace {
 
-// Kernels of NCCL wait on the GPU for other ranks, and meanwhile everything else must go on.  What
-// is set already stays.  Why each: docs/communication.md.
+// NCCL's kernels wait on the GPU for other ranks, and all other work must continue meanwhile.
+// Variables that are already set keep their values. docs/communication.md gives the reasons.
 void PrepareForNccl() {
   constexpr int kKeep = 0;
   setenv("CUDA_MODULE_LOADING", "EAGER", kKeep);
@@ -50,13 +50,13 @@ CommKind KindFromFlags() {
   return CommKind::kThread;
 }
 
-// The GPU runs the processes that share it one at a time.
+// A GPU runs the processes that share it one at a time.
 double Deadline() {
   if (!FLAGS_share_gpu || WasGiven("timeout_s")) return FLAGS_timeout_s;
   return FLAGS_timeout_s * MpiLocalWorldSize();
 }
 
-// How many processes a launcher says that it has started.
+// The variable in which a launcher gives the number of processes that it has started.
 struct ProcessCount {
   const char* launcher;
   const char* variable;
@@ -65,17 +65,17 @@ constexpr ProcessCount kProcessCounts[] = {
     {"mpirun", "OMPI_COMM_WORLD_SIZE"},          // Open MPI
     {"an MPI launcher", "PMI_SIZE"},             // MPICH, Intel MPI
     {"an MPI launcher", "MV2_COMM_WORLD_SIZE"},  // MVAPICH
-    {"srun", "SLURM_STEP_NUM_TASKS"},            // of one step; an sbatch or salloc shell has 1
+    {"srun", "SLURM_STEP_NUM_TASKS"},            // of this step; 1 in an sbatch or salloc shell
 };
 
-// Each of several processes would make all ranks, and time them beside the others'.
+// Otherwise each process would run all ranks, and time them while the other processes run theirs.
 void RefuseThreadsInManyProcesses() {
   for (const ProcessCount& count : kProcessCounts) {
     const char* num_processes = std::getenv(count.variable);
     if (num_processes == nullptr || std::atol(num_processes) <= 1) continue;
     throw Error(fmt::format(
-        "--comm=thread makes all ranks in one process, but {} has started {} ({}); give "
-        "--comm=mpi, or nccl, under tools/launch/launch or srun --mpi=pmix",
+        "--comm=thread runs all ranks in one process, but {} has started {} ({}); use --comm=mpi "
+        "or nccl with tools/launch/launch or srun --mpi=pmix",
         count.launcher, num_processes, count.variable));
   }
 }

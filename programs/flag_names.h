@@ -1,4 +1,4 @@
-// Error messages of parallel/, which knows no flags, in the words of the command line.
+// Translates error messages of parallel/, which does not depend on flags, to flag names.
 #pragma once
 
 #include <string>

@@ -13,15 +13,15 @@ namespace sluice {
 
 void PrepareToShareGpu(CommKind kind) {
   if (kind != CommKind::kNccl) {
-    throw Error(
-        fmt::format("--share_gpu is for ranks on GPUs, with --comm=nccl; with --comm={} ranks use "
-                    "the memory of the host",
-                    Name(kind)));
+    throw Error(fmt::format(
+        "--share_gpu needs ranks on GPUs, which --comm=nccl makes; with --comm={} ranks "
+        "use the memory of the host",
+        Name(kind)));
   }
   if (!RanksAreProcesses(kind)) {
     throw Error(
-        "--share_gpu needs a process for each rank, but no launcher started this one and its ranks "
-        "would be threads; start it with tools/launch/launch --ranks_per_gpu=K");
+        "--share_gpu needs a process for each rank, but without a launcher the ranks are threads; "
+        "start the program with tools/launch/launch --ranks_per_gpu=K");
   }
   constexpr int kKeep = 0;
   const int num_hosts = MpiWorldSize() / MpiLocalWorldSize();
@@ -37,7 +37,7 @@ void CheckSharesGpu(Communicator& world) {
     if (MpiLocalWorldSize() <= num_gpus) {
       throw Error(
           fmt::format("--share_gpu is for more ranks than GPUs, but this host has {} GPUs for its "
-                      "{} ranks; leave it out, or start more ranks",
+                      "{} ranks; omit it, or start more ranks",
                       num_gpus, MpiLocalWorldSize()));
     }
   }

@@ -1,4 +1,4 @@
-// What --share_gpu means to a program: several ranks on one GPU, each a process.
+// The checks and settings of --share_gpu: several ranks on one GPU, each a process.
 #pragma once
 
 #include "parallel/comm/communicator.h"
@@ -7,14 +7,14 @@
 
 namespace sluice {
 
-// Sets what NCCL needs in the environment of this process, one rank of a launcher's, to share its
-// GPU; variables that are set already keep their values.  Called before the process has threads.
-// Throws Error where ranks of `kind` cannot share a GPU, or this NCCL cannot.
+// Sets the environment variables that NCCL needs to share the GPU of this process, which is one
+// rank of a launcher. Variables that are already set keep their values. Call it before the process
+// has threads. Throws Error where ranks of `kind` or this version of NCCL cannot share a GPU.
 void PrepareToShareGpu(CommKind kind);
 
-// Throws Error unless the ranks of each host outnumber its GPUs, on the first rank of the host; the
-// others wait for it.  Called by all ranks of a launcher: a process may not use CUDA before it is
-// one.
+// Throws Error on the first rank of each host unless the host has more ranks than GPUs; the other
+// ranks wait for it. All ranks of a launcher call it, since a process must not use CUDA before MPI
+// has started.
 void CheckSharesGpu(Communicator& world);
 
 }  // namespace sluice

@@ -12,8 +12,8 @@ int Job::DefaultThreads() const {
 }
 
 BackendOptions Job::BackendOf(int rank) const {
-  // A launcher may show each process its own GPU only.  Whether ranks may be on one GPU is decided
-  // when they have met: parallel/comm/nccl.
+  // A launcher may make only its own GPU visible to a process. parallel/comm/nccl checks later
+  // whether ranks may use one GPU together.
   int device_index = rank;
   if (device == DeviceKind::kCuda && RanksAreProcesses(comm)) {
     device_index = MpiLocalRank() % std::max(1, NumDevices(device));

@@ -80,11 +80,11 @@ void CheckComm(const Job& job) {
   CheckIsBuilt(job.comm);
   if (job.comm != CommKind::kNccl || job.device == DeviceKind::kCuda) return;
   throw Error(
-      "--comm=nccl moves bytes between GPUs and needs --device=cuda; for ranks on the cpu: thread, "
-      "mpi");
+      "--comm=nccl moves bytes between GPUs and needs --device=cuda; on the cpu use --comm=thread "
+      "or mpi");
 }
 
-// The GPUs of a launcher's processes are looked at when all have met: parallel/comm/nccl.
+// The GPUs of a launcher's processes are checked when NCCL connects them: parallel/comm/nccl.
 void CheckNumGpus(const Job& job) {
   const int world_size = job.config.sizes.world_size();
   if (job.device != DeviceKind::kCuda || world_size == 1) return;
@@ -95,8 +95,8 @@ void CheckNumGpus(const Job& job) {
   }
   if (RanksAreProcesses(job.comm) || world_size <= NumDevices(job.device)) return;
   throw Error(
-      fmt::format("world_size {} is more than the {} GPUs of this host; ranks on several hosts are "
-                  "started by tools/launch/launch, ranks that share a GPU with --ranks_per_gpu",
+      fmt::format("world_size {} is more than the {} GPUs of this host; tools/launch/launch starts "
+                  "ranks on several hosts, and with --ranks_per_gpu ranks that share a GPU",
                   world_size, NumDevices(job.device)));
 }
 

@@ -1,4 +1,4 @@
-// The name of a job: what tells its results from those of every other.
+// The name of a job, which distinguishes its results from those of other jobs.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,11 @@ namespace sluice {
 // numbers that are 1 (except world_size), sizes of the named model, and everything else that is the
 // default.  `plan` is that of job.config.
 //
-// A name states what was requested, never what the machine made of it: the same command line has
-// the same name under any CPU affinity, quota, set of visible devices or environment.  Without
-// --threads or --world_size, their defaults follow the machine, so the name omits them; the context
-// of the result has both.
+// A name states what was requested and does not depend on the machine: the same command line has
+// the same name under any CPU affinity, quota, set of visible devices or environment. The defaults
+// of
+// --threads and --world_size depend on the machine, so the name omits them where they were not
+// given; the context of the result always contains both.
 std::string NameOf(const Job& job, const JobPlan& plan);
 
 std::string NameOf(Pass pass);  // "forward" or "step"

@@ -1,5 +1,5 @@
-// The flags that say what is computed, whoever computes it: the model, the batch, the loss, the
-// numbers it starts from.  Programs of bench and correctness share them.
+// The flags that say what is computed: the model, the batch, the loss, the initial values and the
+// precision. Programs of bench and correctness share them.
 //
 //   --model --num_layers --hidden_size --seq_len --num_heads --batch_size --loss --seed --dtype
 //   --grad_dtype
@@ -20,16 +20,16 @@ struct Workload {
   LossKind loss = LossKind::kMean;
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
-  // Of the linear layers' weight and bias gradients; absent: what `precision` has by default.
+  // The type of the linear layers' weight and bias gradients; absent: the default of `precision`.
   std::optional<DType> grad_dtype;
 };
 
-// The flags after Main has parsed them; `default_precision` holds without --dtype.  A number of the
-// model given by its own flag stands in place of the named model's.  Throws Error when the numbers
-// do not make a model, or a dtype and a grad_dtype do not go together.
+// The flags after Main has parsed them; without --dtype the precision is `default_precision`. A
+// size that has a flag of its own replaces that of the named model. Throws Error where the sizes do
+// not form a model, or grad_dtype is not allowed with dtype.
 Workload WorkloadFromFlags(Precision default_precision);
 
-// The same, where what was not given is that of `base`.
+// The same with the values of `base` where a flag was not given.
 Workload WorkloadFromFlags(const Workload& base);
 
 }  // namespace sluice

@@ -12,7 +12,7 @@
 namespace sluice {
 namespace {
 
-// Short calls are repeated until a repetition is long beside the clock and the barrier before it.
+// A repetition of short calls is long compared with the clock resolution and the barrier before it.
 int64_t NumCalls(int64_t size_bytes) {
   constexpr int64_t kRepetitionBytes = 1 << 26;
   return std::clamp<int64_t>(kRepetitionBytes / std::max<int64_t>(size_bytes, 1), 1, 64);

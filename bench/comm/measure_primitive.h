@@ -1,7 +1,7 @@
 // Times one primitive for one size on all ranks, and checks what arrives.
 //
-//   PrimitiveMeasurement m = MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, {comm, device,
-//   stream});
+//   PrimitiveMeasurement m =
+//       MeasurePrimitive(primitive, {.min_bytes = 1 << 20}, {comm, device, stream});
 //
 // A repetition is num_calls runs back to back after a barrier; its time, divided by the number of
 // transfers, is the maximum over ranks.  One run before the timed ones and one after are checked to
@@ -41,7 +41,7 @@ struct PrimitiveMeasurement {
   double memcpy_s = 0;
 };
 
-// All ranks call it.  Every rank gets the same numbers, but memcpy_s, which is rank 0's.
+// All ranks call it and get the same numbers, except memcpy_s, which only rank 0 has.
 PrimitiveMeasurement MeasurePrimitive(const Primitive& primitive, const PrimitiveOptions& options,
                                       const ExchangeRank& rank);
 

@@ -1,8 +1,8 @@
-// One way of moving bytes between ranks, as the benchmarks of bench/comm see it: what to call, how
-// many bytes that moves, and how to tell whether they arrived.
+// A way of moving bytes between ranks, as the benchmarks of bench/comm time it: the call, the
+// number of bytes that it moves, and the check of the result.
 //
-// Inputs are small integers in float32 (InputValue), so that sums over any number of ranks, in any
-// order, are exact and every element of an output can be demanded to the last bit.
+// Inputs are small integers in float32 (InputValue). Sums over any number of ranks in any order are
+// therefore exact, and every element of an output is compared bit by bit.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,15 @@ struct ExchangeRank {
   Stream& stream;
 };
 
-// What one rank does for one size, with its buffers.
+// The calls of one rank for one size, with its buffers.
 struct Exchange {
-  // S of docs/metrics.md: at least the bytes asked for, and such that all ranks have equal shares.
+  // S in docs/metrics.md: at least the requested bytes, rounded up so that all ranks have equal
+  // shares.
   int64_t size_bytes = 0;
 
-  std::function<void()> fill;          // inputs are set and outputs spoiled
-  std::function<void()> run;           // what is timed: all ranks call it; on a device it enqueues
-  std::function<int64_t()> num_wrong;  // elements of this rank's output that are not exact
+  std::function<void()> fill;          // sets the inputs and spoils the outputs
+  std::function<void()> run;           // the timed call, on all ranks; on a device it enqueues
+  std::function<int64_t()> num_wrong;  // wrong elements in the output of this rank
 };
 
 struct Primitive {
@@ -36,14 +37,14 @@ struct Primitive {
   // Connects ranks that send: all call it.
   Exchange (*prepare)(const ExchangeRank& rank, int64_t min_bytes);
 
-  // What bytes per second of S are multiplied with to give the bytes per second that each rank's
-  // link carries at least (docs/metrics.md).  0 for what moves no bytes.
+  // S per second times this factor is the minimum number of bytes per second on each rank's link
+  // (docs/metrics.md). 0 for a primitive that moves no bytes.
   double (*bus_factor)(int world_size);
 
-  // Transfers of S, one after the other, in one run: a run's time is divided by it.
+  // Successive transfers of S in one run; the time of a run is divided by it.
   int num_transfers = 1;
 
-  // Whether a run is what one std::memcpy does, and is held against it.
+  // Whether a run moves the same bytes as one std::memcpy, and is compared with it.
   enum class Copies : uint8_t { kNo, kOneToOne } copies = Copies::kNo;
 };
 

@@ -1,4 +1,4 @@
-// What cannot be timed is refused before anything is.
+// Bad input and benchmarks that cannot run are errors before anything is timed.
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
-// Times one kernel call beside the machine's own ceiling, measured in the same process through the
-// same kernels and threads.
+// Times one kernel call, and the machine's own ceiling in the same process with the same kernels
+// and threads.
 //
-// A benchmark names its call, the operations or bytes that it needs, and how to make its operands:
+// A benchmark gives the name of its call, the operations or bytes that it needs, and its operands:
 //
 //   TimeKernel(timing, {
 //       .name = "linear_forward/m:1024/n:768/k:768",
@@ -30,19 +30,19 @@
 
 namespace sluice {
 
-// Tensors of one benchmark on its device, freed with it.  Inputs are uniform in [-1, 1).
+// The tensors of one benchmark on its device. Inputs are uniform in [-1, 1).
 class Operands {
  public:
   Operands(Device& device, Precision precision) : device_(&device), precision_(precision) {}
 
-  // Counts only: its tensors have no memory.
+  // Counts bytes only: the tensors have no memory.
   explicit Operands(Precision precision) : precision_(precision) {}
 
   int64_t num_bytes() const { return num_bytes_; }
   int64_t max_elements() const { return max_elements_; }  // of the largest tensor
 
-  // In the precision's storage type, as activations and matmul weights are; and in its accumulator
-  // type, as statistics and layer-norm parameters are.
+  // Activations and matmul weights have the storage type of the precision, statistics and
+  // layer-norm parameters its accumulator type.
   Tensor Activation(Shape shape) { return Random(StorageDType(precision_), shape); }
   Tensor Accumulator(Shape shape) { return Random(AccumulatorDType(precision_), shape); }
 
@@ -61,7 +61,7 @@ struct KernelCall {
   std::vector<Tensor> results;
 };
 
-// What a kernel is held against.
+// The rate that a kernel is compared with.
 enum class Ceiling : uint8_t {
   kMatMulRate,  // operations per second of a large square LinearForward (bench/harness/ceiling.h)
   kCopyRate,    // bytes per second of a scaled copy that moves as many bytes as the kernel
@@ -79,14 +79,14 @@ struct KernelBenchmark {
 struct KernelTiming {
   BackendOptions backend;
   int64_t n_steps = 50;  // timed calls
-  double warmup_s = 0;   // of calls just before them, at least
+  double warmup_s = 0;   // minimum duration of the untimed calls just before them
 
-  // MeasureMatmulRate of the backend, where a benchmark's ceiling asks for it.
+  // MeasureMatmulRate of the backend, for benchmarks with Ceiling::kMatMulRate.
   std::optional<double> matmul_flops_per_s;
 };
 
-// Throws Error unless the device has the kernel that the benchmark asks for, and memory for its
-// operands and workspace; on the cpu also for the float64 values that they are drawn from.
+// Throws Error unless the device has the kernel of the benchmark and memory for its operands and
+// workspace. On the CPU this includes the float64 values from which the operands are drawn.
 void CheckCanRun(const KernelTiming& timing, const KernelBenchmark& benchmark);
 
 // Makes a backend and operands and times the call n_steps times; the counters are those of

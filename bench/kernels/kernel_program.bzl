@@ -5,12 +5,12 @@ load("//tools/build_defs:cc.bzl", "sluice_cc_binary")
 def kernel_program(name, srcs, deps = []):
     """A program //bench/kernels:<name> and its test <name>_smoke_test.
 
-    The test runs every benchmark of the program on the smallest model, behind a prefix too.
+    The test runs every benchmark of the program on the smallest model, with and without a prefix.
 
     Args:
       name: of the program.
       srcs: its one source file.
-      deps: what it uses besides :kernel_program.
+      deps: dependencies other than :kernel_program.
     """
     sluice_cc_binary(
         name = name,

@@ -1,5 +1,5 @@
-// What this program was built from and how: written beside every number, because a number from
-// another commit, compiler or mode is another number.
+// How this program was built. Every result contains it, because results of different commits,
+// compilers or build modes are not comparable.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ struct BuildInfo {
   // Name and version, such as "gcc 12.2.0".
   std::string compiler;
 
-  // The options given to every C++ file of the project, warnings left out.  A target may add more.
+  // The compiler options of every C++ file of the project, without warnings. A target may add more.
   std::string flags;
 
   // "opt", "dbg" or "fastbuild".

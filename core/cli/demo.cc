@@ -31,7 +31,7 @@ int Run() {
   fmt::print("n_steps={} seq_len={} slice_lens={} deadline_s={} check={} label={}\n", FLAGS_n_steps,
              FLAGS_seq_len, FLAGS_slice_lens, FLAGS_deadline_s, FLAGS_check, FLAGS_label);
   if (sluice::WasGiven("json_out")) fmt::print("json_out={}\n", FLAGS_json_out);
-  // As a library's threads may be that starve for memory: whoever exits would wait for them.
+  // Stands for a library whose exit handler waits for threads that are stuck without memory.
   if (FLAGS_end == "stuck") {
     std::atexit([] { std::this_thread::sleep_for(std::chrono::minutes(1)); });
     throw std::bad_alloc();

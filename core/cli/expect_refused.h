@@ -1,4 +1,4 @@
-// For tests: what a person can get wrong is refused before any work.
+// For tests: bad input is an error before any work.
 #pragma once
 
 #include <string>
@@ -6,8 +6,9 @@
 
 namespace sluice {
 
-// Expects arguments[0], a program as RunProgram takes it, to end with exit code 2 within five
-// seconds, and to print one line alone: on stderr, "error: " and what holds each of `parts`.
+// Runs the program arguments[0] as RunProgram does. Expects it to end with exit code 2 within five
+// seconds and to print a single line: on stderr, "error: " and a text that contains each of
+// `parts`.
 void ExpectRefused(const std::vector<std::string>& arguments,
                    const std::vector<std::string>& parts);
 

@@ -1,8 +1,8 @@
-// Command line flags, strict: a value that is not understood whole and in range is refused by name
-// before the program starts, never guessed at.
+// Strict command line flags: a value that does not parse as a whole or is out of range is an error
+// that names the flag, before the program starts.
 //
-// A program declares its flags at namespace scope of its .cc file, each with what it allows, and
-// hands its work to Main (main.h), which calls ParseFlags:
+// A program declares its flags with their allowed values at namespace scope of its .cc file. Main
+// (main.h) calls ParseFlags:
 //
 //   SLUICE_INT_FLAG(n_steps, 10, 1, 1'000'000, "timed steps");
 //   SLUICE_CHOICE_FLAG(model, "test", sluice::ModelNames(), "which named model");

@@ -36,8 +36,8 @@ std::string Escaped(std::string_view text) {
   return escaped;
 }
 
-// Values that people gave come back in messages: they must neither make a second line nor drive
-// the terminal, and a very long one loses its middle (what is wrong with it stands at the end).
+// Messages contain values that the user gave. These must neither start a second line nor control
+// the terminal. A very long message is cut in the middle, because its end says what is wrong.
 std::string OnOneLine(std::string_view text) {
   constexpr size_t kHead = 3000;
   constexpr size_t kTail = 1000;
@@ -51,7 +51,7 @@ void PrintError(std::string_view text) {
   std::fputs(line.c_str(), stderr);
 }
 
-// What a launcher says to each of its processes.
+// The environment variables that a launcher sets for each of its processes.
 struct LauncherVariables {
   const char* rank;
   const char* size;
@@ -62,8 +62,8 @@ constexpr LauncherVariables kLaunchers[] = {
     {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_ID"},
 };
 
-// Whether a launcher started this process as a rank other than the first.  One variable alone is
-// none of a launcher's.
+// Whether a launcher started this process as a rank other than the first. A single variable may be
+// left over from another program, so all three must be set.
 bool IsLaterRank() {
   const auto number = [](const char* variable) {
     const char* text = std::getenv(variable);
@@ -106,13 +106,13 @@ int RunAndReport(int argc, char** argv, const ProgramInfo& program,
   try {
     return Answer(ParseFlags(argc, argv), program, run);
   } catch (const Error& error) {
-    // A launcher ends all ranks with the first that fails.  If none does, the error is this rank's
-    // own, or there is no launcher.
+    // A launcher ends all ranks when the first one fails. If this rank survives the grace period,
+    // the error is its own.
     if (IsLaterRank()) usleep(kGraceUs);
     PrintError(error.what());
     return kBadInputExitCode;
   } catch (const std::bad_alloc&) {
-    PrintError("out of memory: an allocation was refused; use a smaller model, batch or sequence");
+    PrintError("out of memory: an allocation failed; use a smaller model, batch or sequence");
   } catch (const std::exception& exception) {
     PrintError(fmt::format("{}: {}", TypeName(exception), exception.what()));
   } catch (...) {
@@ -127,8 +127,8 @@ int Main(int argc, char** argv, const ProgramInfo& program, const std::function<
   const int exit_code = RunAndReport(argc, argv, program, run);
   if (exit_code != 0) {
     std::fflush(nullptr);
-    // Not exit: what libraries do then may wait for threads that cannot go on, once memory was
-    // refused to them.
+    // exit() could hang: exit handlers of libraries may wait for threads that are stuck after a
+    // failed allocation.
     _exit(exit_code);
   }
   // A table cut short by a full disk must not end in success.

@@ -1,5 +1,5 @@
-// The main function of every program: strict flags in, one line per error out, and exit codes that
-// mean the same everywhere.
+// The main function of every program: it parses strict flags, prints an error as one line, and
+// returns exit codes with the same meaning everywhere.
 //
 //   int main(int argc, char** argv) {
 //     return sluice::Main(argc, argv,
@@ -8,10 +8,9 @@
 //                         Run);
 //   }
 //
-//   exit code 0   the work was done and holds
-//             1   the work was done and does not hold (a parity miss), or an error of the machine
-//                 (out of memory, a full disk)
-//             2   what was asked for is not possible (sluice::Error): nothing was done
+//   exit code 0   success
+//             1   a check failed (a parity miss), or the machine did (out of memory, a full disk)
+//             2   bad input or an impossible request (sluice::Error): nothing was done
 #pragma once
 
 #include <functional>
@@ -20,23 +19,24 @@
 namespace sluice {
 
 struct ProgramInfo {
-  // One sentence: what the program is for.
+  // One sentence on what the program does.
   std::string purpose;
 
-  // A command line that works as it stands.
+  // A command line that works unchanged.
   std::string example;
 };
 
-// Parses the command line, calls `run` and returns its result as the exit code; one that is not 0
-// ends the process here, before what libraries do at exit, which may never end.  An exception out
-// of either is printed to stderr as one line, "error: ...", control characters in it escaped.
-// --help prints the purpose, the example and the program's flags; --version prints how it was
-// built; both return 0.  Output that cannot be written to stdout is an error too.
+// Parses the command line, calls `run` and returns its result as the exit code. A nonzero code ends
+// the process here, without the exit handlers of libraries, which may hang. An exception from
+// either is printed to stderr as one line, "error: ...", with control characters escaped. --help
+// prints the purpose, the example and the program's flags; --version prints how it was built; both
+// return 0. A failure to write to stdout is an error too.
 //
-// Ranks of a launcher are all given the same flags and refuse the same.  The first prints it at
-// once, and its launcher then ends the others, which wait for 10 s before they print it too.
+// All ranks of a launcher parse the same flags and fail with the same error. The first rank prints
+// it at once, and its launcher then ends the others, which would print it after 10 s.
 //
-// Before main begins, a CPU without the instructions that this build needs is refused.
+// On a CPU without the instructions that this build needs, the program ends with an error before
+// main begins.
 int Main(int argc, char** argv, const ProgramInfo& program, const std::function<int()>& run);
 
 }  // namespace sluice

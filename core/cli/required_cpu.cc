@@ -1,6 +1,6 @@
-// Refuses a CPU without the instructions that the rest of the program is compiled for.  It must run
-// before any other code of the program, global constructors included, and so stands alone, is
-// itself compiled for every x86-64 CPU, and calls nothing but the system.
+// Ends the program with an error on a CPU without the instructions that the rest of the program is
+// compiled for. This must run before any other code of the program, including global constructors,
+// so this file is compiled for every x86-64 CPU and calls only the system.
 #if !defined(__x86_64__)
 #error "core/cli/BUILD.bazel compiles this file on x86-64 only"
 #endif

@@ -14,7 +14,7 @@
 namespace sluice {
 namespace {
 
-// Files, not pipes: a program that prints much must not wait for its reader.
+// The output goes to files, since a program that prints much would block on a full pipe.
 struct FileCloser {
   void operator()(FILE* file) const { std::fclose(file); }
 };

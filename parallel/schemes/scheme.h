@@ -1,4 +1,4 @@
-// What a scheme is, and what its builder sees.
+// The record of a scheme, and the input of its builder.
 //
 // To add one: write the order of its ops in a file of its own, and add its row to scheme_table.inc.
 #pragma once
@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// The numbers a schedule is made from. All at least 1.
+// The sizes of a schedule, all at least 1.
 struct ScheduleShape {
   int num_ranks = 1;  // pipeline ranks
   int num_micro_batches = 1;
