@@ -22,8 +22,7 @@ enum class LaunchStart : uint8_t { kOverlapped, kAfterPrevious };
 struct LaunchShape {
   dim3 grid;
   dim3 block;
-  size_t shared_bytes = 0;    // dynamic
-  unsigned cluster_size = 1;  // neighbouring blocks that share their shared memory, from sm_90 on
+  size_t shared_bytes = 0;  // dynamic
   LaunchStart start = LaunchStart::kOverlapped;
 };
 
@@ -47,23 +46,16 @@ bool OverlapsLaunches();
 template <typename... Params>
 void LaunchOverlapped(void (*kernel)(Params...), const LaunchShape& shape, cudaStream_t stream,
                       const std::type_identity_t<Params>&... args) {
-  cudaLaunchAttribute attributes[2] = {};
-  unsigned num_attributes = 0;
-  if (shape.start == LaunchStart::kOverlapped && OverlapsLaunches()) {
-    attributes[num_attributes].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[num_attributes++].val.programmaticStreamSerializationAllowed = 1;
-  }
-  if (shape.cluster_size > 1) {
-    attributes[num_attributes].id = cudaLaunchAttributeClusterDimension;
-    attributes[num_attributes++].val.clusterDim = {shape.cluster_size, 1, 1};
-  }
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = num_attributes;
+  config.attrs = &overlap;
+  config.numAttrs = shape.start == LaunchStart::kOverlapped && OverlapsLaunches() ? 1 : 0;
   SLUICE_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args...));
 }
 

@@ -10,8 +10,8 @@
 
 #include "core/base/check.h"
 #include "core/device/cuda/cuda_check.h"
+#include "core/kernels/matmul/autotune.h"
 #include "core/kernels/matmul/hopper_matmul.h"
-#include "core/kernels/matmul/timed_choice.h"
 
 namespace sluice::cuda {
 namespace {
@@ -278,9 +278,9 @@ void CublasLtMatmul::ChooseAlgorithm(const Key& key, const MatmulOperands& opera
   };
   const auto num_own = static_cast<size_t>(NumOwnVariants(key.shape, timed));
   const Choice choice =
-      ChooseByTime(place.stream, {.count = candidates.size() + num_own,
-                                  .prepare = [&] { PrepareCache(key.shape, timed, place.stream); },
-                                  .enqueue = enqueue});
+      Autotune(place.stream, {.count = candidates.size() + num_own,
+                              .prepare = [&] { PrepareCache(key.shape, timed, place.stream); },
+                              .enqueue = enqueue});
   SLUICE_CHECK_LT(choice.elapsed_ns, kNeverNs);
   if (choice.index < candidates.size()) {
     plan.algorithm = candidates[choice.index];

@@ -2,7 +2,7 @@
 // what was fastest when it was first seen.
 //
 // The first call of a shape asks cuBLASLt for candidates, times them by turns on the call's own
-// operands (timed_choice.h) and keeps the winner; later calls only enqueue it.  cuBLASLt's own
+// operands (autotune.h) and keeps the winner; later calls only enqueue it.  cuBLASLt's own
 // order decides among those that are about as fast, so that noise seldom changes the choice, and
 // with it the rounding, from one run to the next.  The first call of a shape allocates, frees and
 // synchronises the streams, so it cannot be captured in a CUDA graph, nor be made while a message

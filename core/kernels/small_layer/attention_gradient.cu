@@ -125,8 +125,8 @@ class AttentionGradientTile {
     const int64_t row_stride = int64_t{3} * shape_.num_pairs * head_dim();
     const T* from = static_cast<const T*>(p_.qkv) + begin * row_stride +
                     (int64_t{3} * pair_ + role) * head_dim();
-    CopyTileAsync<8>(to, stride(), {num_rows, head_dim()},
-                     TileSource<T>{from, row_stride, shape_.slice_len - begin}, WholeBlock());
+    CopyRowsAsync<8>(to, stride(), {num_rows, head_dim()},
+                     GlobalRows<T>{from, row_stride, shape_.slice_len - begin});
   }
 
   __device__ int first_query() const { return kIsQuery ? first_ : ChunkBegin(0); }
@@ -148,9 +148,8 @@ class AttentionGradientTile {
     const int64_t row_stride = int64_t{shape_.num_pairs} * head_dim();
     const T* out =
         static_cast<const T*>(p_.out) + first_query() * row_stride + int64_t{pair_} * head_dim();
-    CopyTileAsync<8>(memory_.out, stride(), {num_queries(), head_dim()},
-                     TileSource<T>{out, row_stride, shape_.slice_len - first_query()},
-                     WholeBlock());
+    CopyRowsAsync<8>(memory_.out, stride(), {num_queries(), head_dim()},
+                     GlobalRows<T>{out, row_stride, shape_.slice_len - first_query()});
   }
 
   // An infinite lse makes queries beyond the last contribute nothing.

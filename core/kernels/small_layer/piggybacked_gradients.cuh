@@ -115,10 +115,9 @@ class WeightGradientTile {
   }
 
   __device__ void LoadAsync(T* tile, const T* from, int num_features, int token) const {
-    CopyTileAsync<8>(
+    CopyRowsAsync<8>(
         tile, kStride, {NumRows(token), kSize},
-        TileSource<T>{from + int64_t{token} * num_features, num_features, g_.num_tokens - token},
-        WholeBlock());
+        GlobalRows<T>{from + int64_t{token} * num_features, num_features, g_.num_tokens - token});
   }
 
   // A thread sums every fourth token of one column.

@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/cudnn_attention.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention.h"
 
 #include <fmt/format.h>
 
@@ -10,9 +10,9 @@
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/device/cuda/cuda_check.h"
-#include "core/kernels/causal_attention/cudnn_attention_graph.h"
-#include "core/kernels/causal_attention/cudnn_layouts.h"
-#include "core/kernels/causal_attention/cudnn_library.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention_graph.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_layouts.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_library.h"
 #include "core/kernels/cuda/element_types.h"
 
 namespace sluice::cuda {

@@ -1,14 +1,14 @@
 // Chooses among several ways to do the same work by timing them on a stream.
 //
-// How long a kernel takes depends on what ran before it: on the clock, which a GPU lowers within
+// The time of a kernel depends on what ran before it: on the clock, which a GPU lowers within
 // milliseconds to stay within its power limit, and on what is left in the caches.  So candidates
-// run by turns, in another order each round and with no wait of the host in between, each behind
-// the same preparation, and are judged by medians over rounds: all of them see the clocks of a GPU
-// that works on and on.
+// alternate, in another order each round and without a wait of the host in between, each after the
+// same preparation, and their medians over rounds are compared: all candidates run at the clocks of
+// a GPU under continuous load.
 //
 // The choice is the first candidate, in the order given, that takes at most 1 % more than the
-// fastest.  Where the order is a good one (cuBLASLt's own estimate), noise then changes the choice
-// from one process to the next only where two candidates lie just there.
+// fastest.  If the order is a good one (cuBLASLt's own estimate), noise changes the choice from one
+// process to the next only if two candidates are close to that limit.
 #pragma once
 
 #include <cstddef>
@@ -39,9 +39,9 @@ struct Candidates {
   std::function<bool(size_t index)> enqueue;
 };
 
-// Times them on `stream`; returns when all have run.  Those that are slow in a first round are
-// given up.
-Choice ChooseByTime(Stream& stream, const Candidates& candidates);
+// Times them on `stream`; returns when all have run.  Candidates that are slow in the first round
+// do not run again.
+Choice Autotune(Stream& stream, const Candidates& candidates);
 
 // The choice itself, among times that are positive or kNeverNs.
 Choice FirstNearFastest(std::span<const int64_t> elapsed_ns);

@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/cudnn_library.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_library.h"
 
 #include <dlfcn.h>
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 #include "core/base/check.h"
-#include "core/kernels/causal_attention/cudnn_attention.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention.h"
 
 namespace sluice::cuda {
 

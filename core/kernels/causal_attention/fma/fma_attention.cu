@@ -2,8 +2,8 @@
 
 #include "core/device/cuda/cuda_check.h"
 #include "core/kernels/causal_attention/block_turns.cuh"
-#include "core/kernels/causal_attention/fma_attention.h"
-#include "core/kernels/causal_attention/fma_tiles.cuh"
+#include "core/kernels/causal_attention/fma/fma_attention.h"
+#include "core/kernels/causal_attention/fma/fma_tiles.cuh"
 #include "core/kernels/cuda/launch.h"
 
 namespace sluice::cuda {

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "core/kernels/causal_attention/attention_params.h"
-#include "core/kernels/causal_attention/cudnn_graph.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_graph.h"
 
 namespace sluice::cuda {
 

@@ -2,7 +2,7 @@
 // accumulators, and accumulators to device memory.
 #pragma once
 
-#include "core/kernels/causal_attention/hopper_tensor_map.h"
+#include "core/kernels/causal_attention/hopper/hopper_tensor_map.h"
 #include "core/kernels/cuda/hopper_primitives.cuh"
 #include "core/kernels/cuda/hopper_wgmma.cuh"
 #include "core/kernels/cuda/named_barriers.cuh"

@@ -1,4 +1,4 @@
-#include "core/kernels/matmul/timed_choice.h"
+#include "core/kernels/matmul/autotune.h"
 
 #include <gtest/gtest.h>
 
@@ -64,17 +64,17 @@ class FakeCandidates {
 
   // `slowness` is asked at each run.
   Choice Choose(const std::function<double(size_t index)>& slowness = [](size_t) { return 1.0; }) {
-    return ChooseByTime(stream_,
-                        {.count = durations_ns_.size(),
-                         .prepare = [&] { stream_.Work(500); },
-                         .enqueue =
-                             [&](size_t index) {
-                               if (durations_ns_[index] == 0) return false;
-                               ++num_runs[index];
-                               stream_.Work(static_cast<int64_t>(
-                                   static_cast<double>(durations_ns_[index]) * slowness(index)));
-                               return true;
-                             }});
+    return Autotune(stream_,
+                    {.count = durations_ns_.size(),
+                     .prepare = [&] { stream_.Work(500); },
+                     .enqueue =
+                         [&](size_t index) {
+                           if (durations_ns_[index] == 0) return false;
+                           ++num_runs[index];
+                           stream_.Work(static_cast<int64_t>(
+                               static_cast<double>(durations_ns_[index]) * slowness(index)));
+                           return true;
+                         }});
   }
 
   std::vector<int> num_runs;
@@ -84,7 +84,7 @@ class FakeCandidates {
   std::vector<int64_t> durations_ns_;
 };
 
-TEST(ChooseByTime, LeavesOutWhatCannotRunAndWhatIsHopeless) {
+TEST(Autotune, LeavesOutWhatCannotRunAndWhatIsHopeless) {
   FakeStream stream;
   FakeCandidates candidates(stream, {5000, 0, 1100, 1000, 1900});
   const Choice choice = candidates.Choose();
@@ -97,14 +97,14 @@ TEST(ChooseByTime, LeavesOutWhatCannotRunAndWhatIsHopeless) {
   EXPECT_GT(candidates.num_runs[2], 2);
 }
 
-TEST(ChooseByTime, SaysWhereNoneCanRun) {
+TEST(Autotune, SaysWhereNoneCanRun) {
   FakeStream stream;
   EXPECT_EQ(FakeCandidates(stream, {0, 0, 0}).Choose().elapsed_ns, kNeverNs);
   EXPECT_EQ(FakeCandidates(stream, {}).Choose().elapsed_ns, kNeverNs);
 }
 
 // Each run is 2 % slower than the one before: timed one after the other, the first would win.
-TEST(ChooseByTime, IsNotMisledByAClockThatFalls) {
+TEST(Autotune, IsNotMisledByAClockThatFalls) {
   FakeStream stream;
   double slowness = 1;
   const Choice choice = FakeCandidates(stream, {10400, 10000}).Choose([&](size_t) {
@@ -115,7 +115,7 @@ TEST(ChooseByTime, IsNotMisledByAClockThatFalls) {
 
 // The GPU rests after every eighth run, and the next one is fast: less than half of the runs of any
 // candidate.
-TEST(ChooseByTime, IsNotMisledByOutliers) {
+TEST(Autotune, IsNotMisledByOutliers) {
   FakeStream stream;
   int num_runs = 0;
   const Choice choice = FakeCandidates(stream, {1050, 1000, 1100}).Choose([&](size_t) {

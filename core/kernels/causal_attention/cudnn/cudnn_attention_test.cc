@@ -1,5 +1,5 @@
 // What is refused before a GPU is asked for anything.  The kernels: causal_attention_cuda_test.
-#include "core/kernels/causal_attention/cudnn_attention.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention.h"
 
 #include <gtest/gtest.h>
 

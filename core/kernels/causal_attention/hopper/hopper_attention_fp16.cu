@@ -1,5 +1,5 @@
-#include "core/kernels/causal_attention/hopper_backward.cuh"
-#include "core/kernels/causal_attention/hopper_forward.cuh"
+#include "core/kernels/causal_attention/hopper/hopper_backward.cuh"
+#include "core/kernels/causal_attention/hopper/hopper_forward.cuh"
 
 namespace sluice::cuda {
 

@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/tile_attention.cuh"
+#include "core/kernels/causal_attention/tile/tile_attention.cuh"
 
 namespace sluice::cuda {
 

@@ -20,7 +20,7 @@
 #include <string>
 #include <vector>
 
-#include "core/kernels/causal_attention/cudnn_library.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_library.h"
 
 namespace sluice::cuda {
 

@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/cudnn_attention_graph.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention_graph.h"
 
 #include <cmath>
 #include <limits>

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "core/kernels/causal_attention/cudnn_attention.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_attention.h"
 
 namespace sluice::cuda {
 namespace {

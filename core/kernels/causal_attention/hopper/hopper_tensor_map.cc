@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/hopper_tensor_map.h"
+#include "core/kernels/causal_attention/hopper/hopper_tensor_map.h"
 
 #include "core/kernels/cuda/tensor_map.h"
 

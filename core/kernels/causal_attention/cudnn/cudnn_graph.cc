@@ -1,4 +1,4 @@
-#include "core/kernels/causal_attention/cudnn_graph.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_graph.h"
 
 #include <fmt/format.h>
 

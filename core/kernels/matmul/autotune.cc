@@ -1,4 +1,4 @@
-#include "core/kernels/matmul/timed_choice.h"
+#include "core/kernels/matmul/autotune.h"
 
 #include <algorithm>
 #include <memory>
@@ -66,7 +66,7 @@ Choice FirstNearFastest(std::span<const int64_t> elapsed_ns) {
   return {.index = static_cast<size_t>(first - elapsed_ns.begin()), .elapsed_ns = *first};
 }
 
-Choice ChooseByTime(Stream& stream, const Candidates& candidates) {
+Choice Autotune(Stream& stream, const Candidates& candidates) {
   std::vector<size_t> indices(candidates.count);
   for (size_t i = 0; i < indices.size(); ++i) indices[i] = i;
   TimeRounds(stream, candidates, indices, 1);  // loads the code, and wakes the clocks

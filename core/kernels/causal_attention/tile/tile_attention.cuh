@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "core/device/cuda/cuda_check.h"
-#include "core/kernels/causal_attention/tile_attention.h"
-#include "core/kernels/causal_attention/tile_engine.cuh"
+#include "core/kernels/causal_attention/tile/tile_attention.h"
+#include "core/kernels/causal_attention/tile/tile_engine.cuh"
 #include "core/kernels/causal_attention/tile_source.cuh"
 #include "core/kernels/cuda/async_copy.cuh"
 #include "core/kernels/cuda/device_math.cuh"

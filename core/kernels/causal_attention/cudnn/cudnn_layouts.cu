@@ -1,6 +1,6 @@
 #include "core/base/checked_math.h"
 #include "core/device/cuda/cuda_check.h"
-#include "core/kernels/causal_attention/cudnn_layouts.h"
+#include "core/kernels/causal_attention/cudnn/cudnn_layouts.h"
 #include "core/kernels/cuda/device_math.cuh"
 
 namespace sluice::cuda {

@@ -13,10 +13,10 @@
 #include <algorithm>
 
 #include "core/device/cuda/cuda_check.h"
-#include "core/kernels/causal_attention/hopper_attention.h"
-#include "core/kernels/causal_attention/hopper_head_dims.h"
-#include "core/kernels/causal_attention/hopper_tensor_map.h"
-#include "core/kernels/causal_attention/hopper_tiles.cuh"
+#include "core/kernels/causal_attention/hopper/hopper_attention.h"
+#include "core/kernels/causal_attention/hopper/hopper_head_dims.h"
+#include "core/kernels/causal_attention/hopper/hopper_tensor_map.h"
+#include "core/kernels/causal_attention/hopper/hopper_tiles.cuh"
 #include "core/kernels/cuda/element_types.h"
 #include "core/kernels/cuda/launch.h"
 
