@@ -1,6 +1,9 @@
 // The kernel of hopper_matmul.h; included by one .cu file per element type.
 //
-// A block computes tiles of 256 rows of D.  One thread of its producer warpgroup brings 64 summed
+// Shapes, all row-major: A [num_rows, num_summed], B [num_columns, num_summed], D [num_rows,
+// num_columns] = A B^T.
+//
+// A block computes tiles of 256 rows of D.  One thread of its producer warpgroup loads 64 summed
 // columns of A and of B at a time through a ring of stages; each of two consumer warpgroups
 // multiplies 128 rows.
 #pragma once

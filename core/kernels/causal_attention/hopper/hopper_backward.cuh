@@ -1,16 +1,20 @@
 // The backward of hopper_attention.h; included by one .cu file per element type.
 //
+// Shapes: L queries of the slice, K = prefix_len + L keys, P pairs of a sequence and a head, D
+// head_dim; qkv [K, P, 3, D], dout [L, P, D], lse2 and delta [P, padded L], dqkv [L, P, 3, D],
+// dkv_accumulator [K, P, 2, D].
+//
 // One launch of two kinds of block, each with one producer warp and two consumer warpgroups of 64
-// rows, or one where blocks are few, so that the longest decide:
+// rows, or one if there are few blocks, so that the longest determine the time:
 //
 //   dq      a block owns 128 or 64 queries and passes over tiles of 128 keys:
 //             s = q k^T, dp = dout v^T, ds = p (dp - delta), dq += ds k
 //   dk, dv  a block owns 128 or 64 keys and passes over tiles of 64 queries, all transposed:
 //             s = k q^T, dp = v dout^T, dv += p dout, dk += ds q
 //
-// p and ds go from accumulators to register operands, so nothing is written to shared memory but
-// by the copy engine.  Within a warpgroup p is computed while dp is multiplied and ds while dv is;
-// the two warpgroups of a multiprocessor fill each other's gaps.
+// p and ds go from accumulators to register operands, so only the copy engine writes to shared
+// memory.  Within a warpgroup p is computed while dp is multiplied, and ds while dv is; the two
+// warpgroups of a multiprocessor fill each other's gaps.
 #pragma once
 
 #include "core/device/cuda/cuda_check.h"

@@ -1,13 +1,17 @@
 // The forward of hopper_attention.h; included by one .cu file per element type.
 //
-// A block works through tiles of queries, longest first.  Its producer warp brings the tile's q
+// Shapes: L queries of the slice, K = prefix_len + L keys, P pairs of a sequence and a head, D
+// head_dim; qkv [K, P, 3, D], out [L, P, D], lse [L, P].  Tiles: q and out [64, D] for each
+// consumer, k and v [128, D].
+//
+// A block works through tiles of queries, longest first.  Its producer warp loads the tile's q
 // and, from the diagonal down to position 0, tiles of 128 keys and values; each consumer
 // warpgroup owns 64 queries.  In a consumer the product with the values of one key tile runs while
-// the softmax of the next is computed; between consumers, named barriers pass the tensor cores
-// round, so that one computes its softmax while another multiplies.
+// the softmax of the next is computed.  Consumers take turns on the tensor cores by named barriers,
+// so that one computes its softmax while another multiplies.
 //
 // Two or three consumers use a multiprocessor best, if there are many tiles.  If there are few, the
-// longest decide, and smaller tiles, of one consumer, are faster.
+// longest tile determines the time, and smaller tiles, of one consumer, are faster.
 #pragma once
 
 #include <algorithm>
@@ -210,6 +214,7 @@ struct HopperForwardConsumer {
       softmax.Step(scores, scale2, rescale);
     };
 
+    // The last key tile, which holds the diagonal: scores and softmax, nothing to overlap yet.
     Wait(&shared.q_full, q_at.parity);
     q_at.Advance();
     Wait(&shared.k_full[k_at.stage], k_at.parity);
@@ -223,6 +228,8 @@ struct HopperForwardConsumer {
     PackScores<T>(probabilities, scores);
 
     for (int key_tile = tile.num_key_tiles - 2; key_tile >= 0; --key_tile) {
+      // Issue both products in this consumer's turn: scores of this tile, then output += p v of the
+      // previous one.
       Wait(&shared.k_full[k_at.stage], k_at.parity);
       AwaitTurn();
       PinRegisters(scores);
@@ -232,10 +239,12 @@ struct HopperForwardConsumer {
       Wait(&shared.v_full[v_at.stage], v_at.parity);
       MultiplyValues(output, probabilities);
       GiveTurnTo((consumer + 1) % kConsumers);
+      // The scores are complete: their softmax runs while the product with the values goes on.
       WaitForProducts<1>();
       PinRegisters(scores);
       ReleaseKeys();
       take_softmax(key_tile);
+      // The output is complete: rescale it to the new maximum.
       WaitForProducts<0>();
       PinRegisters(output);
       ReleaseValues();
@@ -245,6 +254,7 @@ struct HopperForwardConsumer {
     }
     Release(&shared.q_empty);
 
+    // The product with the values of the first key tile, whose softmax came last.
     Wait(&shared.v_full[v_at.stage], v_at.parity);
     PinRegisters(output);
     BeginProducts();

@@ -1,4 +1,9 @@
 // The kernels of tile_attention.h; included by one .cu file per element type.
+//
+// Shapes: L queries of the slice, K = prefix_len + L keys, P pairs of a sequence and a head, D
+// head_dim, rounded up to what WithTileColumns compiles; qkv [K, P, 3, D], out and dout [L, P, D],
+// lse [L, P].  A block owns a tile of 64 queries or 64 keys of one pair and passes over tiles of 64
+// of the other kind.
 #pragma once
 
 #include <algorithm>
