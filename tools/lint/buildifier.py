@@ -1,6 +1,7 @@
 """Every BUILD.bazel and .bzl file is as buildifier lays it out."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,11 +9,28 @@ import sys
 from tools.lint import source_tree
 
 
+def version(bazelw):
+    """Returns the version that `bazelw`, the script's text, installs. Others lay some lines out differently."""
+    return re.search(r"^buildifier_version=(\S+)$", bazelw, re.MULTILINE).group(1)
+
+
+def _tool(root):
+    with open(os.path.join(root, "bazelw"), encoding="utf-8") as file:
+        wanted = version(file.read())
+    installed = os.path.join(root, ".tools", "buildifier-" + wanted)
+    if os.path.exists(installed):
+        return installed
+    tool = shutil.which("buildifier")
+    if tool and "version: %s " % wanted in subprocess.run([tool, "--version"], stdout=subprocess.PIPE).stdout.decode():
+        return tool
+    reason = "could not fetch it" if shutil.which("npm") else "is not installed, from which ./bazelw takes it"
+    print("SKIPPED: buildifier %s is not installed: npm %s" % (wanted, reason))
+    sys.exit(0)
+
+
 def main():
-    tool, root = shutil.which("buildifier"), source_tree.root()
-    if not tool:
-        print("SKIPPED: buildifier is not installed (Debian has no package of it)")
-        sys.exit(0)
+    root = source_tree.root()
+    tool = _tool(root)
     files = [path for path in source_tree.paths(root) if path.endswith((".bazel", ".bzl")) or path == "WORKSPACE"]
     run = subprocess.run([tool, "--mode=check"] + files, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     findings = [line for line in run.stdout.decode().split("\n") if line]
