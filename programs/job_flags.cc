@@ -72,8 +72,9 @@ std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
   return MakeWithFlagNames([&] { return UniformSlices(seq_len, FLAGS_n_slices); });
 }
 
-int DefaultWorldSize(const Job& job) {
-  return RanksAreProcesses(job.comm) ? MpiWorldSize() : NumDevices(job.device);
+int DefaultWorldSize(const Job& job, const SchemeDefaults& defaults) {
+  if (RanksAreProcesses(job.comm)) return MpiWorldSize();
+  return defaults.default_world_size ? *defaults.default_world_size : NumDevices(job.device);
 }
 
 void CheckComm(const Job& job) {
@@ -151,10 +152,14 @@ ParallelSizes ResolveSizes(const SchemeChoice& scheme, const RequestedSizes& req
 Job JobFromFlags() { return JobFromFlags(WorkloadFromFlags(Precision::kFloat32)); }
 
 Job JobFromFlags(const Workload& workload) {
+  return JobFromFlags(workload, {.scheme = FLAGS_scheme});
+}
+
+Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults) {
   const CommRequest comm = CommFromFlags();
-  const SchemeChoice& scheme = *FindSchemeChoice(FLAGS_scheme);
+  const SchemeChoice& scheme = *FindSchemeChoice(defaults.scheme);
   Job job;
-  job.scheme = FLAGS_scheme;
+  job.scheme = defaults.scheme;
   job.comm = comm.kind;
   job.gpu_use = comm.gpu_use;
   job.device = ParseDevice(FLAGS_device);
@@ -183,7 +188,7 @@ Job JobFromFlags(const Workload& workload) {
                 .slices = SlicesFromFlags(workload.model.seq_len),
                 .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
                 .num_chunks = static_cast<int>(FLAGS_num_chunks),
-                .sizes = ResolveSizes(scheme, requested, DefaultWorldSize(job)),
+                .sizes = ResolveSizes(scheme, requested, DefaultWorldSize(job, defaults)),
                 .plan = ParsePlan(FLAGS_plan)};
   job.world_size_requested = RanksAreProcesses(job.comm) || RequestsWorldSize(scheme, requested);
   CheckWorldSize(job);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "programs/job.h"
 #include "programs/scheme_choices.h"
@@ -21,6 +22,14 @@ Job JobFromFlags();
 
 // The same with this workload instead of that of the flags.
 Job JobFromFlags(const Workload& workload);
+
+// The same for a scheme other than --scheme, on `default_world_size` ranks if the flags do not say
+// how many and no launcher has started them.
+struct SchemeDefaults {
+  std::string scheme;
+  std::optional<int> default_world_size = std::nullopt;  // absent: the devices of this host
+};
+Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults);
 
 // Sizes that were given; all at least 1.
 struct RequestedSizes {

@@ -156,6 +156,8 @@ void AddMemory(const JobPlan& plan, const Executor& executor, const Device& devi
                Communicator& world, Measurement* m) {
   m->simulated_activation_bytes = MaxOverRanks(world, SimulatedActivationBytes(plan, executor));
   m->activation_bytes = MaxOverRanks(world, executor.memory().bytes().activations);
+  m->activation_gradient_bytes =
+      MaxOverRanks(world, executor.memory().bytes().activation_gradients);
   m->allocated_bytes = SumOverRanks(world, device.allocated_bytes());
   m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
 }

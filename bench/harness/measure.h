@@ -75,6 +75,7 @@ struct Measurement {
   // Activations on the rank with the most: by the schedule, and as allocated.
   int64_t simulated_activation_bytes = 0;
   int64_t activation_bytes = 0;
+  int64_t activation_gradient_bytes = 0;  // likewise: gradients between ops
 
   int64_t predicted_bytes = 0;       // PredictMemory's total
   int64_t predicted_peak_bytes = 0;  // and its peak, which includes the ceilings

@@ -145,6 +145,10 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
      "simulated value, because the layout frees the output of a unit whose weight gradients are "
      "still to come",
      "activations\npeak", 11, Bytes},
+    {"peak_activation_gradient_bytes", "bytes",
+     [](const M& m) { return Count(m.activation_gradient_bytes); },
+     "what the rank allocated for gradients between ops: of a unit's output and input, and what an "
+     "input gradient leaves for the weight gradients that follow it; the rank with the most"},
     {"predicted_bytes", "bytes", [](const M& m) { return Count(m.predicted_bytes); },
      "what all ranks together will allocate, computed before any of it is: weights, gradients (of "
      "weights, and of activations between ops), activations (with the model's input), workspaces "

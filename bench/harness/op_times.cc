@@ -67,6 +67,24 @@ Simulation SimulateMeasured(const JobPlan& plan,
   return Simulate(plan.schedule, {.compute_s = cost_of});
 }
 
+MicroBatchTimes MicroBatchSeconds(const Schedule& schedule, const Simulation& simulation) {
+  MicroBatchTimes sum;
+  for (size_t rank = 0; rank < simulation.op_times.size(); ++rank) {
+    const std::vector<Op>& ops = schedule.ops_of_rank[rank];
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (!IsCompute(ops[i].kind)) continue;
+      double& part = ops[i].kind == OpKind::kForward          ? sum.forward
+                     : ops[i].kind == OpKind::kBackwardWeight ? sum.weight_gradient
+                                                              : sum.input_gradient;
+      part += simulation.op_times[rank][i].end_s - simulation.op_times[rank][i].start_s;
+    }
+  }
+  const double count = schedule.num_ranks * schedule.num_micro_batches;
+  return {.forward = sum.forward / count,
+          .input_gradient = sum.input_gradient / count,
+          .weight_gradient = sum.weight_gradient / count};
+}
+
 RankTime SimulatedWait(const Simulation& simulation) {
   RankTime wait;
   for (const RankUsage& rank : simulation.ranks) {
@@ -164,6 +182,7 @@ OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes
   };
   return {.simulated_s = simulation.makespan_s,
           .simulated_bubble_fraction = simulation.bubble_fraction,
+          .micro_batch_s = MicroBatchSeconds(plan.schedule, simulation),
           .simulated_wait = SimulatedWait(simulation),
           .measured_bubble_fraction = 1 - busy_s / (world.world_size() * pass_s[pass]),
           .exposed_communication = over_ranks(Activity::kMessages),

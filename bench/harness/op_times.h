@@ -15,6 +15,7 @@
 #include "parallel/exec/job.h"
 #include "parallel/exec/op_timeline.h"
 #include "parallel/schedule/simulate.h"
+#include "parallel/schemes/formulas.h"
 
 namespace sluice {
 
@@ -64,6 +65,9 @@ struct OpTimesSummary {
   // The schedule simulated with each op's median duration and free transfers.
   double simulated_s = 0;
   double simulated_bubble_fraction = 0;
+  // The means over ranks of what a micro-batch takes on one, with whole backwards counted as input
+  // gradients.
+  MicroBatchTimes micro_batch_s;
   RankTime simulated_wait;  // of a pipeline rank before its last compute op
 
   // Measured in one pass: the recorded one whose time is the median.

@@ -33,11 +33,11 @@ void CheckSamples(const Samples& samples) {
 }
 
 // Adds the counters of contention and conditions, and prints a line if the machine was disturbed.
-void AddSurroundings(Samples* samples, int rank) {
+void AddSurroundings(Samples* samples, bool prints_disturbances) {
   if (samples->conditions) AddConditions("", *samples->conditions, &samples->counters);
   if (!samples->contention) return;
   AddCounters(ContentionMetrics(), *samples->contention, &samples->counters);
-  if (rank != 0 || !IsDisturbed(*samples->contention)) return;
+  if (!prints_disturbances || !IsDisturbed(*samples->contention)) return;
   fmt::print("  disturbed while timed: {}\n", Describe(*samples->contention));
   std::fflush(stdout);
 }
@@ -181,7 +181,7 @@ int RunBenchmarks(const std::vector<Benchmark>& benchmarks, const BenchmarkRunOp
     try {
       Samples& samples = samples_by_name.at(names[i]);
       samples = benchmarks[i].measure();
-      AddSurroundings(&samples, options.rank);
+      AddSurroundings(&samples, options.rank == 0 && options.prints_disturbances);
       CheckSamples(samples);
       measured.push_back(names[i]);
     } catch (const Error& error) {

@@ -63,8 +63,9 @@ using BenchmarkContext = std::vector<std::pair<std::string, std::string>>;
 
 struct BenchmarkRunOptions {
   ResultOptions result;
-  BenchmarkContext context;  // in addition to BuildContext and MachineContext
-  int rank = 0;              // of this process; only rank 0 reports and writes
+  BenchmarkContext context;         // in addition to BuildContext and MachineContext
+  int rank = 0;                     // of this process; only rank 0 reports and writes
+  bool prints_disturbances = true;  // a line after each benchmark that was disturbed
   // Called after the benchmarks have been checked, before the first is measured; may be null.
   std::function<void()> before;
 };

@@ -132,7 +132,7 @@ std::string TitleOf(const SchemeBenchmark& benchmark) {
 }
 
 Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t program_bytes,
-                        size_t label_width, std::vector<TimedStep>* steps) {
+                        const OnMeasured& on_measured, std::vector<TimedStep>* steps) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   constexpr const char* kClearLine = "\033[2K";
@@ -145,7 +145,7 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
   }
   const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options, program_bytes);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
-  if (is_shown) PrintRow(benchmark, m, label_width);
+  if (is_shown) on_measured(benchmark, m);
   if (m.step_record) {
     steps->push_back(TimedStepOf(benchmark.plan, TitleOf(benchmark), *m.step_record));
   }
@@ -262,7 +262,7 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t program_bytes) {
 }
 
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
-                     const BenchmarkContext& context, int64_t program_bytes) {
+                     const BenchmarkContext& context) {
   std::map<std::string, std::string> value(context.begin(), context.end());
   for (const auto& [key, text] : BuildContext()) value[key] = text;
   fmt::print("{} ({}), {} thread(s) a rank, {}, {}, attention {}, small kernels {}\n",
@@ -280,9 +280,6 @@ void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
   fmt::print("commit {}{}, build {}\n", value["commit"].substr(0, 12),
              value["dirty"] == "true" ? " (with local changes)" : "", value["build_mode"]);
   if (benchmarks.front().job.gpu_use == GpuUse::kShared) fmt::print("{}\n", kSharedGpuMark);
-  for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, program_bytes);
-  fmt::print("\n");
-  PrintHeader(LabelWidth(benchmarks));
   std::fflush(stdout);
 }
 
@@ -319,14 +316,19 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 }
 
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
-                        const StepOutputs& outputs, RankStarter& ranks) {
+                        const StepOutputs& outputs, RankStarter& ranks,
+                        const OnMeasured& on_measured) {
   const int64_t program_bytes = SumOverProcesses(ranks, ResidentBytes());
   const size_t label_width = LabelWidth(benchmarks);
+  const OnMeasured print_row = [&](const SchemeBenchmark& benchmark, const Measurement& m) {
+    PrintRow(benchmark, m, label_width);
+  };
   std::vector<Benchmark> runs;
   std::vector<TimedStep> steps;
   for (const SchemeBenchmark& benchmark : benchmarks) {
     runs.push_back({.name = NameOf(benchmark), .measure = [&] {
-                      return MeasureAndPrint(benchmark, ranks, program_bytes, label_width,
+                      return MeasureAndPrint(benchmark, ranks, program_bytes,
+                                             on_measured ? on_measured : print_row,
                                              outputs.any() ? &steps : nullptr);
                     }});
   }
@@ -334,20 +336,28 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const Re
   AddGpuUse(benchmarks.front().job, &context);
   const auto before = [&] {
     for (const SchemeBenchmark& benchmark : benchmarks) CheckCanRun(benchmark, ranks);
-    if (ranks.rank() == 0) PrintConditions(benchmarks, context, program_bytes);
+    if (ranks.rank() != 0) return;
+    PrintConditions(benchmarks, context);
+    if (on_measured) return;
+    for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, program_bytes);
+    fmt::print("\n");
+    PrintHeader(label_width);
   };
-  const int exit_code = RunBenchmarks(
-      runs, {.result = result, .context = context, .rank = ranks.rank(), .before = before});
+  const int exit_code = RunBenchmarks(runs, {.result = result,
+                                             .context = context,
+                                             .rank = ranks.rank(),
+                                             .prints_disturbances = on_measured == nullptr,
+                                             .before = before});
   if (ranks.rank() == 0 && outputs.any() && !result.lists) WriteSteps(outputs, steps);
   return exit_code;
 }
 
 int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
-                const StepOutputs& outputs) {
+                const StepOutputs& outputs, const OnMeasured& on_measured) {
   const std::vector<SchemeBenchmark> selected = Selected(all, result.filter);
   const Job& job = selected.front().job;
   return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
-    return RunSchemeBenchmarks(selected, result, outputs, ranks);
+    return RunSchemeBenchmarks(selected, result, outputs, ranks, on_measured);
   });
 }
 

@@ -2,6 +2,7 @@
 // one row of the printed table.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,14 +35,19 @@ std::string LabelOf(const SchemeBenchmark& benchmark);
 std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
                                       const std::string& filter);
 
+// Called on rank 0 for each benchmark that was measured.
+using OnMeasured = std::function<void(const SchemeBenchmark&, const Measurement&)>;
+
 // Measures all of them. Rank 0 prints progress on stderr and the table on stdout, and writes the
-// pictures and traces that `outputs` names. Returns the exit code.
+// pictures and traces that `outputs` names. Where `on_measured` is set, it is called in place of
+// printing a row, and what memory each job needs is not printed. Returns the exit code.
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
-                        const StepOutputs& outputs, RankStarter& ranks);
+                        const StepOutputs& outputs, RankStarter& ranks,
+                        const OnMeasured& on_measured = nullptr);
 
 // The same for the benchmarks that the filter selects. Makes the ranks; all jobs have the same
 // communicator.
 int RunSelected(const std::vector<SchemeBenchmark>& all, const ResultOptions& result,
-                const StepOutputs& outputs = {});
+                const StepOutputs& outputs = {}, const OnMeasured& on_measured = nullptr);
 
 }  // namespace sluice

@@ -1,6 +1,8 @@
 // The schemes against their published idle time and memory, for every shape of up to 8 ranks, 8
 // micro-batches, 8 slices and 4 chunks that they allow. Costs are small integers, so that sums are
 // exact and the comparison is ==.
+#include "parallel/schemes/formulas.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -244,6 +246,32 @@ TEST(Formulas, SeqZeroBubbleH1) {
 TEST(Formulas, SeqInterleavedZeroBubble) {
   ExpectSplitIdleTimeAndPeak("seq_interleaved_zero_bubble",
                              [](const ScheduleShape& s) { return s.num_slices * s.num_chunks; });
+}
+
+// What FormulaIdleTime says is what the simulator finds, to rounding.
+TEST(Formulas, FormulaIdleTimeIsThatOfTheSimulator) {
+  for (const Scheme& scheme : Schemes()) {
+    int num_formulas = 0;
+    for (const ScheduleShape& shape : AllShapes(scheme)) {
+      const int num_chunks = NumStages(scheme, shape) / shape.num_ranks;
+      const int num_units = shape.num_slices * num_chunks;  // of a micro-batch on a rank
+      for (const UnitCost& cost : {UnitCost{3, 4, 2}, {2, 2, 1}}) {
+        const std::optional<double> formula =
+            FormulaIdleTime(scheme, shape,
+                            {.forward = num_units * cost.forward_s,
+                             .input_gradient = num_units * cost.input_s,
+                             .weight_gradient = num_units * cost.weight_s});
+        if (!formula) continue;
+        SCOPED_TRACE(std::string(scheme.name) + ", " + Describe(shape));
+        ASSERT_NEAR(IdleTime(SimulateEqualUnits(scheme, shape, cost)), *formula, 1e-9);
+        ++num_formulas;
+      }
+    }
+    const bool has_none = scheme.name == "zero_bubble_h2" || scheme.name == "zero_bubble_v" ||
+                          scheme.name == "v_half" || scheme.name == "v_min";
+    EXPECT_EQ(num_formulas == 0, has_none)
+        << scheme.name << ": add its idle time to formulas.cc, or its name here if it has none";
+  }
 }
 
 // Peaks are in chunks, of which a micro-batch has two on each rank: 1F1B holds up to 2p of them.

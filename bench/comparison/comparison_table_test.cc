@@ -1,0 +1,89 @@
+#include "bench/comparison/comparison_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+// A row whose passes took from 0.95 to 1.05 times `median_s`.
+MeasuredRow RowOf(const std::string& scheme, int num_ranks, double median_s, int64_t kept_mib) {
+  MeasuredRow row;
+  row.row.benchmark.job.scheme = scheme;
+  JobConfig& config = row.row.benchmark.plan.config;
+  config.scheme = scheme;
+  config.sizes = {.pipeline = num_ranks};
+  config.slices = {{0, 128}};
+  config.num_micro_batches = 4;
+  Measurement& m = row.measurement;
+  m.world_size = num_ranks;
+  m.median_s = median_s;
+  m.min_s = 0.95 * median_s;
+  m.max_s = 1.05 * median_s;
+  m.tokens = 512;
+  m.flops = 1e9;
+  m.activation_bytes = kept_mib << 20;
+  m.op_times = OpTimesSummary{.simulated_bubble_fraction = 0.2,
+                              .micro_batch_s = {.forward = 0.1, .input_gradient = 0.2},
+                              .measured_bubble_fraction = 0.25};
+  return row;
+}
+
+std::vector<std::string> LinesOf(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST(ComparisonText, RowsAreSortedByTimeAndComparedWithOneRank) {
+  const std::string text = ComparisonText(
+      {RowOf("single", 1, 2, 36), RowOf("gpipe", 2, 1.6, 72), RowOf("one_f_one_b", 2, 1.25, 18)},
+      {});
+  const std::vector<std::string> lines = LinesOf(text);
+  ASSERT_GE(lines.size(), 5u);
+  EXPECT_TRUE(lines[2].starts_with("one_f_one_b")) << text;
+  EXPECT_TRUE(lines[3].starts_with("gpipe")) << text;
+  EXPECT_TRUE(lines[4].starts_with("single")) << text;
+  EXPECT_THAT(lines[2], HasSubstr(" 1250.0 "));
+  EXPECT_THAT(lines[2], HasSubstr(" 1.60 "));  // times as fast as one rank
+  EXPECT_THAT(lines[2], HasSubstr(" 20.0 "));  // (p-1) of (m + p - 1) units
+  EXPECT_THAT(lines[2], HasSubstr(" 25.0 "));
+  EXPECT_THAT(text, HasSubstr("least time: one_f_one_b, 1250.0 ms\n"));
+  EXPECT_THAT(text, HasSubstr("least memory: one_f_one_b, 18.0 MiB"));
+}
+
+TEST(ComparisonText, RowsWhosePassesOverlapAreNotToldApart) {
+  const std::string text =
+      ComparisonText({RowOf("gpipe", 2, 1.02, 72), RowOf("one_f_one_b", 2, 1, 18)}, {});
+  EXPECT_THAT(text, HasSubstr("least time: one_f_one_b, 1000.0 ms; not told apart from it by "
+                              "these passes: gpipe\n"));
+}
+
+TEST(ComparisonText, HasNoSpeedUpWithoutARowOfOneRankAndNoBubbleWithoutOpTimes) {
+  MeasuredRow row = RowOf("gpipe", 2, 1, 1);
+  row.measurement.op_times.reset();
+  const std::string line = LinesOf(ComparisonText({row}, {}))[2];
+  EXPECT_THAT(line, testing::ContainsRegex(" - +512 +- +- +- +- +1\\.0 "));
+}
+
+TEST(ComparisonText, FitsIntoAHundredColumns) {
+  MeasuredRow row = RowOf("seq_interleaved_zero_bubble", 8, 12345.678, 99999);
+  row.measurement.matmul_flops_per_s = 1e9;
+  for (const std::string& line : LinesOf(ComparisonText({row}, {}))) {
+    EXPECT_LE(line.size(), 100u) << line;
+  }
+}
+
+TEST(ComparisonText, ListsSchemesWithoutARow) {
+  EXPECT_THAT(ComparisonText({RowOf("gpipe", 2, 1, 1)}, {{"zero_bubble_v", "too few"}}),
+              HasSubstr("no row: zero_bubble_v: too few\n"));
+}
+
+}  // namespace
+}  // namespace sluice
