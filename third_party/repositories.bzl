@@ -12,8 +12,8 @@ load("//third_party/openblas:repository.bzl", "openblas")
 load("//third_party/openmpi:repository.bzl", "openmpi")
 load("//third_party/zlib:repository.bzl", "zlib")
 
-def sluice_repositories():
-    bazel_stand_ins()
+def libraries():
+    """Also used by MODULE.bazel, where Bazel's registry has the modules that WORKSPACE needs stand-ins for."""
     cuda()
     cudnn()
     fmt()
@@ -24,3 +24,7 @@ def sluice_repositories():
     openblas()
     openmpi()
     zlib()
+
+def sluice_repositories():
+    bazel_stand_ins()
+    libraries()

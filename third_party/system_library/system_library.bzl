@@ -100,7 +100,8 @@ cc_library(
 )
 """.format(
         imports = imports,
-        name = ctx.name,
+        # As a module's repository, the name is the last part of a longer one.
+        name = ctx.name.split("~")[-1].split("+")[-1],
         globs = [i + "/**" for i in includes],
         includes = includes,
         defines = ctx.attr.defines,

@@ -1,10 +1,14 @@
 #!/bin/bash
 # Runs a Python module of this repository: a test names it as its argument, a program in the file <program>.main.
 set -euo pipefail
-if [[ -d "$0.runfiles" ]]; then
-  root="$0.runfiles/sluice"
-else
-  root="${RUNFILES_DIR:-${TEST_SRCDIR:?start this through Bazel}}/sluice"
+runfiles="$0.runfiles"
+if [[ ! -d "$runfiles" ]]; then
+  runfiles="${RUNFILES_DIR:-${TEST_SRCDIR:?start this through Bazel}}"
+fi
+# Bazel calls the repository by its name in WORKSPACE, or _main where it reads MODULE.bazel.
+root="$runfiles/sluice"
+if [[ ! -d "$root" ]]; then
+  root="$runfiles/_main"
 fi
 module=()
 if [[ -f "$0.main" ]]; then

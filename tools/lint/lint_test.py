@@ -92,6 +92,16 @@ class TidyTest(unittest.TestCase):
         path = "third_party/zlib/repository.bzl"
         self.assert_found(path, '"""zlib."""\n', "what the dependency is for")
         self.assert_found(path, '"""zlib: compresses the long logs."""\n', "not loaded")
+        self.assert_found(path, '"""zlib: compresses the long logs."""\n', "not named in MODULE.bazel")
+        lists = {
+            "third_party/repositories.bzl": '"""All."""\nload("//third_party/zlib:repository.bzl", "zlib")\n',
+            "MODULE.bazel": '"""All."""\nuse_repo(libraries, "zlib")\n',
+        }
+        self.assert_clean({path: '"""zlib: compresses the long logs."""\n', **lists})
+        # The modules of Bazel's rules come from its registry.
+        path = "third_party/bazel_stand_ins/repository.bzl"
+        lists["third_party/repositories.bzl"] += 'load("//third_party/bazel_stand_ins:repository.bzl", "x")\n'
+        self.assert_clean({path: '"""The rules that Bazel itself loads."""\n', **lists})
 
     def test_libraries(self):
         path = "core/x/BUILD.bazel"

@@ -166,8 +166,9 @@ def _slugs(text):
 
 
 def third_party(texts):
-    """Every dependency is named in the one list and says in its file what it is for."""
+    """Every dependency is named in the one list and in MODULE.bazel, and says in its file what it is for."""
     listed = texts.get("third_party/repositories.bzl", "")
+    modules = texts.get("MODULE.bazel", "")
     for path, text in sorted(texts.items()):
         match = re.fullmatch(r"third_party/(\w+)/repository\.bzl", path)
         if not match:
@@ -177,6 +178,8 @@ def third_party(texts):
             yield path, 1, "say in the docstring what the dependency is for"
         if "//third_party/%s:" % match.group(1) not in listed:
             yield path, 1, "not loaded in third_party/repositories.bzl"
+        if match.group(1) != "bazel_stand_ins" and '"%s"' % match.group(1) not in modules:
+            yield path, 1, "not named in MODULE.bazel"
 
 
 def libraries(texts):

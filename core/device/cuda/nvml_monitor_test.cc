@@ -21,7 +21,8 @@ using testing::Pair;
 constexpr const char* kBusId = "0000:00:07.0";
 
 std::string FakeLibrary() {
-  return std::string(std::getenv("TEST_SRCDIR")) + "/sluice/core/device/cuda/libfake_nvml.so";
+  return std::string(std::getenv("TEST_SRCDIR")) + "/" + std::getenv("TEST_WORKSPACE") +
+         "/core/device/cuda/libfake_nvml.so";
 }
 
 TEST(NvmlMonitor, SummarizesItsSamples) {
