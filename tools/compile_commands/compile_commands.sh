@@ -7,7 +7,7 @@ cd "$(dirname "$(readlink -f "$0")")/../.."
 
 actions=$(mktemp)
 trap 'rm -f "$actions"' EXIT
-./bazelw aquery 'mnemonic("CppCompile", //...)' --output=jsonproto > "$actions"
+./bazelw aquery 'mnemonic("CppCompile|CudaCompile", //...)' --output=jsonproto > "$actions"
 execution_root=$(./bazelw info execution_root)
 /usr/bin/python3 -B tools/compile_commands/compile_commands.py "$actions" "$execution_root" > compile_commands.json.tmp
 mv compile_commands.json.tmp compile_commands.json
