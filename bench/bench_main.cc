@@ -76,6 +76,9 @@ GivenNumbers NumbersFromFlags(const JobConfig& config) {
 
 Comparison ComparisonFromFlags() {
   if (WasGiven("scheme")) throw Error("--scheme is not a flag of //bench; use --schemes");
+  if (WasGiven("schedule_file")) {
+    throw Error("--schedule_file is not a flag of //bench; use //bench:from_file");
+  }
   if (WasGiven("slices")) throw Error("--slices is not a flag of //bench; use --n_slices");
   Workload workload = WorkloadFromFlags(Precision::kFloat32);
   if (!WasGiven("batch_size")) workload.batch_size = kBatchSize;

@@ -41,7 +41,10 @@ CONFIGURATIONS = [
     ("seqpipe", "gpt2-1hm", 2, "--n_slices=8 --num_layers=2", "--n_slices=4 --seq_len=64 --pass=step"),
 ]
 
-def _scheme_program(name, defaults, smoke_flags, tags = []):
+# The schedule of the smoke test of //bench:from_file, which runs the schedule of any --schedule_file.
+SCHEDULE_FILE = "testdata/pytorch_csv/ScheduleDualPipeV_p2_v2_m4.csv"
+
+def _scheme_program(name, defaults, smoke_flags, tags = [], smoke_data = []):
     """A program //bench:<name>, and its test <name>_smoke_test, which times two passes.
 
     Args:
@@ -49,6 +52,7 @@ def _scheme_program(name, defaults, smoke_flags, tags = []):
       defaults: flags that apply unless the command line contradicts them: "--scheme=gpipe --world_size=2".
       smoke_flags: flags of the test.
       tags: of the program.
+      smoke_data: files that the flags of the test name.
     """
     sluice_cc_binary(
         name = name,
@@ -63,6 +67,7 @@ def _scheme_program(name, defaults, smoke_flags, tags = []):
         size = "small",
         srcs = [":" + name],
         args = smoke_flags.split(" ") + ["--n_steps=2"],
+        data = smoke_data,
     )
 
 def _configuration(scheme, model, world_size, flags, short_flags):
@@ -86,3 +91,9 @@ def scheme_targets():
         _scheme_program(scheme, "--scheme=" + scheme, "--num_layers=8 --seq_len=48 " + smoke_flags)
     for row in CONFIGURATIONS:
         _configuration(*row)
+    _scheme_program(
+        "from_file",
+        "",
+        "--schedule_file=parallel/schedule/%s --num_layers=8 --seq_len=48 --batch_size=4" % SCHEDULE_FILE,
+        smoke_data = ["//parallel/schedule:" + SCHEDULE_FILE],
+    )

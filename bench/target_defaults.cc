@@ -39,6 +39,7 @@ class Conflicts {
 
   bool With(std::string_view name) const {
     if (Gives(name)) return true;
+    if (Gives("schedule_file") && IsSetByScheduleFile(name)) return true;
     if (name == "slices") return Gives("n_slices") || IsUnusedByScheme(kUsesSlices);
     if (name == "n_slices") {
       return Gives("slices") || IsUnusedByScheme(kUsesSlices) ||
@@ -62,6 +63,14 @@ class Conflicts {
   bool IsOnCuda() const {
     const auto device = given_.find("device");
     return device != given_.end() && device->second == Name(DeviceKind::kCuda);
+  }
+
+  static bool IsSetByScheduleFile(std::string_view name) {
+    constexpr std::string_view kNames[] = {"scheme",     "pipeline_parallel_size",
+                                           "world_size", "num_micro_batches",
+                                           "n_slices",   "slices",
+                                           "num_chunks"};
+    return std::ranges::find(kNames, name) != std::end(kNames);
   }
 
   static std::optional<int64_t> Number(const Flags& flags, std::string_view name) {

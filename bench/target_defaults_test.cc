@@ -113,5 +113,11 @@ TEST(TargetDefaults, WhatIsNoNumberIsLeftToTheParser) {
   ExpectLeftOut("--batch_size=many --tensor_parallel_size=0 -x y", kGpipe, "batch_size");
 }
 
+TEST(TargetDefaults, AScheduleFileReplacesTheNumbersThatItSets) {
+  ExpectLeftOut("--schedule_file=F", kSeqpipe, "scheme world_size n_slices");
+  ExpectLeftOut("--schedule_file=F", "--batch_size=4 --num_micro_batches=4 --num_chunks=2",
+                "num_micro_batches num_chunks");
+}
+
 }  // namespace
 }  // namespace sluice

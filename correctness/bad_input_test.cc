@@ -109,6 +109,36 @@ TEST_F(BadInput, SlicesAndMicroBatches) {
   ExpectCheckRefuses({"--scheme=gpipe", "--n_slices=2"}, {"n_slices 2", "gpipe"});
 }
 
+TEST_F(BadInput, ScheduleFiles) {
+  const std::string path = testing::TempDir() + "/schedule.csv";
+  const auto expect_refused = [&](const std::string& text, std::vector<std::string> parts) {
+    std::ofstream(path) << text;
+    parts.insert(parts.begin(), "schedule.csv");
+    ExpectCheckRefuses({"--schedule_file=" + path, "--batch_size=2", "--num_layers=4"}, parts);
+  };
+  expect_refused("", {"the file is empty"});
+  expect_refused("0F0,0B0\n1F0,1B0\n1F0,1B0\n", {"rank 2, position 0, F1.0.0", "on rank 1"});
+  expect_refused("0F0,0B0\n1F0\n", {"rank 1 has no BW1.0.0"});
+  expect_refused("0F0,0B0\n1F0,1X0\n", {"rank 1, position 1, line 2, column 5", "'1X0'"});
+  expect_refused("0F0,0F0,0B0\n1F0,1B0\n", {"rank 0, position 1, F0.0.0: is there twice"});
+  expect_refused("0F0,0B0,0F1,0B1\n1F1,1B1,1F0,1B0\n",
+                 {"deadlock: rank 0, position 1, BW0.0.0 waits for BW1.0.0 of rank 1"});
+  std::ofstream(path) << "0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n";
+  for (const std::string flag :
+       {"--scheme=gpipe", "--num_micro_batches=2", "--n_slices=1", "--pipeline_parallel_size=2"}) {
+    ExpectCheckRefuses({"--schedule_file=" + path, flag},
+                       {"--schedule_file", flag.substr(0, flag.find('='))});
+  }
+  ExpectCheckRefuses({"--schedule_file=" + path, "--world_size=4"}, {"world_size 4", "product 2"});
+  ExpectCheckRefuses({"--schedule_file=" + path, "--batch_size=3"}, {"batch_size 3", "2"});
+  ExpectCheckRefuses({"--schedule_file=" + path, "--batch_size=2", "--slices=64,64"},
+                     {"number of slices 2", "1 slices"});
+  std::ofstream(path) << "0F0\n";
+  ExpectCheckRefuses({"--schedule_file=" + path}, {"no backward ops"});
+  ExpectCheckRefuses({"--schedule_file=" + Path("missing")}, {"missing"});
+  ExpectCheckRefuses({"--schedule_file=" + folder_}, {"bad_input"});
+}
+
 TEST_F(BadInput, Numbers) {
   for (const std::string number :
        {"0", "-3", "9223372036854775808", "4.5", "0x10", " 8", "8 ", "1e3", "+8"}) {

@@ -11,9 +11,14 @@
 
 namespace sluice {
 
-// Everything that a run is given, before PlanJob(config) judges it.
+// Everything that a run is given. PlanJob(config) checks it.
 struct Job {
-  std::string scheme;  // as it was given; `megatron` too, which is no schedule (see below)
+  // As it was given: also `megatron`, which is not a schedule, and `file` for a schedule from a
+  // file.
+  std::string scheme;
+  // Tells results with schedules from files apart: "mine@0123456789abcdef", the file's name and the
+  // hash of its schedule. Empty with a scheme.
+  std::string schedule_name = "";
   JobConfig config;
   CommKind comm = CommKind::kThread;
   GpuUse gpu_use = GpuUse::kExclusive;

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <memory>
 
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/kernels/causal_attention/attention_implementation.h"
 #include "parallel/comm/mpi/mpi_communicator.h"
+#include "parallel/schedule/schedule_file.h"
 #include "programs/comm_flags.h"
 #include "programs/flag_names.h"
 #include "programs/shared_flags.h"
@@ -16,6 +19,7 @@
 namespace sluice {
 namespace {
 
+constexpr std::string_view kFile = "file";
 constexpr int64_t kMaxCount = 1 << 22;
 
 }  // namespace
@@ -25,6 +29,10 @@ SLUICE_FLAG_GROUP("Parallelism and device");
 SLUICE_CHOICE_FLAG(
     scheme, "single", sluice::SchemeNames(),
     "schedule: which rank computes what and when; megatron: single with all ranks tensor-parallel");
+SLUICE_INPUT_PATH_FLAG(
+    schedule_file,
+    "file with a schedule, instead of --scheme, in the text form or in PyTorch's CSV; it sets the "
+    "stages and the numbers of pipeline ranks, micro-batches and slices");
 SLUICE_OPTIONAL_INT_FLAG(pipeline_parallel_size, 1, sluice::kMaxRanks,
                          "ranks that the layers are divided among");
 SLUICE_OPTIONAL_INT_FLAG(tensor_parallel_size, 1, sluice::kMaxRanks,
@@ -66,10 +74,32 @@ int64_t Product(const ParallelSizes& sizes) {
                         {sizes.pipeline, sizes.tensor, sizes.data});
 }
 
-std::vector<Slice> SlicesFromFlags(int64_t seq_len) {
+// Returns null without --schedule_file.
+std::shared_ptr<const Schedule> ScheduleFromFlags() {
+  if (!WasGiven("schedule_file")) return nullptr;
+  for (const char* set_by_file :
+       {"scheme", "num_micro_batches", "n_slices", "num_chunks", "pipeline_parallel_size"}) {
+    RefuseTogether({"schedule_file", set_by_file});
+  }
+  auto schedule = std::make_shared<const Schedule>(ReadScheduleFile(FLAGS_schedule_file));
+  CheckAsWritten(*schedule, FLAGS_schedule_file);
+  return schedule;
+}
+
+// The name of the file without folder and extension, in characters that a result's name may have.
+std::string ScheduleName(const Schedule& schedule) {
+  std::string stem = std::filesystem::path(FLAGS_schedule_file).stem().string();
+  for (char& c : stem) {
+    const bool is_allowed = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+    if (!is_allowed) c = '_';
+  }
+  return fmt::format("{}@{:016x}", stem, HashOf(schedule));
+}
+
+std::vector<Slice> SlicesFromFlags(int64_t seq_len, int64_t num_slices) {
   RefuseTogether({"n_slices", "slices"});
   if (WasGiven("slices")) return ParseSlices(FLAGS_slices, seq_len);
-  return MakeWithFlagNames([&] { return UniformSlices(seq_len, FLAGS_n_slices); });
+  return MakeWithFlagNames([&] { return UniformSlices(seq_len, num_slices); });
 }
 
 int DefaultWorldSize(const Job& job, const SchemeDefaults& defaults) {
@@ -152,14 +182,16 @@ ParallelSizes ResolveSizes(const SchemeChoice& scheme, const RequestedSizes& req
 Job JobFromFlags() { return JobFromFlags(WorkloadFromFlags(Precision::kFloat32)); }
 
 Job JobFromFlags(const Workload& workload) {
-  return JobFromFlags(workload, {.scheme = FLAGS_scheme});
+  return JobFromFlags(workload, {.scheme = FLAGS_scheme, .schedule = ScheduleFromFlags()});
 }
 
 Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults) {
   const CommRequest comm = CommFromFlags();
   const SchemeChoice& scheme = *FindSchemeChoice(defaults.scheme);
+  const std::shared_ptr<const Schedule>& schedule = defaults.schedule;
   Job job;
-  job.scheme = defaults.scheme;
+  job.scheme = schedule == nullptr ? defaults.scheme : std::string(kFile);
+  if (schedule != nullptr) job.schedule_name = ScheduleName(*schedule);
   job.comm = comm.kind;
   job.gpu_use = comm.gpu_use;
   job.device = ParseDevice(FLAGS_device);
@@ -172,11 +204,12 @@ Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults) {
                   .kernels = job.kernels});
   CheckThreadsFlag(job.device);
   CheckComm(job);
-  const RequestedSizes requested = {
+  RequestedSizes requested = {
       .world_size = comm.world_size,
       .pipeline = Given("pipeline_parallel_size", FLAGS_pipeline_parallel_size),
       .tensor = Given("tensor_parallel_size", FLAGS_tensor_parallel_size),
       .data = Given("data_parallel_size", FLAGS_data_parallel_size)};
+  if (schedule != nullptr) requested.pipeline = schedule->num_ranks;
   job.config = {.model = workload.model,
                 .batch_size = workload.batch_size,
                 .prefix_len = FLAGS_prefix_len,
@@ -185,9 +218,12 @@ Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults) {
                 .precision = workload.precision,
                 .grad_dtype = workload.grad_dtype,
                 .scheme = std::string(scheme.scheme->name),
-                .slices = SlicesFromFlags(workload.model.seq_len),
-                .num_micro_batches = static_cast<int>(FLAGS_num_micro_batches),
+                .slices = SlicesFromFlags(workload.model.seq_len,
+                                          schedule ? schedule->num_slices : FLAGS_n_slices),
+                .num_micro_batches = schedule ? schedule->num_micro_batches
+                                              : static_cast<int>(FLAGS_num_micro_batches),
                 .num_chunks = static_cast<int>(FLAGS_num_chunks),
+                .given_schedule = schedule,
                 .sizes = ResolveSizes(scheme, requested, DefaultWorldSize(job, defaults)),
                 .plan = ParsePlan(FLAGS_plan)};
   job.world_size_requested = RanksAreProcesses(job.comm) || RequestsWorldSize(scheme, requested);

@@ -1,14 +1,16 @@
 // The flags that say how a workload is divided among ranks and where the ranks run, and the rules
 // for those that were not given. Programs of bench and correctness share them.
 //
-//   --scheme --n_slices --slices --num_micro_batches --num_chunks --prefix_len --plan
-//   --pipeline_parallel_size --tensor_parallel_size --data_parallel_size --device --attention
-//   --threads, and those of comm_flags.h and workload_flags.h
+//   --scheme --schedule_file --n_slices --slices --num_micro_batches --num_chunks --prefix_len
+//   --plan --pipeline_parallel_size --tensor_parallel_size --data_parallel_size --device
+//   --attention --threads, and those of comm_flags.h and workload_flags.h
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "parallel/schedule/schedule.h"
 #include "programs/job.h"
 #include "programs/scheme_choices.h"
 #include "programs/workload_flags.h"
@@ -28,6 +30,7 @@ Job JobFromFlags(const Workload& workload);
 struct SchemeDefaults {
   std::string scheme;
   std::optional<int> default_world_size = std::nullopt;  // absent: the devices of this host
+  std::shared_ptr<const Schedule> schedule = nullptr;    // if not null, replaces the scheme's own
 };
 Job JobFromFlags(const Workload& workload, const SchemeDefaults& defaults);
 

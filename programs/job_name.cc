@@ -54,7 +54,9 @@ std::string NameOfConditions(const Job& job, const JobConfig& config) {
 
 std::string NameOf(const Job& job, const JobPlan& plan) {
   const JobConfig& config = plan.config;
-  std::string name = fmt::format("scheme:{}/model:{}", job.scheme, NameOf(config.model));
+  std::string name = fmt::format("scheme:{}", job.scheme);
+  if (!job.schedule_name.empty()) name += "/schedule:" + job.schedule_name;
+  name += "/model:" + NameOf(config.model);
   if (job.world_size_requested) name += fmt::format("/world_size:{}", config.sizes.world_size());
   const auto add = [&](std::string_view key, int64_t value) {
     if (value > 1) name += fmt::format("/{}:{}", key, value);

@@ -61,8 +61,28 @@ TABLE = [
     _row("seq_interleaved", "even", 4, [_SEQUENCE, _TENSOR, "--num_chunks=2", "--n_slices=4"], "sequence"),
 ]
 
+# Schedules from files (--schedule_file): those that PyTorch wrote, and two in the text form.
+SCHEDULE_FILES = [
+    "pytorch_csv/ScheduleDualPipeV_p2_v2_m4.csv",
+    "pytorch_csv/ScheduleInterleaved1F1B_p2_v2_m4.csv",
+    "pytorch_csv/ScheduleInterleavedZeroBubble_p2_v2_m4.csv",
+    "pytorch_csv/ScheduleLoopedBFS_p2_v2_m4.csv",
+    "pytorch_csv/ScheduleZBVZeroBubble_p2_v2_m4.csv",
+    "schedule_corpus/two_slices.txt",
+]
+
 def parity_tests():
-    """Makes a test <scheme>_<model>_w<world_size>_cpu[_<variant>] of every row."""
+    """Makes a test <scheme>_<model>_w<world_size>_cpu[_<variant>] of every row, and one of every schedule file."""
+    for path in SCHEDULE_FILES:
+        file = "//parallel/schedule:testdata/" + path
+        native.sh_test(
+            name = "file_%s_even_cpu" % path.split("/")[1].split(".")[0],
+            size = "small",
+            srcs = [":parity_program"],
+            args = ["--schedule_file=$(location %s)" % file] + MODELS["even"].split(" "),
+            data = [file],
+            tags = ["cpu:2"],
+        )
     for row in TABLE:
         name = "%s_%s_w%d_cpu" % (row.scheme, row.model, row.world_size)
         if row.variant:

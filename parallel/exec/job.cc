@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "parallel/schedule/communication.h"
 #include "parallel/schedule/find_error.h"
+#include "parallel/schedule/schedule_file.h"
 #include "parallel/schemes/schemes.h"
 
 namespace sluice {
@@ -124,6 +125,37 @@ void CheckSizes(const JobConfig& config) {
                   kTensorsOfLayer, kBytesOfElement});
 }
 
+void CheckGivenSchedule(const JobConfig& config) {
+  const Schedule& given = *config.given_schedule;
+  const auto check = [](std::string_view name, int64_t value, std::string_view what,
+                        int64_t count) {
+    if (value == count) return;
+    throw Error(
+        fmt::format("{} {} is not allowed: the schedule has {} {}", name, value, count, what));
+  };
+  check("pipeline_parallel_size", config.sizes.pipeline, "ranks", given.num_ranks);
+  check("num_micro_batches", config.num_micro_batches, "micro-batches", given.num_micro_batches);
+  check("number of slices", std::ssize(config.slices), "slices", given.num_slices);
+  if (config.pass == Pass::kStep && given.pass == Pass::kForward) {
+    throw Error("pass step is not allowed: the schedule has no backward ops; valid: forward");
+  }
+}
+
+// The schedule of `config` with communication.
+Schedule ScheduleOf(const JobConfig& config) {
+  if (config.given_schedule != nullptr) {
+    CheckGivenSchedule(config);
+    const Schedule& given = *config.given_schedule;
+    return WithCommunication(config.pass == Pass::kForward ? ForwardOf(given) : given);
+  }
+  const ScheduleShape shape = {.num_ranks = config.sizes.pipeline,
+                               .num_micro_batches = config.num_micro_batches,
+                               .num_slices = static_cast<int>(config.slices.size()),
+                               .num_chunks = config.num_chunks,
+                               .pass = config.pass};
+  return AddCommunication(BuildSchedule(FindScheme(config.scheme), shape));
+}
+
 }  // namespace
 
 RankCoordinates CoordinatesOf(int rank, const ParallelSizes& sizes) {
@@ -158,14 +190,8 @@ JobPlan PlanJob(JobConfig config) {
   if (config.loss == LossKind::kNone && config.pass == Pass::kStep) {
     throw Error("loss none is not allowed for a step: its backward starts from the loss");
   }
-  const Scheme& scheme = FindScheme(config.scheme);
-  const ScheduleShape shape = {.num_ranks = config.sizes.pipeline,
-                               .num_micro_batches = config.num_micro_batches,
-                               .num_slices = static_cast<int>(config.slices.size()),
-                               .num_chunks = config.num_chunks,
-                               .pass = config.pass};
   JobPlan plan;
-  plan.schedule = AddCommunication(BuildSchedule(scheme, shape));
+  plan.schedule = ScheduleOf(config);
   if (const auto error = FindError(plan.schedule)) {
     throw Error(fmt::format("the schedule of '{}' is wrong: {}", config.scheme, *error));
   }

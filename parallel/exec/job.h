@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,9 @@ struct JobConfig {
   std::vector<Slice> slices;  // of the sequence; empty: one
   int num_micro_batches = 1;  // of each data-parallel rank's part of the batch
   int num_chunks = 1;
+  // A schedule that replaces `scheme` and num_chunks, such as one from a file (schedule_file.h).
+  // Its numbers of ranks, micro-batches and slices are those of this config.
+  std::shared_ptr<const Schedule> given_schedule;
   ParallelSizes sizes;
   PlanKind plan = PlanKind::kMegatron;
 };

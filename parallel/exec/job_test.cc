@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/error.h"
+#include "parallel/schedule/find_error.h"
+#include "parallel/schedule/schedule_file.h"
 
 namespace sluice {
 namespace {
@@ -105,6 +109,46 @@ TEST(PlanJob, NumbersTheStagesOfEachRank) {
   const JobPlan plan = PlanJob(config);
   EXPECT_EQ(plan.stages_of_rank, (std::vector<std::vector<int>>{{0, 3}, {1, 2}}));
   EXPECT_EQ(plan.place_of_stage, (std::vector<int>{0, 0, 1, 1}));
+}
+
+// Two ranks, a V of four stages, two micro-batches.
+JobConfig ConfigWithSchedule() {
+  JobConfig config = Config();
+  config.scheme = "file";
+  config.num_micro_batches = 2;
+  config.sizes.pipeline = 2;
+  config.given_schedule = std::make_shared<const Schedule>(
+      ParseScheduleFile("0F0,0F1,3F0,3B0,0B0,3F1,3B1,0B1\n1F0,2F0,1F1,2F1,2B0,1B0,2B1,1B1\n"));
+  return config;
+}
+
+TEST(PlanJob, UsesAGivenSchedule) {
+  JobConfig config = ConfigWithSchedule();
+  JobPlan plan = PlanJob(config);
+  EXPECT_EQ(FindError(plan.schedule), std::nullopt);
+  EXPECT_EQ(plan.stages_of_rank, (std::vector<std::vector<int>>{{0, 3}, {1, 2}}));
+  EXPECT_EQ(plan.schedule.ops_of_rank[0].size(), 8u + 8u);  // four messages are sent, four received
+  config.pass = Pass::kForward;
+  plan = PlanJob(config);
+  EXPECT_EQ(plan.schedule.pass, Pass::kForward);
+  EXPECT_EQ(plan.schedule.ops_of_rank[0].size(), 4u + 4u);
+}
+
+TEST(PlanJob, NamesNumbersThatAreNotThoseOfAGivenSchedule) {
+  JobConfig config = ConfigWithSchedule();
+  config.sizes.pipeline = 4;
+  EXPECT_EQ(ErrorOf(config), "pipeline_parallel_size 4 is not allowed: the schedule has 2 ranks");
+  config = ConfigWithSchedule();
+  config.num_micro_batches = 4;
+  EXPECT_EQ(ErrorOf(config),
+            "num_micro_batches 4 is not allowed: the schedule has 2 micro-batches");
+  config = ConfigWithSchedule();
+  config.slices = {{0, 2}, {2, 4}};
+  EXPECT_EQ(ErrorOf(config), "number of slices 2 is not allowed: the schedule has 1 slices");
+  config = ConfigWithSchedule();
+  config.given_schedule = std::make_shared<const Schedule>(ForwardOf(*config.given_schedule));
+  EXPECT_EQ(ErrorOf(config),
+            "pass step is not allowed: the schedule has no backward ops; valid: forward");
 }
 
 }  // namespace

@@ -34,6 +34,17 @@ std::optional<std::string> FindErrorAsWritten(const Schedule& schedule) {
   return HasCommunication(schedule) ? FindError(schedule) : FindComputeError(schedule);
 }
 
+void CheckAsWritten(const Schedule& schedule, const std::string& path) {
+  const std::optional<std::string> error = FindErrorAsWritten(schedule);
+  if (!error) return;
+  std::string line = *error;
+  constexpr std::string_view kNewLine = "\n  ";
+  for (size_t at = 0; (at = line.find(kNewLine, at)) != std::string::npos;) {
+    line.replace(at, kNewLine.size(), "; ");
+  }
+  throw Error(fmt::format("'{}': {}", path, line));
+}
+
 Schedule WithCommunication(Schedule schedule) {
   return HasCommunication(schedule) ? schedule : AddCommunication(std::move(schedule));
 }

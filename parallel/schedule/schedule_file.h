@@ -21,6 +21,9 @@ Schedule ReadScheduleFile(const std::string& path);
 // file: FindError's, or FindComputeError's if the schedule has no communication.
 std::optional<std::string> FindErrorAsWritten(const Schedule& schedule);
 
+// Throws Error that names `path` and the error that FindErrorAsWritten returns, in one line.
+void CheckAsWritten(const Schedule& schedule, const std::string& path);
+
 // Adds communication (AddCommunication) if `schedule` has none.
 Schedule WithCommunication(Schedule schedule);
 

@@ -87,5 +87,17 @@ TEST(ReadScheduleFile, NamesThePath) {
   }
 }
 
+TEST(CheckAsWritten, NamesThePathAndTheErrorInOneLine) {
+  CheckAsWritten(ParseScheduleFile(kText), "F");
+  try {
+    CheckAsWritten(ParseScheduleFile("0F0,0B0\n1F0,1F0,1B0\n"), "F");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "'F': rank 1, position 1, F1.0.0: is there twice, first at position 0; rank 1: "
+                 "F1.0.0 [F1.0.0] BW1.0.0");
+  }
+}
+
 }  // namespace
 }  // namespace sluice

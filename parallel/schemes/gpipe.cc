@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-// All micro-batches forward, then all backward in reverse.
+// Runs all forwards, then all backwards in reverse order.
 //
 // Source: Huang et al., "GPipe: efficient training of giant neural networks using pipeline
 // parallelism", arXiv 1811.06965.

@@ -5,9 +5,9 @@
 
 namespace sluice {
 
-// 1F1B with num_chunks stages per rank. Micro-batches go through in groups of p = num_ranks: a
-// group through chunk 0, then the group through chunk 1, and so on; backward from the last chunk to
-// the first.
+// 1F1B with num_chunks stages per rank. Micro-batches run in groups of p = num_ranks: a group's
+// forwards run on chunk 0, then on chunk 1, and so on, and its backwards from the last chunk to the
+// first.
 //
 // Source: Narayanan et al., "Efficient large-scale language model training on GPU clusters using
 // Megatron-LM", arXiv 2104.04473.

@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-// One forward of warm-up for each rank that comes after, then forward and backward in turn.
+// Runs one warm-up forward for each later rank, then forwards and backwards alternately.
 //
 // Source: PipeDream-flush in Narayanan et al., "Efficient large-scale language model training on
 // GPU clusters using Megatron-LM", arXiv 2104.04473.

@@ -44,18 +44,18 @@ enum ShapeField : unsigned {
   kUsesChunks = 8,
 };
 
-// "Chunk 1 of rank 2": a stage, seen from its rank.
+// A stage as a chunk of its rank, such as "chunk 1 of rank 2".
 struct ChunkOfRank {
   int rank = 0;
   int chunk = 0;
 };
 
-// The stage that `where` is under Placement::kLoop, and under Placement::kV.
+// The stage of `where` under Placement::kLoop, and under Placement::kV.
 int LoopStage(const ScheduleShape& shape, const ChunkOfRank& where);
 int VStage(const ScheduleShape& shape, const ChunkOfRank& where);
 
-// The order all 1F1B schemes share: `num_warmup` forwards (or all, if there are fewer), then a
-// forward and a backward in turn, and when one of them has run out what is left of the other.
+// The order of all 1F1B schemes: `num_warmup` forwards (or all of them, if there are fewer), then
+// forwards and backwards alternately until one kind has run out, then the rest of the other kind.
 std::vector<Op> OneForwardOneBackward(const std::vector<Unit>& forwards,
                                       const std::vector<Unit>& backwards, int num_warmup);
 

@@ -4,10 +4,14 @@
 
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <utility>
 
 #include "core/base/error.h"
 #include "parallel/schedule/communication.h"
 #include "parallel/schedule/find_error.h"
+#include "parallel/schedule/schedule_file.h"
+#include "parallel/schedule/schedule_text.h"
 #include "parallel/schemes/golden_text.h"
 
 namespace sluice {
@@ -33,6 +37,23 @@ TEST(Schemes, MatchGoldenText) {
         << "Read what the scheme builds; if it is right, write it to the file:\n  ./bazelw run "
            "//tools/schedule -- golden --scheme="
         << scheme.name << " > " << path;
+  }
+}
+
+// PyTorch's own schedules, with 2 ranks, 2 stages per rank and 4 micro-batches.
+TEST(Schemes, MatchThoseOfPyTorch) {
+  for (const auto& [name, pytorch_name] :
+       {std::pair<std::string, std::string>("interleaved_one_f_one_b", "Interleaved1F1B"),
+        {"zero_bubble_v", "ZBVZeroBubble"},
+        {"dualpipe_v", "DualPipeV"}}) {
+    const Scheme& scheme = FindScheme(name);
+    const Schedule schedule =
+        BuildSchedule(scheme, {.num_ranks = 2,
+                               .num_micro_batches = 4,
+                               .num_chunks = (scheme.shape_fields & kUsesChunks) ? 2 : 1});
+    EXPECT_EQ(schedule, ReadScheduleFile("parallel/schedule/testdata/pytorch_csv/Schedule" +
+                                         pytorch_name + "_p2_v2_m4.csv"))
+        << FormatSchedule(schedule);
   }
 }
 

@@ -7,8 +7,8 @@
 
 namespace sluice {
 
-// Interleaving over slices: each micro-batch passes all its slices through chunk 0, then through
-// chunk 1, and so on, and goes back in exactly the reverse order.
+// 1F1B over slices with num_chunks stages per rank. All slices of a micro-batch run on chunk 0,
+// then on chunk 1, and so on; its backwards run in exactly the reverse order.
 //
 // Source: the order of SlimPipe, arXiv 2504.14519, without its exchange of context between ranks.
 std::vector<Op> BuildSeqInterleaved(const ScheduleShape& shape, int rank) {

@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-// All slices of all micro-batches forward, then all backward in reverse.
+// Runs all slices of all micro-batches forward, then backward in reverse order.
 //
 // Source: Li et al., "TeraPipe: token-level pipeline parallelism for training large-scale language
 // models", arXiv 2102.07988.

@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-// Slices of a micro-batch forward, then backward in reverse; then the next micro-batch.
+// Runs the slices of a micro-batch forward, then backward in reverse order, then the next one.
 std::vector<Op> BuildSingle(const ScheduleShape& shape, int rank) {
   std::vector<Op> ops;
   for (int i = 0; i < shape.num_micro_batches; ++i) {

@@ -4,8 +4,8 @@
 
 namespace sluice {
 
-// Nearly twice the warm-up of 1F1B, so that no rank waits for its first gradient, and the weight
-// gradients put off to the end, where rank r keeps 2 r of them back.
+// Runs nearly twice the warm-up of 1F1B, so that no rank waits for its first gradient, and defers
+// weight gradients: rank r computes the last 2 r of them at the end.
 //
 // Source: schedule ZB-H2 of Qi et al., "Zero bubble pipeline parallelism", arXiv 2401.10241.
 std::vector<Op> BuildZeroBubbleH2(const ScheduleShape& shape, int rank) {

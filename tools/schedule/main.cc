@@ -7,16 +7,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/timeline/step_figure.h"
 #include "bench/timeline/timed_step.h"
 #include "core/base/error.h"
-#include "core/base/input_file.h"
 #include "core/base/suggest.h"
 #include "core/cli/flags.h"
 #include "parallel/schedule/communication.h"
 #include "parallel/schedule/find_error.h"
+#include "parallel/schedule/schedule_file.h"
 #include "parallel/schedule/schedule_picture.h"
 #include "parallel/schedule/schedule_text.h"
 #include "parallel/schedule/simulate.h"
@@ -40,7 +41,9 @@ std::vector<std::string> NamesOfSchemes() {
 }  // namespace sluice
 
 SLUICE_CHOICE_FLAG(scheme, "one_f_one_b", sluice::NamesOfSchemes(), "the scheme to build");
-SLUICE_INPUT_PATH_FLAG(schedule_file, "a schedule in its text form, in place of --scheme");
+SLUICE_INPUT_PATH_FLAG(
+    schedule_file,
+    "file with a schedule, instead of --scheme, in the text form or in PyTorch's CSV");
 SLUICE_INT_FLAG(pipeline_parallel_size, 4, 1, sluice::kMaxCount, "ranks");
 SLUICE_INT_FLAG(num_micro_batches, 4, 1, sluice::kMaxCount, "micro-batches");
 SLUICE_INT_FLAG(n_slices, 1, 1, sluice::kMaxCount, "slices of the sequence");
@@ -57,14 +60,11 @@ SLUICE_NUMBER_FLAG(message_ms, 0, 0, sluice::kMaxMs, "time of a message between 
 namespace sluice {
 namespace {
 
-// With communication, which a file may leave to us.
+// With communication, which is added if the file has none.
 Schedule ScheduleFromFile() {
-  const Schedule schedule = ParseSchedule(ReadTextFile(FLAGS_schedule_file));
-  if (HasCommunication(schedule)) return schedule;
-  if (const auto error = FindComputeError(schedule)) {
-    throw Error(fmt::format("{}: {}", FLAGS_schedule_file, *error));
-  }
-  return AddCommunication(schedule);
+  Schedule schedule = ReadScheduleFile(FLAGS_schedule_file);
+  if (!HasCommunication(schedule)) CheckAsWritten(schedule, FLAGS_schedule_file);
+  return WithCommunication(std::move(schedule));
 }
 
 Schedule ScheduleFromFlags() {
@@ -75,9 +75,7 @@ Schedule ScheduleFromFlags() {
       RefuseTogether({"schedule_file", flag});
     }
     Schedule schedule = ScheduleFromFile();
-    if (const auto error = FindError(schedule)) {
-      throw Error(fmt::format("{}: {}", FLAGS_schedule_file, *error));
-    }
+    CheckAsWritten(schedule, FLAGS_schedule_file);
     return schedule;
   }
   const ScheduleShape shape = {.num_ranks = static_cast<int>(FLAGS_pipeline_parallel_size),
@@ -151,8 +149,8 @@ int Check() {
   }
   size_t num_ops = 0;
   for (const std::vector<Op>& ops : schedule.ops_of_rank) num_ops += ops.size();
-  fmt::print("PASS: {}, {} ops with their messages: every unit once, no deadlock\n",
-             TitleOf(schedule), num_ops);
+  fmt::print("PASS: {}, {} ops with messages: every unit once, no deadlock\n", TitleOf(schedule),
+             num_ops);
   return 0;
 }
 

@@ -57,6 +57,28 @@ class Show(unittest.TestCase):
         self.assertIn("gpipe, 4 ranks, 4 stages, 4 micro-batches", svg)
 
 
+class Example(unittest.TestCase):
+    """The walk-through from a file to its picture: each command of this program, followed by its output."""
+
+    PREFIX = "    ./bazelw run //tools/schedule -- "
+
+    def test_commands_of_the_page_print_what_it_says(self):
+        with open(PAGE, encoding="utf-8") as file:
+            blocks = [paragraph.split("\n") for paragraph in file.read().split("\n\n")]
+        example = next(lines for lines in blocks if lines[0].startswith("    0F0,"))
+        num_commands = 0
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "mine.csv"), "w", encoding="utf-8") as file:
+                file.write("".join(line[4:] + "\n" for line in example))
+            for lines in blocks:
+                if len(lines) < 2 or not lines[0].startswith(self.PREFIX) or "mine.csv" not in lines[0]:
+                    continue
+                arguments = lines[0][len(self.PREFIX):].replace("mine.csv", folder + "/mine.csv").split()
+                self.assertEqual(run(*arguments).stdout.splitlines(), [line[4:] for line in lines[1:]])
+                num_commands += 1
+        self.assertEqual(num_commands, 2)
+
+
 class Check(unittest.TestCase):
     def check(self, text):
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
@@ -86,6 +108,11 @@ class Check(unittest.TestCase):
         )
         self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
         self.assertTrue(result.stdout.startswith("FAIL: "), result.stdout)
+
+    def test_a_csv_file_of_pytorch_passes(self):
+        result = self.check("0F0,0F1,,(0F2;0B0)OVERLAP_F_B,0I1,0W1,0B2\n,1F0,1B0,1F1,1B1,1F2,1B2\n")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("2 ranks, 2 stages, 3 micro-batches", result.stdout)
 
     def test_an_empty_file_is_refused(self):
         result = self.check("")
