@@ -1,6 +1,7 @@
 """The one macro that names every external dependency. Each has its folder here, with its reason."""
 
 load("//third_party/bazel_stand_ins:repository.bzl", "bazel_stand_ins")
+load("//third_party/clang_tidy:repository.bzl", "clang_tidy")
 load("//third_party/cuda:repository.bzl", "cuda")
 load("//third_party/cudnn:repository.bzl", "cudnn")
 load("//third_party/fmt:repository.bzl", "fmt")
@@ -14,6 +15,7 @@ load("//third_party/zlib:repository.bzl", "zlib")
 
 def libraries():
     """Also used by MODULE.bazel, where Bazel's registry has the modules that WORKSPACE needs stand-ins for."""
+    clang_tidy()
     cuda()
     cudnn()
     fmt()
