@@ -6,7 +6,7 @@
 
 #include "core/backend/backend.h"
 #include "parallel/comm/nccl/gpu_sharing.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "programs/comm_kind.h"
 
 namespace sluice {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "programs/job.h"
 
 namespace sluice {

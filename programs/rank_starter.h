@@ -21,7 +21,7 @@ class RankStarter {
   RankStarter(const CommOptions& options, Communicator* world) : options_(options), world_(world) {}
 
   // Calls `run_rank` once per rank (in this process: for all of them, or for its own) and returns
-  // when all have returned.  Faults are thrown, as Error or CommError.  The ranks of a launcher are
+  // when all have returned. Faults are thrown, as Error or CommError. The ranks of a launcher are
   // always the same: `world_size` is theirs, and all processes call this alike.
   void Run(int world_size, const std::function<void(Communicator&)>& run_rank);
 
@@ -37,7 +37,7 @@ class RankStarter {
 };
 
 // Calls `run` and returns the exit code of main: what `run` returns, or that of a fault of a rank
-// (comm_error.h), which has been printed.  Once in a process.
+// (comm_error.h), which has been printed. Once in a process.
 int RunWithRanks(CommKind kind, const CommOptions& options,
                  const std::function<int(RankStarter&)>& run);
 

@@ -14,6 +14,7 @@
 #include "parallel/comm/mpi/mpi_communicator.h"
 #include "parallel/comm/nccl/device_communicator.h"
 #include "parallel/exec/check_memory.h"
+#include "parallel/exec/unit_layout.h"
 #include "parallel/schedule/schedule.h"
 #include "programs/gpu_use.h"
 #include "programs/job_name.h"
@@ -21,7 +22,7 @@
 namespace sluice {
 namespace {
 
-// The ranks on this rank's GPU, which are of this host; empty unless this is the first of them.  A
+// The ranks on this rank's GPU, which are of this host; empty unless this is the first of them. A
 // launcher fills one host after another.
 std::vector<int> RanksOfGpu(const Job& job, int rank) {
   if (job.gpu_use == GpuUse::kExclusive) return {rank};
@@ -34,29 +35,40 @@ std::vector<int> RanksOfGpu(const Job& job, int rank) {
   return ranks;
 }
 
-// The first rank of each GPU asks for all ranks of that GPU, the first of each host for all ranks
-// of that host.
-void CheckMemoryOf(const Job& job, const JobPlan& plan, const RankNeeds& needs, int rank) {
-  if (job.device != DeviceKind::kCpu) {
-    const std::vector<int> ranks = RanksOfGpu(job, rank);
-    if (ranks.empty()) return;
-    return CheckMemory(plan, ranks, MakeBackend(job.BackendOf(rank)),
-                       {.apart = needs.device_bytes});
-  }
+// The first rank of each GPU checks the memory of that GPU, for all ranks there.
+void CheckGpu(const Job& job, const JobPlan& plan, const MemoryPlan& memory, int rank) {
+  const std::vector<int> ranks = RanksOfGpu(job, rank);
+  if (ranks.empty()) return;
+  const Backend backend = MakeBackend(job.BackendOf(rank));
+  const KernelLimits limits = UnitLayout(plan, {}).limits();
+  backend.kernels->WorkspaceBytes(limits);  // throws where there is no kernel
+  CheckMemory(plan, memory, ranks,
+              {.kind = job.device,
+               .available_bytes = backend.device->available_bytes(),
+               .runtime_bytes = backend.device->runtime_bytes()});
+  backend.kernels->Reserve(limits);
+}
+
+// The first rank of each host checks the memory of that host, for all ranks there.
+void CheckHost(const Job& job, const JobPlan& plan, const MemoryPlan& memory, int rank) {
   const int world_size = job.config.sizes.world_size();
   const int num_local = RanksAreProcesses(job.comm) ? MpiLocalWorldSize() : world_size;
   if (rank % num_local != 0) return;
   std::vector<int> ranks(static_cast<size_t>(std::min(num_local, world_size - rank)));
   std::iota(ranks.begin(), ranks.end(), rank);
-  // Of each rank: its own thread, which a process has already, those of its kernels, and while it
-  // draws initial values its share of the cores.
+  // Each rank has its own thread (that of its process, if it has one), the threads of its kernels,
+  // and its share of the cores while it draws initial values.
   const int64_t own_threads = RanksAreProcesses(job.comm) ? 0 : 1;
   const int64_t drawing_threads = std::max(1, NumCores() / world_size) - 1;
   const int64_t num_threads = std::ssize(ranks) * (own_threads + job.threads - 1 + drawing_threads);
-  CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}),
-              {.beside = needs.host_bytes,
-               .apart = needs.device_bytes,
-               .threads = ThreadAddressBytes(num_threads)});
+  CheckMemory(
+      plan, memory, ranks,
+      {.available_bytes = AvailableHostBytes(), .thread_bytes = ThreadAddressBytes(num_threads)});
+}
+
+void CheckMemoryOf(const Job& job, const JobPlan& plan, const MemoryPlan& memory, int rank) {
+  if (job.device == DeviceKind::kCpu) return CheckHost(job, plan, memory, rank);
+  CheckGpu(job, plan, memory, rank);
 }
 
 std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
@@ -92,24 +104,32 @@ std::vector<FingerprintField> Fingerprint(const Job& job, const JobPlan& plan) {
 
 }  // namespace
 
-void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs) {
+MemoryPlan PlanMemory(const Job& job, const JobPlan& plan, const RankNeeds& needs) {
+  MemoryPlan memory =
+      PlanMemory(plan, KernelWorkspaceBytes(job.BackendOf(0), UnitLayout(plan, {}).limits()));
+  memory.host_bytes = needs.host_bytes;
+  memory.apart_bytes = needs.device_bytes;
+  return memory;
+}
+
+void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const MemoryPlan& memory,
+                const std::vector<FingerprintField>& fingerprint) {
   if (ranks.world() == nullptr) {
     for (int rank = 0; rank < job.config.sizes.world_size(); ++rank) {
-      CheckMemoryOf(job, plan, needs, rank);
+      CheckMemoryOf(job, plan, memory, rank);
     }
     return;
   }
   std::vector<FingerprintField> fields = Fingerprint(job, plan);
-  fields.insert(fields.end(), needs.fingerprint.begin(), needs.fingerprint.end());
+  fields.insert(fields.end(), fingerprint.begin(), fingerprint.end());
   CheckFingerprint(*ranks.world(), fields);
   if (job.gpu_use == GpuUse::kShared) CheckSharesGpu(*ranks.world());
-  CheckMemoryOf(job, plan, needs, ranks.rank());
+  CheckMemoryOf(job, plan, memory, ranks.rank());
   ranks.world()->Barrier();
 }
 
-void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs,
+void RunRanks(RankStarter& ranks, const Job& job,
               const std::function<void(const RankEnvironment&)>& run_rank) {
-  CheckRanks(ranks, job, plan, needs);
   ranks.Run(job.config.sizes.world_size(), [&](Communicator& world) {
     Backend backend = MakeBackend(job.BackendOf(world.rank()));
     if (job.comm != CommKind::kNccl) return run_rank({world, world, backend});
@@ -122,7 +142,8 @@ void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const Ran
 int RunRanks(const Job& job, const JobPlan& plan, const RankNeeds& needs,
              const std::function<void(const RankEnvironment&)>& run_rank) {
   return RunWithRanks(job.comm, {.timeout_s = job.timeout_s}, [&](RankStarter& ranks) {
-    RunRanks(ranks, job, plan, needs, run_rank);
+    CheckRanks(ranks, job, plan, PlanMemory(job, plan, needs), needs.fingerprint);
+    RunRanks(ranks, job, run_rank);
     return 0;
   });
 }

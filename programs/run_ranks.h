@@ -1,4 +1,4 @@
-// Runs a job: makes its ranks, once they are known to agree and to fit into memory.
+// Runs a job: checks that its ranks agree and fit into memory, then makes them.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,8 @@
 #include "core/backend/backend.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/comm/fingerprint.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
+#include "parallel/exec/memory_plan.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
 
@@ -23,25 +24,30 @@ struct RankEnvironment {
 
 // What a program adds to the job.
 struct RankNeeds {
-  // What each rank allocates besides its executor: of the host, while the executor is there; and of
-  // the job's device, while there is none.  On the cpu these are one memory.
+  // What each rank allocates besides its executor: of the host, while the executor exists; and of
+  // the job's device, while there is none. On the cpu these are one memory.
   int64_t host_bytes = 0;
   int64_t device_bytes = 0;
   // Options of the program in which all ranks must agree.
   std::vector<FingerprintField> fingerprint = {};
 };
 
-// Throws Error, before anything is allocated, when the ranks of a host or a GPU do not fit into its
-// memory.  Ranks in processes first compare build, job, schedule and needs.fingerprint, and all end
-// with CommError naming what differs.
-void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs);
+// The memory of all ranks. Once for each job: it lays out the memory of every unit.
+MemoryPlan PlanMemory(const Job& job, const JobPlan& plan, const RankNeeds& needs);
 
-// CheckRanks, then calls `run_rank` once per rank of the plan, each with a backend of its own.
-// Throws as RankStarter::Run does.
-void RunRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const RankNeeds& needs,
+// Throws Error, before anything of the job is allocated, when the ranks of a host or a GPU do not
+// fit into its memory, or have no kernels there. Ranks in processes first compare build, job,
+// schedule and `fingerprint`, and all end with CommError naming what differs. Once for each job,
+// before RunRanks.
+void CheckRanks(RankStarter& ranks, const Job& job, const JobPlan& plan, const MemoryPlan& memory,
+                const std::vector<FingerprintField>& fingerprint);
+
+// Calls `run_rank` once for each rank of the job, each with a backend of its own. Throws as
+// RankStarter::Run does.
+void RunRanks(RankStarter& ranks, const Job& job,
               const std::function<void(const RankEnvironment&)>& run_rank);
 
-// The same for a program that runs one job, once; returns the exit code of its end: 0, or that of a
+// All of the above for a program that runs one job, once; returns its exit code: 0, or that of a
 // fault, which has been printed.
 int RunRanks(const Job& job, const JobPlan& plan, const RankNeeds& needs,
              const std::function<void(const RankEnvironment&)>& run_rank);

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "parallel/schemes/schemes.h"
 
 namespace sluice {

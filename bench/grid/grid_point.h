@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/tensor/dtype.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

@@ -20,9 +20,9 @@
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
 #include "core/model/initial_values.h"
-#include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/initialize.h"
+#include "parallel/exec/memory_plan.h"
 #include "programs/rank_starter.h"
 #include "programs/run_ranks.h"
 
@@ -169,8 +169,9 @@ class Search {
 
  private:
   int64_t NeededBytes(const GridPoint& point) const {
-    return NeedOf(PlanOf(point, options_.stack), /*pipeline=*/0, *environment_.backend.kernels)
-        .total();
+    const JobPlan plan = PlanOf(point, options_.stack);
+    const KernelLimits limits = UnitLayout(plan, {}).limits();
+    return PlanMemory(plan, KernelWorkspaceBytes(options_.backend, limits)).Sum().total();
   }
 
   // For a point, which reuses or replaces what is allocated now.

@@ -153,10 +153,10 @@ SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,
   return sustained;
 }
 
-int64_t CeilingBytes(const Backend& backend, Precision precision) {
-  const int64_t size = CeilingMatmulSize(backend.device->kind());
-  return 3 * size * size * SizeOf(StorageDType(precision)) +
-         backend.kernels->WorkspaceBytes(LimitsOf(size));
+int64_t CeilingBytes(const BackendOptions& options) {
+  const int64_t size = CeilingMatmulSize(options.kind);
+  return 3 * size * size * SizeOf(StorageDType(options.precision)) +
+         KernelWorkspaceBytes(options, LimitsOf(size));
 }
 
 }  // namespace sluice

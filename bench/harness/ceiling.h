@@ -55,6 +55,6 @@ SustainedRate MeasureSustainedMatmulRate(Backend& backend, Precision precision,
 
 // Bytes that each of these functions allocates: three matrices, which it frees again, and scratch
 // memory of the kernels.
-int64_t CeilingBytes(const Backend& backend, Precision precision);
+int64_t CeilingBytes(const BackendOptions& options);
 
 }  // namespace sluice

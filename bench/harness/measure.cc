@@ -21,7 +21,6 @@
 #include "core/base/error.h"
 #include "core/tensor/all_finite.h"
 #include "parallel/comm/rank_status.h"
-#include "parallel/exec/check_memory.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/rank_memory.h"
 #include "parallel/schedule/activation_usage.h"
@@ -271,48 +270,15 @@ Measurement MeasureRank(const Job& job, const JobPlan& plan, const MeasureOption
 
 }  // namespace
 
-MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan) {
-  const Backend backend = MakeBackend(job.BackendOf(0));
-  MemoryPrediction sum;
-  if (job.device == DeviceKind::kCpu && MeasuresCeilings()) {
-    sum.ceilings = CheckedProduct(
-        "the memory of all ceilings",
-        {CeilingBytes(backend, plan.config.precision), plan.config.sizes.world_size()});
-  }
-  const ParallelSizes& sizes = plan.config.sizes;
-  const auto add = [&](int64_t& part, int64_t bytes) {
-    const char* const what = "the job's memory in bytes";
-    part = CheckedSum(what, part, CheckedProduct(what, {bytes, sizes.tensor, sizes.data}));
-  };
-  for (int pipeline = 0; pipeline < sizes.pipeline; ++pipeline) {
-    const ExecutorNeed need = NeedOf(plan, pipeline, *backend.kernels);
-    add(sum.weights, need.weights);
-    add(sum.gradients, need.weight_gradients);
-    add(sum.gradients, need.activation_gradients);
-    add(sum.activations, need.activations);
-    add(sum.workspaces, need.workspaces);
-  }
-  return sum;
-}
-
-DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan) {
-  const Backend backend = MakeBackend(job.BackendOf(0));
-  DeviceMemoryPrediction prediction = {
-      .runtime = backend.device->runtime_bytes(),
-      .ceiling = MeasuresCeilings() ? CeilingBytes(backend, plan.config.precision) : 0,
-  };
-  for (int pipeline = 0; pipeline < plan.config.sizes.pipeline; ++pipeline) {
-    prediction.executor =
-        std::max(prediction.executor, NeedOf(plan, pipeline, *backend.kernels).total());
-  }
-  return prediction;
+int64_t PredictedPeakBytes(DeviceKind device, const MemoryPlan& memory) {
+  const int64_t total_bytes = memory.Sum().total();
+  if (device != DeviceKind::kCpu) return total_bytes;
+  return std::max(total_bytes, CheckedProduct("the memory of all ceilings",
+                                              {memory.apart_bytes, memory.sizes.world_size()}));
 }
 
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
-  const Backend backend = MakeBackend(job.BackendOf(0));
-  const int64_t ceiling_bytes =
-      MeasuresCeilings() ? CeilingBytes(backend, job.config.precision) : 0;
-  return {.device_bytes = ceiling_bytes,
+  return {.device_bytes = MeasuresCeilings() ? CeilingBytes(job.BackendOf(0)) : 0,
           .fingerprint = {{"n_steps", std::to_string(options.n_steps)},
                           {"timed_s", fmt::format("{}", options.timed_s)},
                           {"n_warmup_steps", std::to_string(options.num_warmup_steps)},
@@ -325,20 +291,19 @@ int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes) {
 }
 
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
-                    const MeasureOptions& options, int64_t program_bytes) {
+                    const MemoryPlan& memory, const MeasureOptions& options,
+                    int64_t program_bytes) {
   Measurement measurement;
-  int64_t predicted_device_bytes = 0;
-  if (job.device == DeviceKind::kCuda) {
-    predicted_device_bytes = PredictDeviceMemory(job, plan).peak();
-  }
-  RunRanks(ranks, job, plan, NeedsOf(job, options), [&](const RankEnvironment& environment) {
-    const Measurement m = MeasureRank(job, plan, options, environment);
+  RunRanks(ranks, job, [&](const RankEnvironment& environment) {
+    const int64_t runtime_bytes = environment.backend.device->runtime_bytes();
+    Measurement m = MeasureRank(job, plan, options, environment);
+    if (job.device == DeviceKind::kCuda) {
+      m.predicted_device_bytes = runtime_bytes + memory.MaxDeviceBytes();
+    }
     if (environment.world.rank() == ranks.rank()) measurement = m;
   });
-  measurement.predicted_device_bytes = predicted_device_bytes;
-  const MemoryPrediction memory = PredictMemory(job, plan);
-  measurement.predicted_bytes = memory.total();
-  measurement.predicted_peak_bytes = memory.peak();
+  measurement.predicted_bytes = memory.Sum().total();
+  measurement.predicted_peak_bytes = PredictedPeakBytes(job.device, memory);
   measurement.program_bytes = program_bytes;
   measurement.peak_resident_bytes = SumOverProcesses(ranks, PeakResidentBytes());
   return measurement;

@@ -1,13 +1,12 @@
 // Times one job on all its ranks, and measures what a reader needs to interpret the time: ceilings
 // of the same machine, op times, memory, contention and the conditions of a GPU.
 //
-//   const Measurement m = Measure(ranks, job, plan, {.n_steps = 5});
+//   const Measurement m = Measure(ranks, job, plan, memory, {.n_steps = 5});
 //
 // Throws Error if a result is not finite, and what RunRanks throws. docs/metrics.md has the formula
 // and unit of each number, measurement_metrics.h their names.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -19,7 +18,8 @@
 #include "bench/harness/rank_cores.h"
 #include "bench/harness/time_passes.h"
 #include "core/device/device_monitor.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
+#include "parallel/exec/memory_plan.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
 #include "programs/run_ranks.h"
@@ -77,11 +77,12 @@ struct Measurement {
   int64_t activation_bytes = 0;
   int64_t activation_gradient_bytes = 0;  // likewise: gradients between ops
 
-  int64_t predicted_bytes = 0;       // PredictMemory's total
-  int64_t predicted_peak_bytes = 0;  // and its peak, which includes the ceilings
+  int64_t predicted_bytes = 0;       // by the memory plan, all ranks
+  int64_t predicted_peak_bytes = 0;  // PredictedPeakBytes
   int64_t allocated_bytes = 0;       // during the timed passes, all ranks
   int64_t rank_bytes = 0;            // the same, on the rank with the most
-  // CUDA only: PredictDeviceMemory, and the peak of the GPU that used the most.
+  // CUDA only: rank 0's runtime_bytes before it allocates plus the memory plan's MaxDeviceBytes,
+  // and the peak of the GPU that used the most.
   int64_t predicted_device_bytes = 0;
   int64_t peak_device_bytes = 0;
 
@@ -96,43 +97,21 @@ struct Measurement {
   std::map<std::string, double> part_s;
 };
 
-// Bytes that all ranks of a job allocate.
-struct MemoryPrediction {
-  int64_t weights = 0;
-  int64_t gradients = 0;    // of weights, and of activations between ops
-  int64_t activations = 0;  // the model's input among them
-  int64_t workspaces = 0;   // of layers and kernels
-  int64_t ceilings = 0;     // of products measured when all else is gone; on the cpu
+// The most that all ranks of a job allocate at the same time: on the CPU the ceilings' products
+// count, which are computed when the executors are gone.
+int64_t PredictedPeakBytes(DeviceKind device, const MemoryPlan& memory);
 
-  // Of the job itself.
-  int64_t total() const { return weights + gradients + activations + workspaces; }
-  int64_t peak() const { return std::max(total(), ceilings); }
-};
-
-// Throws Error when a sum does not fit 64 bits.
-MemoryPrediction PredictMemory(const Job& job, const JobPlan& plan);
-
-// Bytes of one GPU that the rank with the most will have in use at once.
-struct DeviceMemoryPrediction {
-  int64_t runtime = 0;   // the driver's context and kernels: measured now, on this process's GPU
-  int64_t executor = 0;  // its share of MemoryPrediction
-  int64_t ceiling = 0;   // of the products measured when the executor is gone
-
-  int64_t peak() const { return runtime + std::max(executor, ceiling); }
-};
-
-// Of a job on cuda, before it runs.
-DeviceMemoryPrediction PredictDeviceMemory(const Job& job, const JobPlan& plan);
-
-// What Measure needs besides the job, for CheckRanks.
+// What Measure needs besides the job, for PlanMemory and CheckRanks.
 RankNeeds NeedsOf(const Job& job, const MeasureOptions& options);
 
 // The sum over the processes of a job, which all make the call.
 int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes);
 
-// Called in each process of a job, which runs its own rank or threads. `plan` is PlanJob's of
-// job.config, `program_bytes` the resident memory of all processes before the call.
+// Called in each process of a job, which runs its own rank or threads, after CheckRanks. `plan` is
+// PlanJob's of job.config, `memory` PlanMemory's, `program_bytes` the resident memory of all
+// processes before the call.
 Measurement Measure(RankStarter& ranks, const Job& job, const JobPlan& plan,
-                    const MeasureOptions& options, int64_t program_bytes = 0);
+                    const MemoryPlan& memory, const MeasureOptions& options,
+                    int64_t program_bytes = 0);
 
 }  // namespace sluice

@@ -30,7 +30,7 @@ Job Pipeline(Pass pass) {
 
 Measurement MeasureOnThreads(const Job& job, const JobPlan& plan, const MeasureOptions& options) {
   RankStarter ranks({}, nullptr);
-  return Measure(ranks, job, plan, options);
+  return Measure(ranks, job, plan, PlanMemory(job, plan, NeedsOf(job, options)), options);
 }
 
 class MeasureTest : public testing::TestWithParam<Pass> {};
@@ -52,7 +52,7 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
   const int num_crossings = GetParam() == Pass::kForward ? 2 : 4;
   EXPECT_EQ(m.sent_bytes, num_crossings * 24 * 256 * 4);
   EXPECT_EQ(m.num_allocations, 0);
-  EXPECT_EQ(m.allocated_bytes, PredictMemory(job, plan).total());
+  EXPECT_EQ(m.allocated_bytes, PlanMemory(job, plan, {}).Sum().total());
   EXPECT_EQ(m.predicted_bytes, m.allocated_bytes);
   EXPECT_THAT(m.rank_bytes, AllOf(Lt(m.allocated_bytes), Gt(m.allocated_bytes / 4)));
   EXPECT_THAT(m.activation_bytes, AllOf(Gt(0), Lt(m.rank_bytes)));

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "parallel/comm/communicator.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "parallel/exec/op_timeline.h"
 #include "parallel/schedule/simulate.h"
 #include "parallel/schemes/formulas.h"

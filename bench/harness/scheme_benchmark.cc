@@ -12,9 +12,10 @@
 
 #include "bench/harness/measurement_metrics.h"
 #include "bench/harness/process_usage.h"
+#include "core/backend/backend.h"
 #include "core/base/checked_math.h"
 #include "core/device/device_monitor.h"
-#include "parallel/exec/rank_memory.h"
+#include "parallel/exec/memory_plan.h"
 #include "parallel/exec/small_layer_choice_of.h"
 #include "programs/job_name.h"
 #include "programs/run_ranks.h"
@@ -131,8 +132,9 @@ std::string TitleOf(const SchemeBenchmark& benchmark) {
                      Name(benchmark.job.device), Name(config.precision));
 }
 
-Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, int64_t program_bytes,
-                        const OnMeasured& on_measured, std::vector<TimedStep>* steps) {
+Samples MeasureAndPrint(const SchemeBenchmark& benchmark, const MemoryPlan& memory,
+                        RankStarter& ranks, int64_t program_bytes, const OnMeasured& on_measured,
+                        std::vector<TimedStep>* steps) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   constexpr const char* kClearLine = "\033[2K";
@@ -143,7 +145,8 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, RankStarter& ranks, in
       fmt::print(stderr, "{}measuring {}: {} ...\r", kClearLine, NameOf(benchmark), part);
     };
   }
-  const Measurement m = Measure(ranks, benchmark.job, benchmark.plan, options, program_bytes);
+  const Measurement m =
+      Measure(ranks, benchmark.job, benchmark.plan, memory, options, program_bytes);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
   if (is_shown) on_measured(benchmark, m);
   if (m.step_record) {
@@ -181,9 +184,9 @@ void AddGpuUse(const Job& job, BenchmarkContext* context) {
   }
 }
 
-BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64_t program_bytes) {
+BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, const Backend& backend,
+                           int64_t program_bytes) {
   using B = const SchemeBenchmark&;
-  const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
   const auto joined = [&](auto value_of) { return Joined(benchmarks, value_of); };
   return {
       {"device", joined([](B b) { return Name(b.job.device); })},
@@ -226,20 +229,28 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, int64
   };
 }
 
-// Throws Error unless the ranks fit into memory, and there are kernels for them.
-void CheckCanRun(const SchemeBenchmark& benchmark, RankStarter& ranks) {
-  CheckRanks(ranks, benchmark.job, benchmark.plan, NeedsOf(benchmark.job, benchmark.options));
-  const Backend backend = MakeBackend(benchmark.job.BackendOf(ranks.rank()));
-  const RankMemory memory(benchmark.plan, CoordinatesOf(ranks.rank(), benchmark.plan.config.sizes));
-  backend.kernels->Reserve(memory.layout().Limits());
+// What all ranks of a benchmark allocate. Throws Error unless they can run.
+MemoryPlan CheckedMemory(const SchemeBenchmark& benchmark, RankStarter& ranks) {
+  const RankNeeds needs = NeedsOf(benchmark.job, benchmark.options);
+  MemoryPlan memory = PlanMemory(benchmark.job, benchmark.plan, needs);
+  CheckRanks(ranks, benchmark.job, benchmark.plan, memory, needs.fingerprint);
+  return memory;
 }
 
+// Memory in bytes that is known before ranks run.
+struct KnownMemory {
+  int64_t program_bytes = 0;  // resident in all processes
+  int64_t runtime_bytes = 0;  // of this process's GPU: context and kernels
+};
+
 // "memory of gpipe step in MiB: program and libraries 41.2 + weights 9.0 + ... = peak 120.4".
-void PrintMemory(const SchemeBenchmark& benchmark, int64_t program_bytes) {
+void PrintMemory(const SchemeBenchmark& benchmark, const MemoryPlan& memory,
+                 const KnownMemory& known) {
   const Job& job = benchmark.job;
-  const MemoryPrediction memory = PredictMemory(job, benchmark.plan);
-  // Of cuda, only what lies on GPUs is predicted.
-  const int64_t program = job.device == DeviceKind::kCpu ? program_bytes : 0;
+  const RankBytes sum = memory.Sum();
+  // On CUDA, only the memory of GPUs is predicted.
+  const int64_t program = job.device == DeviceKind::kCpu ? known.program_bytes : 0;
+  const int64_t peak = PredictedPeakBytes(job.device, memory);
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20));
   };
@@ -247,18 +258,19 @@ void PrintMemory(const SchemeBenchmark& benchmark, int64_t program_bytes) {
   fmt::print("memory of {} {} on {} rank(s) in MiB: ", LabelOf(benchmark),
              NameOf(benchmark.plan.config.pass), job.config.sizes.world_size());
   if (program > 0) fmt::print("program and libraries {} + ", mib(program));
-  fmt::print("weights {} + gradients {} + activations {} + workspaces {}", mib(memory.weights),
-             mib(memory.gradients), mib(memory.activations), mib(memory.workspaces));
-  if (memory.ceilings > memory.total()) {
-    fmt::print(", or after these the matrix-product ceiling's {}", mib(memory.ceilings));
+  fmt::print("weights {} + gradients {} + activations {} + workspaces {}", mib(sum.weights),
+             mib(sum.weight_gradients + sum.activation_gradients), mib(sum.activations + sum.input),
+             mib(sum.scratch + sum.kernels));
+  if (peak > sum.total()) {
+    fmt::print(", or after these the matrix-product ceiling's {}", mib(peak));
   }
-  fmt::print(" = {} {}\n", what, mib(program + memory.peak()));
+  fmt::print(" = {} {}\n", what, mib(program + peak));
   if (job.device == DeviceKind::kCpu) return;
-  const DeviceMemoryPrediction gpu = PredictDeviceMemory(job, benchmark.plan);
   fmt::print(
       "memory of a GPU in MiB: context and kernels {} (measured) + the larger of its rank's {} and "
       "of the matrix-product ceiling's {} = predicted peak {}\n",
-      mib(gpu.runtime), mib(gpu.executor), mib(gpu.ceiling), mib(gpu.peak()));
+      mib(known.runtime_bytes), mib(memory.MaxRankBytes()), mib(memory.apart_bytes),
+      mib(known.runtime_bytes + memory.MaxDeviceBytes()));
 }
 
 void PrintConditions(const std::vector<SchemeBenchmark>& benchmarks,
@@ -318,28 +330,36 @@ std::vector<SchemeBenchmark> Selected(const std::vector<SchemeBenchmark>& all,
 int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const ResultOptions& result,
                         const StepOutputs& outputs, RankStarter& ranks,
                         const OnMeasured& on_measured) {
-  const int64_t program_bytes = SumOverProcesses(ranks, ResidentBytes());
+  KnownMemory known = {.program_bytes = SumOverProcesses(ranks, ResidentBytes())};
   const size_t label_width = LabelWidth(benchmarks);
   const OnMeasured print_row = [&](const SchemeBenchmark& benchmark, const Measurement& m) {
     PrintRow(benchmark, m, label_width);
   };
+  std::vector<MemoryPlan> memory;  // of each benchmark, once `before` has run
   std::vector<Benchmark> runs;
   std::vector<TimedStep> steps;
-  for (const SchemeBenchmark& benchmark : benchmarks) {
-    runs.push_back({.name = NameOf(benchmark), .measure = [&] {
-                      return MeasureAndPrint(benchmark, ranks, program_bytes,
+  for (size_t i = 0; i < benchmarks.size(); ++i) {
+    runs.push_back({.name = NameOf(benchmarks[i]), .measure = [&, i] {
+                      return MeasureAndPrint(benchmarks[i], memory[i], ranks, known.program_bytes,
                                              on_measured ? on_measured : print_row,
                                              outputs.any() ? &steps : nullptr);
                     }});
   }
-  BenchmarkContext context = ContextOf(benchmarks, program_bytes);
+  BenchmarkContext context;
+  {
+    const Backend backend = MakeBackend(benchmarks.front().job.BackendOf(0));
+    known.runtime_bytes = backend.device->runtime_bytes();
+    context = ContextOf(benchmarks, backend, known.program_bytes);
+  }
   AddGpuUse(benchmarks.front().job, &context);
   const auto before = [&] {
-    for (const SchemeBenchmark& benchmark : benchmarks) CheckCanRun(benchmark, ranks);
+    for (const SchemeBenchmark& benchmark : benchmarks) {
+      memory.push_back(CheckedMemory(benchmark, ranks));
+    }
     if (ranks.rank() != 0) return;
     PrintConditions(benchmarks, context);
     if (on_measured) return;
-    for (const SchemeBenchmark& benchmark : benchmarks) PrintMemory(benchmark, program_bytes);
+    for (size_t i = 0; i < benchmarks.size(); ++i) PrintMemory(benchmarks[i], memory[i], known);
     fmt::print("\n");
     PrintHeader(label_width);
   };

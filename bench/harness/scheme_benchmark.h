@@ -9,7 +9,7 @@
 #include "bench/harness/measure.h"
 #include "bench/harness/run_benchmarks.h"
 #include "bench/harness/step_outputs.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
 

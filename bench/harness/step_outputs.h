@@ -6,7 +6,7 @@
 
 #include "bench/harness/op_times.h"
 #include "bench/timeline/timed_step.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

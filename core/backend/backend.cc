@@ -69,6 +69,13 @@ Backend MakeBackend(const BackendOptions& options) {
   return MakeCpuBackend(options);
 }
 
+int64_t KernelWorkspaceBytes(const BackendOptions& options, const KernelLimits& limits) {
+  if (options.kind == DeviceKind::kCuda) {
+    return CudaKernelWorkspaceBytes({.attention = options.attention}, limits);
+  }
+  return CpuWorkspaceBytes(StorageDType(options.precision), options.num_threads, limits);
+}
+
 int NumDevices(DeviceKind kind) { return kind == DeviceKind::kCpu ? NumCores() : NumCudaDevices(); }
 
 bool HasCuda() { return kBuiltWithCuda; }

@@ -57,6 +57,10 @@ void CheckSupported(const BackendOptions& options);
 // machine has no such device.
 Backend MakeBackend(const BackendOptions& options);
 
+// Bytes that the kernels of such a backend reserve for these limits; there need not be such a
+// device.
+int64_t KernelWorkspaceBytes(const BackendOptions& options, const KernelLimits& limits);
+
 // Whether this program was built with CUDA, and so has DeviceKind::kCuda.
 bool HasCuda();
 

@@ -35,6 +35,24 @@ TEST(Backend, WithoutKernelsHasTheOtherTwoParts) {
   EXPECT_EQ(backend.kernels, nullptr);
 }
 
+TEST(KernelWorkspaceBytes, AreWhatTheKernelsReserve) {
+  const KernelLimits limits = {.max_tokens = 24,
+                               .max_seq_len = 12,
+                               .max_batch_size = 2,
+                               .hidden_size = 64,
+                               .num_heads = 2,
+                               .head_dim = 32,
+                               .max_features = 256};
+  for (const Precision precision : {Precision::kFloat32, Precision::kFloat64}) {
+    for (const int num_threads : {1, 3}) {
+      const BackendOptions options = {.precision = precision, .num_threads = num_threads};
+      const Backend backend = MakeBackend(options);
+      backend.kernels->Reserve(limits);
+      EXPECT_EQ(backend.device->allocated_bytes(), KernelWorkspaceBytes(options, limits));
+    }
+  }
+}
+
 TEST(Backend, NamesThePrecisionsThatTheDeviceHas) {
   EXPECT_EQ(ErrorOf({.kind = DeviceKind::kCpu, .precision = Precision::kBFloat16}),
             "dtype bf16 is not supported on device cpu; supported there: f32, f64");

@@ -30,4 +30,8 @@ Backend MakeCudaBackend(const CudaBackendOptions& options) {
   return {std::move(device), std::move(stream), std::move(kernels), std::move(small_layer)};
 }
 
+int64_t CudaKernelWorkspaceBytes(const CudaBackendOptions& options, const KernelLimits& limits) {
+  return CudaWorkspaceBytes(options.attention, limits);
+}
+
 }  // namespace sluice

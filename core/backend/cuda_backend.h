@@ -20,6 +20,9 @@ extern const bool kBuiltWithCuda;
 // Throws Error when the program was built without CUDA, or the machine has no such GPU.
 Backend MakeCudaBackend(const CudaBackendOptions& options);
 
+// The cuda side of KernelWorkspaceBytes; throws Error when the program was built without CUDA.
+int64_t CudaKernelWorkspaceBytes(const CudaBackendOptions& options, const KernelLimits& limits);
+
 // As in core/device/cuda/cuda_device.h; throws Error when the program was built without CUDA.
 int NumCudaDevices();
 

@@ -15,6 +15,8 @@ const bool kBuiltWithCuda = false;
 
 Backend MakeCudaBackend(const CudaBackendOptions&) { ThrowNoCuda(); }
 
+int64_t CudaKernelWorkspaceBytes(const CudaBackendOptions&, const KernelLimits&) { ThrowNoCuda(); }
+
 int NumCudaDevices() { ThrowNoCuda(); }
 
 }  // namespace sluice

@@ -16,23 +16,24 @@ namespace {
 // Elements of scratch a thread.
 int64_t LayerNormScratch(int64_t hidden_size) { return 2 * hidden_size; }
 
+template <typename T>
+int64_t ThreadWorkspaceBytes(const KernelLimits& limits) {
+  // Attention's holds that of a product.
+  const int64_t size = std::max(cpu::CausalAttentionScratchSize<T>(limits.head_dim),
+                                LayerNormScratch(limits.hidden_size));
+  return size * static_cast<int64_t>(sizeof(T));
+}
+
 }  // namespace
+
+int64_t CpuWorkspaceBytes(DType dtype, int num_threads, const KernelLimits& limits) {
+  return num_threads * (dtype == DType::kFloat64 ? ThreadWorkspaceBytes<double>(limits)
+                                                 : ThreadWorkspaceBytes<float>(limits));
+}
 
 CpuKernels::CpuKernels(CpuDevice& device, DType dtype) : device_(device), dtype_(dtype) {
   SLUICE_CHECK(dtype == DType::kFloat32 || dtype == DType::kFloat64);
   cpu::CheckBlasHasNoThreads();
-}
-
-int64_t CpuKernels::WorkspaceBytes(const KernelLimits& limits) const {
-  int64_t bytes = 0;
-  WithType([&](auto t) {
-    using T = decltype(t);
-    // Attention's holds that of a product.
-    const int64_t size = std::max(cpu::CausalAttentionScratchSize<T>(limits.head_dim),
-                                  LayerNormScratch(limits.hidden_size));
-    bytes = device_.pool().num_threads() * size * static_cast<int64_t>(sizeof(T));
-  });
-  return bytes;
 }
 
 void CpuKernels::Reserve(const KernelLimits& limits) {

@@ -6,12 +6,17 @@
 
 namespace sluice {
 
+// Bytes of workspace on a device with that many threads.
+int64_t CpuWorkspaceBytes(DType dtype, int num_threads, const KernelLimits& limits);
+
 class CpuKernels : public Kernels {
  public:
   // `dtype` is kFloat32 or kFloat64.  The device must outlive the kernels.
   CpuKernels(CpuDevice& device, DType dtype);
 
-  int64_t WorkspaceBytes(const KernelLimits& limits) const override;
+  int64_t WorkspaceBytes(const KernelLimits& limits) const override {
+    return CpuWorkspaceBytes(dtype_, device_.pool().num_threads(), limits);
+  }
   void Reserve(const KernelLimits& limits) override;
   std::string_view AttentionName(int64_t) const override { return "cpu"; }
 

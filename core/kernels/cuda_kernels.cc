@@ -41,6 +41,14 @@ int64_t ScratchBytes(const KernelLimits& limits, CausalAttentionImplementation a
 
 }  // namespace
 
+int64_t CudaWorkspaceBytes(std::optional<CausalAttentionImplementation> attention,
+                           const KernelLimits& limits) {
+  // The implementations that a GPU may choose of itself need the same.
+  return ScratchBytes(limits, attention.value_or(CausalAttentionImplementation::kTile)) +
+         cuda::LinearScratchBytes(limits.max_features) + ReluSumsBytes(limits) +
+         kNumNormSlots * LayerNormScratchBytes(limits);
+}
+
 CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision precision,
                          std::optional<CausalAttentionImplementation> attention)
     : device_(device),
@@ -51,12 +59,6 @@ CudaKernels::CudaKernels(CudaDevice& device, CudaStream& stream, Precision preci
       matmul_(device, {&stream, lane_stream_.get()}, precision),
       lane_({.main = stream, .side = *lane_stream_}, matmul_) {
   SLUICE_CHECK(precision != Precision::kFloat64);
-}
-
-int64_t CudaKernels::WorkspaceBytes(const KernelLimits& limits) const {
-  return ScratchBytes(limits, CheckedAttention(limits.head_dim)) +
-         cuda::LinearScratchBytes(limits.max_features) + ReluSumsBytes(limits) +
-         kNumNormSlots * LayerNormScratchBytes(limits);
 }
 
 void CudaKernels::Reserve(const KernelLimits& limits) {

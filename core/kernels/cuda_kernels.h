@@ -28,6 +28,10 @@
 
 namespace sluice {
 
+// Bytes of workspace, whatever the GPU and the precision.
+int64_t CudaWorkspaceBytes(std::optional<CausalAttentionImplementation> attention,
+                           const KernelLimits& limits);
+
 class CudaKernels : public Kernels {
  public:
   // `device` and `stream` must outlive the kernels.  Without `attention` it is
@@ -37,7 +41,9 @@ class CudaKernels : public Kernels {
 
   // Throw Error when the implementation of attention cannot run with this head_dim; Reserve also
   // when there is not enough memory.
-  int64_t WorkspaceBytes(const KernelLimits& limits) const override;
+  int64_t WorkspaceBytes(const KernelLimits& limits) const override {
+    return CudaWorkspaceBytes(CheckedAttention(limits.head_dim), limits);
+  }
   void Reserve(const KernelLimits& limits) override;
   std::string_view AttentionName(int64_t head_dim) const override;
   GradientLane* gradient_lane() override { return &lane_; }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/backend/backend.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

@@ -15,7 +15,7 @@
 #include "correctness/tolerance/compare.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/executor.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

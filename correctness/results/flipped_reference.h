@@ -21,7 +21,7 @@
 #include "core/model/initial_values.h"
 #include "core/reference/transformer.h"
 #include "correctness/tolerance/stack_errors.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

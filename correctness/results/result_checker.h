@@ -31,7 +31,7 @@
 #include "core/model/initial_values.h"
 #include "correctness/tolerance/compare.h"
 #include "correctness/tolerance/stack_errors.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

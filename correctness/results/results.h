@@ -22,7 +22,7 @@
 #include "core/model/initial_values.h"
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/executor.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

@@ -3,7 +3,7 @@
 
 #include "core/model/initial_values.h"
 #include "core/reference/transformer.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

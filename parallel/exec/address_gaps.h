@@ -1,5 +1,5 @@
-// The free addresses between the blocks of an arena, searched in logarithmic time: planning the
-// memory of a long schedule must not look at every living block for each new one.
+// The free addresses between the blocks of an arena, searched in logarithmic time, because a long
+// schedule has too many living blocks to visit all of them for each new one.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace sluice {
 
-// A line of addresses from 0 on, without an end, of which blocks are taken and given back.
+// An unbounded range of addresses from 0 on, from which blocks are taken and given back.
 class AddressGaps {
  public:
   // Takes the lowest `size` > 0 consecutive free addresses and returns the first of them.
@@ -17,7 +17,8 @@ class AddressGaps {
   void Give(int64_t begin, int64_t size);
 
  private:
-  // A gap, in a treap: ordered by `begin` from left to right, by `priority` from the root down.
+  // A gap is a node of a treap: ordered by `begin` from left to right, by `priority` from the root
+  // down.
   struct Node {
     int64_t begin = 0;
     int64_t size = 0;
@@ -32,7 +33,7 @@ class AddressGaps {
   int Insert(int root, int node);
   int Erase(int root, int64_t begin);
   int Merge(int left, int right);
-  // The gaps below `begin`, and the others.
+  // Splits a subtree into the gaps below `begin` and the others.
   void Split(int root, int64_t begin, int* left, int* right);
 
   // The gap with the highest begin that is not above `begin`, or kNone.
@@ -44,7 +45,7 @@ class AddressGaps {
   std::vector<Node> nodes_;
   std::vector<int> free_nodes_;
   int root_ = kNone;
-  int64_t end_ = 0;  // from here on all is free; no gap touches it
+  int64_t end_ = 0;  // all addresses from here on are free; no gap ends here
   uint32_t last_priority_ = 1;
 };
 

@@ -19,14 +19,14 @@ constexpr int64_t kAlignment = 256;
 
 int64_t AlignUp(int64_t size_bytes) { return RoundUp(size_bytes, kAlignment); }
 
-ArenaPlan PlanArena(const std::vector<Lifetime>& blocks) {
+ArenaLayout LayOutArena(const std::vector<Lifetime>& blocks) {
   std::vector<size_t> order(blocks.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return blocks[a].begin < blocks[b].begin; });
 
-  ArenaPlan plan;
-  plan.offsets.resize(blocks.size());
+  ArenaLayout layout;
+  layout.offsets.resize(blocks.size());
   AddressGaps gaps;
   using EndOfBlock = std::pair<int64_t, size_t>;
   std::priority_queue<EndOfBlock, std::vector<EndOfBlock>, std::greater<>> living;
@@ -36,14 +36,14 @@ ArenaPlan PlanArena(const std::vector<Lifetime>& blocks) {
     if (block.size_bytes == 0) continue;
     for (; !living.empty() && living.top().first < block.begin; living.pop()) {
       const size_t ended = living.top().second;
-      gaps.Give(plan.offsets[ended], AlignUp(blocks[ended].size_bytes));
+      gaps.Give(layout.offsets[ended], AlignUp(blocks[ended].size_bytes));
     }
     const int64_t size_bytes = AlignUp(block.size_bytes);
-    plan.offsets[index] = gaps.Take(size_bytes);
+    layout.offsets[index] = gaps.Take(size_bytes);
     living.emplace(block.end, index);
-    plan.size_bytes = std::max(plan.size_bytes, plan.offsets[index] + size_bytes);
+    layout.size_bytes = std::max(layout.size_bytes, layout.offsets[index] + size_bytes);
   }
-  return plan;
+  return layout;
 }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
-// One piece of memory for many blocks whose lifetimes are known: blocks that do not live at the
-// same time share addresses.
+// One allocation for many blocks with known lifetimes: blocks that do not live at the same time
+// share addresses.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,14 @@ struct Lifetime {
   int64_t end = 0;
 };
 
-struct ArenaPlan {
+struct ArenaLayout {
   std::vector<int64_t> offsets;  // of each block in bytes, multiples of 256
   int64_t size_bytes = 0;        // of the whole arena
 };
 
-// Places each block, in the order of its begin, at the lowest offset that no living block needs.
-// Takes n log n time for n blocks.
-ArenaPlan PlanArena(const std::vector<Lifetime>& blocks);
+// Places each block, in the order of their begins, at the lowest offset that no living block needs.
+// The time is O(n log n) for n blocks.
+ArenaLayout LayOutArena(const std::vector<Lifetime>& blocks);
 
 // The next multiple of 256: where a tensor may start.
 int64_t AlignUp(int64_t size_bytes);

@@ -10,10 +10,10 @@
 namespace sluice {
 namespace {
 
-TEST(Arena, SharesAddressesOfBlocksThatDoNotMeet) {
-  const ArenaPlan plan = PlanArena({{256, 0, 1}, {256, 2, 3}, {512, 1, 2}});
-  EXPECT_EQ(plan.offsets, (std::vector<int64_t>{0, 0, 256}));
-  EXPECT_EQ(plan.size_bytes, 768);
+TEST(Arena, SharesAddressesOfBlocksWithDisjointLifetimes) {
+  const ArenaLayout layout = LayOutArena({{256, 0, 1}, {256, 2, 3}, {512, 1, 2}});
+  EXPECT_EQ(layout.offsets, (std::vector<int64_t>{0, 0, 256}));
+  EXPECT_EQ(layout.size_bytes, 768);
 }
 
 std::vector<Lifetime> DrawBlocks(uint64_t seed, uint64_t count) {
@@ -29,7 +29,7 @@ std::vector<Lifetime> DrawBlocks(uint64_t seed, uint64_t count) {
   return blocks;
 }
 
-// First fit as its definition says it: looks at every living block for each new one.
+// First fit by its definition: visits every living block for each new one.
 std::vector<int64_t> FirstFit(const std::vector<Lifetime>& blocks) {
   std::vector<size_t> order(blocks.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -55,29 +55,29 @@ std::vector<int64_t> FirstFit(const std::vector<Lifetime>& blocks) {
 TEST(Arena, IsFirstFit) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const std::vector<Lifetime> blocks = DrawBlocks(seed, 300);
-    EXPECT_EQ(PlanArena(blocks).offsets, FirstFit(blocks)) << "seed " << seed;
+    EXPECT_EQ(LayOutArena(blocks).offsets, FirstFit(blocks)) << "seed " << seed;
   }
 }
 
 TEST(Arena, NeverOverlapsLivingBlocks) {
   const std::vector<Lifetime> blocks = DrawBlocks(1, 300);
-  const ArenaPlan plan = PlanArena(blocks);
+  const ArenaLayout layout = LayOutArena(blocks);
   for (size_t a = 0; a < blocks.size(); ++a) {
-    EXPECT_LE(plan.offsets[a] + blocks[a].size_bytes, plan.size_bytes);
+    EXPECT_LE(layout.offsets[a] + blocks[a].size_bytes, layout.size_bytes);
     for (size_t b = 0; b < a; ++b) {
       const bool meet = blocks[a].begin <= blocks[b].end && blocks[b].begin <= blocks[a].end;
-      const bool overlap = plan.offsets[a] < plan.offsets[b] + blocks[b].size_bytes &&
-                           plan.offsets[b] < plan.offsets[a] + blocks[a].size_bytes;
+      const bool overlap = layout.offsets[a] < layout.offsets[b] + blocks[b].size_bytes &&
+                           layout.offsets[b] < layout.offsets[a] + blocks[a].size_bytes;
       EXPECT_FALSE(meet && overlap) << a << " and " << b;
     }
   }
 }
 
-// The memory of 1F1B: as many equal blocks as there are micro-batches in flight.
+// 1F1B needs as many equal blocks as there are micro-batches in flight.
 TEST(Arena, NeedsNoMoreThanTheMostThatLives) {
   std::vector<Lifetime> blocks;
   for (int64_t i = 0; i < 20; ++i) blocks.push_back({1024, 2 * i, 2 * i + 7});
-  EXPECT_EQ(PlanArena(blocks).size_bytes, 4 * 1024);
+  EXPECT_EQ(LayOutArena(blocks).size_bytes, 4 * 1024);
 }
 
 }  // namespace

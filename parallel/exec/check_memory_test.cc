@@ -16,25 +16,39 @@
 namespace sluice {
 namespace {
 
-// Of a small model on the cpu, whose memory is less than 2^55 bytes.
-void Check(OtherBytes other) {
-  JobConfig config;
+constexpr int64_t kRoom = int64_t{16} << 30;
+
+JobPlan SmallPlan(int num_ranks, int64_t num_layers = 24) {
+  JobConfig config = {.batch_size = 2, .scheme = "gpipe", .num_micro_batches = 2};
   config.model = FindModel("test");
-  config.scheme = "single";
-  const JobPlan plan = PlanJob(config);
-  CheckMemory(plan, {0}, MakeBackend({.precision = config.precision}), other);
+  config.model.num_layers = num_layers;
+  config.sizes.pipeline = num_ranks;
+  return PlanJob(config);
 }
 
-std::string RefusalOf(OtherBytes other) {
+struct Needs {
+  int64_t host_bytes = 0, apart_bytes = 0, thread_bytes = 0;
+};
+
+// The message of the refusal of all ranks of a job, which share a host; "" if they fit.
+std::string RefusalOf(const JobPlan& plan, const Needs& needs) {
+  std::vector<int> ranks(static_cast<size_t>(plan.config.sizes.world_size()));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  MemoryPlan memory = PlanMemory(plan, 1 << 20);
+  memory.host_bytes = needs.host_bytes;
+  memory.apart_bytes = needs.apart_bytes;
   try {
-    Check(other);
+    CheckMemory(plan, memory, ranks,
+                {.available_bytes = kRoom, .thread_bytes = needs.thread_bytes});
   } catch (const Error& error) {
     return error.what();
   }
   return "";
 }
 
-TEST(CheckMemory, TakesWhatFits) { Check({.beside = 1 << 20, .apart = 1 << 20}); }
+TEST(CheckMemory, AcceptsWhatFits) {
+  EXPECT_EQ(RefusalOf(SmallPlan(1), {.host_bytes = 1 << 20, .apart_bytes = 1 << 20}), "");
+}
 
 JobPlan Gpt3Plan(int num_ranks, int64_t num_layers) {
   JobConfig config = {.batch_size = 32, .scheme = "gpipe", .num_micro_batches = 32};
@@ -44,18 +58,7 @@ JobPlan Gpt3Plan(int num_ranks, int64_t num_layers) {
   return PlanJob(config);
 }
 
-std::string RefusalOf(const JobPlan& plan, const OtherBytes& other) {
-  std::vector<int> ranks(static_cast<size_t>(plan.config.sizes.world_size()));
-  std::iota(ranks.begin(), ranks.end(), 0);
-  try {
-    CheckMemory(plan, ranks, MakeBackend({.precision = plan.config.precision}), other);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// What the message says behind `name`, in bytes.
+// The bytes that follow `name` in the message.
 double Said(const std::string& message, const std::string& name) {
   const size_t at = message.find(name);
   if (at == std::string::npos) return -1;
@@ -67,15 +70,14 @@ double Said(const std::string& message, const std::string& name) {
   return number * std::pow(1024, static_cast<double>(kUnits.find(unit[0])));
 }
 
-// Not that of the weights alone: all of it, which the parts sum to.
+// The need is that of all purposes, not of the weights alone.
 TEST(CheckMemory, NamesTheWholeNeedByPurpose) {
   const JobPlan plan = Gpt3Plan(40, 4000);
-  const Backend backend = MakeBackend({.precision = plan.config.precision});
+  const MemoryPlan memory = PlanMemory(plan, 1 << 20);
   int64_t needed_bytes = 0, most_bytes = 0;
   int worst_rank = 0;
   for (int rank = 0; rank < 40; ++rank) {
-    const int pipeline = CoordinatesOf(rank, plan.config.sizes).pipeline;
-    const int64_t rank_bytes = NeedOf(plan, pipeline, *backend.kernels).total();
+    const int64_t rank_bytes = memory.OfRank(rank).total();
     needed_bytes += rank_bytes;
     if (rank_bytes > most_bytes) worst_rank = rank;
     most_bytes = std::max(most_bytes, rank_bytes);
@@ -97,44 +99,50 @@ TEST(CheckMemory, NamesTheWholeNeedByPurpose) {
               near(static_cast<double>(most_bytes)));
 }
 
-// Other programs may take or give back memory meanwhile.
 TEST(CheckMemory, SaysHowManyLayersWouldFit) {
-  const auto refusal_of = [](int64_t num_layers) {
-    JobConfig config;
-    config.model = FindModel("test");
-    config.model.num_layers = num_layers;
-    return RefusalOf(PlanJob(config), OtherBytes{});
-  };
-  const std::string message = refusal_of(10'000'000);
+  const std::string message = RefusalOf(SmallPlan(1, 1'000'000), {});
   const std::string fits = "would fit: num_layers ";
   ASSERT_THAT(message, testing::HasSubstr(fits));
   const int64_t num_layers = std::stoll(message.substr(message.find(fits) + fits.size()));
-  EXPECT_EQ(refusal_of(num_layers / 2), "");
-  EXPECT_NE(refusal_of(num_layers * 2), "");
+  EXPECT_EQ(RefusalOf(SmallPlan(1, num_layers), {}), "");
+  EXPECT_NE(RefusalOf(SmallPlan(1, num_layers + 1), {}), "");
 }
 
 TEST(CheckMemory, SaysHowManyHostsWouldDo) {
-  const Backend backend = MakeBackend({});
-  JobConfig config = {.batch_size = 2, .scheme = "gpipe", .num_micro_batches = 2};
-  config.model = FindModel("test");
-  config.sizes.pipeline = 2;
   // Each rank takes two thirds of the memory.
-  const OtherBytes other = {.beside = backend.device->available_bytes() / 3 * 2};
-  EXPECT_THAT(RefusalOf(PlanJob(config), other),
+  EXPECT_THAT(RefusalOf(SmallPlan(2), {.host_bytes = kRoom / 3 * 2}),
               testing::HasSubstr("would fit: 1 rank like it, so 2 hosts like this one"));
 }
 
 TEST(CheckMemory, CountsThreads) {
-  EXPECT_THAT(RefusalOf({.threads = int64_t{1} << 55}),
+  EXPECT_THAT(RefusalOf(SmallPlan(1), {.thread_bytes = int64_t{1} << 55}),
               testing::HasSubstr("stacks of threads 32.0 PiB"));
 }
 
-TEST(CheckMemory, WhatIsFreedBeforeTheExecutorIsNotAddedToIt) {
+TEST(CheckMemory, DoesNotAddWhatIsFreedBeforeTheExecutorExists) {
   constexpr int64_t kMuch = int64_t{1} << 55;
-  EXPECT_THAT(RefusalOf({.apart = kMuch}),
+  EXPECT_THAT(RefusalOf(SmallPlan(1), {.apart_bytes = kMuch}),
               testing::HasSubstr("of model test needs 32.0 PiB, have"));
-  EXPECT_THAT(RefusalOf({.beside = kMuch, .apart = kMuch}),
+  EXPECT_THAT(RefusalOf(SmallPlan(1), {.host_bytes = kMuch, .apart_bytes = kMuch}),
               testing::HasSubstr("of model test needs 64.0 PiB, have"));
+}
+
+// A GPU's results are in the host's memory.
+TEST(CheckMemory, NamesWhatTheDriverHasTakenOfAGpu) {
+  const JobPlan plan = SmallPlan(1);
+  MemoryPlan memory = PlanMemory(plan, 1 << 20);
+  memory.host_bytes = int64_t{1} << 55;
+  const MemoryRoom room = {
+      .kind = DeviceKind::kCuda, .available_bytes = 1 << 20, .runtime_bytes = 1 << 29};
+  try {
+    CheckMemory(plan, memory, {0}, room);
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("out of memory on cuda: 1 rank of model test"));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr(" beside the 512.0 MiB of the driver's context and kernels"));
+    EXPECT_THAT(error.what(), testing::Not(testing::HasSubstr("PiB")));
+  }
 }
 
 }  // namespace

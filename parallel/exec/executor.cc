@@ -18,14 +18,14 @@
 namespace sluice {
 namespace {
 
-// Transfers are remembered by kind and unit.
+// The index of a kind of transfer in the table of pending ones.
 size_t TransferIndex(OpKind kind) {
   SLUICE_CHECK(!IsCompute(kind));
   return static_cast<size_t>(kind) - static_cast<size_t>(OpKind::kSendActivation);
 }
 
-// Both ends of a transfer give it the same tag: what is sent, and of which unit of the sending or
-// receiving lower stage.
+// The tag of a transfer, the same on both ends: activation or gradient, and the unit of the lower
+// of the two stages.
 int TagOf(const Schedule& schedule, const Op& op) {
   const bool is_gradient = op.kind == OpKind::kSendGradient || op.kind == OpKind::kRecvGradient;
   Unit lower = op.unit;
@@ -47,6 +47,7 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
       timeline_(*backend.stream, ops().size()) {
   const ParallelSizes& sizes = plan.config.sizes;
   SLUICE_CHECK_EQ(world.world_size(), sizes.world_size());
+  // The groups along each axis: ranks of a group differ in that coordinate only.
   pipeline_ = world.Split({rank_.data * sizes.tensor + rank_.tensor, rank_.pipeline});
   tensor_ = world.Split({rank_.data * sizes.pipeline + rank_.pipeline, rank_.tensor});
   data_ = world.Split({rank_.pipeline * sizes.tensor + rank_.tensor, rank_.data});
@@ -58,11 +59,12 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
   }
   MakeLayers();
   ReserveLayerArgs();
-  backend_.kernels->Reserve(memory_.layout().Limits());
+  // All memory, then the initial values in it.
+  backend_.kernels->Reserve(memory_.layout().limits());
   memory_.Allocate(*backend_.device, shared_weights);
   for (std::vector<Transfer>& transfers : pending_) transfers.resize(memory_.units().num_units());
-  norm_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
-  linear_is_written_.resize(static_cast<size_t>(plan.schedule.num_stages));
+  norm_is_written_.resize(plan.schedule.num_stages);
+  linear_is_written_.resize(plan.schedule.num_stages);
   InitializeRank(plan, rank_, *tensor_parallel_, values, memory_, *backend_.device);
   if (shared_weights != nullptr) shared_weights->num_drawn = shared_weights->tensors.size();
   if (backend_.kernels->tunes()) Rehearse();
@@ -96,7 +98,7 @@ void Executor::Rehearse() {
   for (const Op& op : ops()) {
     if (!IsCompute(op.kind)) continue;
     const auto stage = static_cast<size_t>(op.unit.stage);
-    // The first gradient of a weight overwrites it, and later ones are added by other kernels.
+    // The first gradient of a weight overwrites and later ones accumulate, with other kernels.
     if (rehearsed
             .insert({op.kind, op.unit.stage, op.unit.slice, norm_is_written_[stage],
                      linear_is_written_[stage]})
@@ -116,20 +118,14 @@ void Executor::ConnectReceivers() {
   for (const Op& op : ops()) {
     if (!IsSend(op.kind)) continue;
     const int peer = PeerRank(plan_.schedule, op);
-    if (is_receiver[static_cast<size_t>(peer)]) continue;
-    is_receiver[static_cast<size_t>(peer)] = true;
+    if (is_receiver[peer]) continue;
+    is_receiver[peer] = true;
     receivers.push_back(peer);
   }
   pipeline_->Connect(receivers);
 }
 
-const std::vector<Op>& Executor::ops() const {
-  return plan_.schedule.ops_of_rank[static_cast<size_t>(rank_.pipeline)];
-}
-
-const LayerRange& Executor::LayersOf(const Unit& unit) const {
-  return plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
-}
+const std::vector<Op>& Executor::ops() const { return plan_.schedule.ops_of_rank[rank_.pipeline]; }
 
 void Executor::EnqueueStep() {
   if (graph_ == nullptr) return EnqueueOps();
@@ -149,7 +145,7 @@ void Executor::WaitForStream() {
 
 void Executor::Capture() {
   SLUICE_CHECK(can_capture());
-  graph_.reset();  // before there is another: a graph of many kernels takes much memory
+  graph_.reset();  // frees the old graph first, because a graph of many kernels is large
   graph_ = backend_.stream->Capture([this] { EnqueueOps(); });
 }
 
@@ -262,13 +258,14 @@ void Executor::WaitForInputs(const Op& op) {
   if (op.kind == OpKind::kForward) WaitFor(OpKind::kRecvActivation, op.unit);
   if (!MakesInputGradient(op.kind)) return;
   WaitFor(OpKind::kRecvGradient, op.unit);
-  // The peer that gave the gradient has long used the activation; this frees its block.
+  // The peer has used the activation, since it sent the gradient. Its block may be reused after
+  // this wait.
   WaitFor(OpKind::kSendActivation, op.unit);
 }
 
 void Executor::RunForward(const Unit& unit) {
-  const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
-  const LayerRange& layers = LayersOf(unit);
+  const int64_t prefix_len = plan_.config.prefix_len + plan_.SliceOf(unit).begin;
+  const LayerRange& layers = plan_.LayersOf(unit);
   forward_args_.clear();
   for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
     forward_args_.push_back({.weights = memory_.Weights(layer),
@@ -303,8 +300,8 @@ void Executor::StartLossGradient(const Unit& unit) {
                                   .dz = tensor_parallel_->OwnRows(memory_.OutputGradient(unit))});
 }
 
-WriteMode Executor::WeightWriteMode(std::vector<char>& is_written, const Unit& unit) {
-  char& written = is_written[static_cast<size_t>(unit.stage)];
+WriteMode Executor::MarkWritten(std::vector<char>& is_written, const Unit& unit) {
+  char& written = is_written[unit.stage];
   const WriteMode mode = written != 0 ? WriteMode::kAccumulate : WriteMode::kOverwrite;
   written = 1;
   return mode;
@@ -313,13 +310,13 @@ WriteMode Executor::WeightWriteMode(std::vector<char>& is_written, const Unit& u
 void Executor::RunBackward(const Op& op) {
   const Unit& unit = op.unit;
   if (unit.stage == plan_.schedule.num_stages - 1) StartLossGradient(unit);
-  const int64_t prefix_len = plan_.config.prefix_len + memory_.layout().slice(unit.slice).begin;
+  const int64_t prefix_len = plan_.config.prefix_len + plan_.SliceOf(unit).begin;
   const bool is_last_slice = unit.slice == plan_.schedule.num_slices - 1;
-  LayerWriteModes write_modes = {.norms = WeightWriteMode(norm_is_written_, unit)};
+  LayerWriteModes write_modes = {.norms = MarkWritten(norm_is_written_, unit)};
   if (op.kind == OpKind::kBackward) {
-    write_modes.linears = WeightWriteMode(linear_is_written_, unit);
+    write_modes.linears = MarkWritten(linear_is_written_, unit);
   }
-  const LayerRange& layers = LayersOf(unit);
+  const LayerRange& layers = plan_.LayersOf(unit);
   backward_args_.clear();
   for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
     backward_args_.push_back(
@@ -343,8 +340,8 @@ void Executor::RunBackward(const Op& op) {
 }
 
 void Executor::RunWeightGradients(const Unit& unit, OpKind backward) {
-  const WriteMode mode = WeightWriteMode(linear_is_written_, unit);
-  const LayerRange& layers = LayersOf(unit);
+  const WriteMode mode = MarkWritten(linear_is_written_, unit);
+  const LayerRange& layers = plan_.LayersOf(unit);
   backward_weight_args_.clear();
   for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
     backward_weight_args_.push_back({.weight_gradients = memory_.WeightGradients(layer),
@@ -379,8 +376,8 @@ void Executor::ReduceWeightGradients() {
 double Executor::loss() {
   SLUICE_CHECK(plan_.config.loss != LossKind::kNone);
   double sum = 0;
-  // Each part of the loss is held by one rank, or by all of a tensor-parallel group that does not
-  // split the sequence.
+  // If a tensor-parallel group splits the sequence, each of its ranks holds a part of the loss.
+  // Otherwise all of them hold the same part, and only the first one adds it.
   const bool has_last_stage = plan_.schedule.rank_of_stage.back() == rank_.pipeline &&
                               (rank_.tensor == 0 || tensor_parallel_->splits_sequence());
   if (has_last_stage) sum = ReadTensor(*backend_.device, memory_.Loss()).front();

@@ -1,15 +1,14 @@
-// Runs one rank's list of ops: any schedule, any plan, any communicator, any device.  A switch over
-// op kinds; it knows no scheme.
+// Runs one rank's list of ops, for any schedule, plan, communicator and device. The executor is a
+// switch over op kinds; no scheme's name is in it.
 //
 //   Executor executor(plan, backend, comm);      // one per rank: allocates, draws initial values
 //   executor.RunStep();                          // one pass: a forward, or a forward and backward
 //   executor.loss();
 //
-// How ops are executed, and why that cannot deadlock, is written in
-// parallel/schedule/execution_model.h.  RunStep allocates nothing and starts from the same weights
-// every time; gradients are overwritten by each step.  After the last op, weight gradients are
-// summed over data-parallel ranks, and those of replicated parameters over a tensor-parallel group
-// that splits the sequence.
+// parallel/schedule/execution_model.h defines how ops are executed, and why that cannot deadlock.
+// RunStep allocates nothing and starts from the same weights every time; each step overwrites the
+// gradients. After the last op, weight gradients are summed over data-parallel ranks, and those of
+// replicated parameters over a tensor-parallel group that splits the sequence.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +20,19 @@
 #include "core/model/initial_values.h"
 #include "core/model/layer_runner.h"
 #include "parallel/comm/communicator.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "parallel/exec/op_timeline.h"
 #include "parallel/exec/rank_memory.h"
 #include "parallel/plan/layer_plan.h"
 
 namespace sluice {
 
-// All gradients in memory are this many times the true ones: fp16 would lose small ones.  Whoever
-// reads them divides (correctness/results does).
+// All gradients in memory are this many times the true ones, because small ones would underflow in
+// fp16. Readers divide by it (correctness/results does).
 double LossScale(Precision precision);
 
-// Sees tensors on their way, for checks: never while timing.
+// Receives tensors during a step, for checks. It makes the host wait, so do not set one while
+// timing.
 struct Observer {
   // The output of the last stage's unit, own rows; and the gradient of the model's input.
   std::function<void(const Unit&, const Tensor& own_rows)> output;
@@ -41,42 +41,41 @@ struct Observer {
 
 class Executor {
  public:
-  // `world` has plan.config.sizes.world_size() ranks, and moves memory of the backend's device. All
-  // arguments must outlive the executor.  All ranks construct theirs together: it splits `world`,
-  // connects those that send to each other, and rehearses where kernels tune.
+  // `world` has plan.config.sizes.world_size() ranks and moves memory of the backend's device. All
+  // arguments must outlive the executor. All ranks construct theirs together: the constructor
+  // splits `world`, connects ranks that send to each other, and rehearses if the kernels tune.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world)
       : Executor(plan, backend, world, DrawnValues(plan.config.seed)) {}
-  // From other initial values than those of the seed; they are read here and no later. With
+  // With `values` instead of those of the seed. Only the constructor reads them. With
   // `shared_weights`, values of layers that are already there are not read again; the weights must
   // outlive the executor.
   Executor(const JobPlan& plan, Backend& backend, Communicator& world, const InitialValues& values,
            RankWeights* shared_weights = nullptr);
-  // The kernels may tune again.
+  // Allows the kernels to tune again.
   ~Executor();
 
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // One pass.  Enqueues it, and waits until its results are there.
+  // Enqueues one pass and waits for its results.
   void RunStep() {
     EnqueueStep();
     FinishStep();
   }
 
-  // The two halves of RunStep, for whoever times the stream between them.
+  // The two halves of RunStep, for callers that time the stream between them.
   void EnqueueStep();
   void FinishStep();
 
-  // Records the pass as a graph, which EnqueueStep then launches with one call instead of one per
-  // kernel.  After the first pass, on all ranks, and only where no rank meets another on the host:
-  // `can_capture`.
+  // Captures the pass as a graph, which EnqueueStep then launches with one call instead of one per
+  // kernel. Call it after the first pass, on all ranks, and only if `can_capture`: no communication
+  // of the pass may block the host.
   bool can_capture() const { return plan_.config.sizes.world_size() == 1 || world_.can_capture(); }
   void Capture();
 
-  // Records when each op of the passes runs that are enqueued from now on, until StopRecording. A
-  // pass that is a graph is captured again by both, with timestamps in it and without.  After the
-  // first pass, and only where all ranks `can_record`: a pass has no more timestamps than the
-  // device holds.
+  // Records when each op runs, in the passes enqueued until StopRecording. If the pass is a graph,
+  // both calls capture it again, with and without timestamps. Call it after the first pass, and
+  // only if all ranks `can_record`: the device must hold all timestamps of a pass.
   bool can_record() const { return timeline_.num_timestamps() <= timeline_.max_timestamps(); }
   void StartRecording();
   void StopRecording();
@@ -86,8 +85,8 @@ class Executor {
   // far: to time what a pass costs besides kernels.
   std::unique_ptr<Kernels> ExchangeKernels(std::unique_ptr<Kernels> kernels);
 
-  // The loss of the last step over the whole batch; on every rank.  A collective. The job must have
-  // a loss.
+  // The loss of the last step over the whole batch, on every rank. A collective of all ranks. The
+  // job must have a loss.
   double loss();
 
   const RankCoordinates& rank() const { return rank_; }
@@ -95,23 +94,23 @@ class Executor {
   TensorParallel& tensor_parallel() { return *tensor_parallel_; }
   void set_observer(const Observer* observer) { observer_ = observer; }
 
-  // The rank's list.
+  // The rank's list of ops.
   const std::vector<Op>& ops() const;
 
-  // Bytes given to sends of activations and gradients in one step.
+  // Bytes of activations and gradients that the rank sends in one step.
   int64_t sent_bytes() const { return sent_bytes_; }
 
  private:
   void ConnectReceivers();
   void ReserveLayerArgs();
   void MakeLayers();
-  // Runs each op that differs from others in more than its micro-batch once, without messages.
-  // Kernels that tune do so here, and groups of ranks connect at their first collectives: both
-  // allocate and synchronise the device, which a step must not do while a message is under way.
-  // Leaves nothing that a step reads.
+  // Runs each compute op once, without messages, except ops that differ only in their micro-batch.
+  // Kernels that tune do so here, and groups of ranks connect at their first collectives. Both
+  // allocate and synchronise the device, which a step must not do while a message is in flight. A
+  // step reads nothing that the rehearsal wrote.
   void Rehearse();
   void EnqueueOps();
-  // What this rank does from now on, for the message of a fault.
+  // Sets the position in the schedule that the message of a fault names.
   void SetPosition(size_t op_index);
   void RunOp(const Op& op);
   void RunForward(const Unit& unit);
@@ -121,25 +120,24 @@ class Executor {
   void Post(const Op& op);
   void WaitForInputs(const Op& op);
   void WaitFor(OpKind kind, const Unit& unit);
-  // For all that no later op waits for.
+  // Waits for the transfers that no later op waits for.
   void WaitForTransfers();
   void ReduceWeightGradients();
-  // The transfer of this kind that has been posted for a unit and not been waited for; id < 0:
-  // none.
+  // The transfer of this kind that was posted for a unit and not waited for; its id is < 0 if there
+  // is none.
   Transfer& Pending(OpKind kind, const Unit& unit);
-  // For observers: the host waits in the middle of a step.
+  // Makes the host wait in the middle of a step, for observers.
   void WaitForStream();
 
-  const LayerRange& LayersOf(const Unit& unit) const;
-  // Whether this is the first gradient of the stage's weights in this step; the next ones are
-  // added.
-  WriteMode WeightWriteMode(std::vector<char>& is_written, const Unit& unit);
+  // Marks the weight gradients of the unit's stage as written in this step. Returns how the unit
+  // writes them: the first one overwrites, later ones accumulate.
+  WriteMode MarkWritten(std::vector<char>& is_written, const Unit& unit);
 
   const JobPlan& plan_;
   Backend& backend_;
   RankCoordinates rank_;
   Communicator& world_;
-  // Goes after the communicators, which may still write it.
+  // Declared before the communicators, so that it is freed after them: they may still write to it.
   RankMemory memory_;
   std::unique_ptr<Communicator> pipeline_, tensor_, data_;
   OpTimeline timeline_;
@@ -152,7 +150,7 @@ class Executor {
   const Observer* observer_ = nullptr;
   std::unique_ptr<StreamGraph> graph_;
 
-  std::vector<Transfer> pending_[4];  // by kind of transfer, and unit of the rank
+  std::vector<Transfer> pending_[4];  // by TransferIndex, and LocalUnits::IndexOf
   std::vector<char> norm_is_written_, linear_is_written_;  // by stage
   WriteMode loss_mode_ = WriteMode::kOverwrite;
   int64_t sent_bytes_ = 0;

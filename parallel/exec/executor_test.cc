@@ -61,7 +61,7 @@ TEST(Executor, NamesTheOpThatWaitsForALostRank) {
   EXPECT_THAT(fault, testing::HasSubstr("Backward(stage=0, micro_batch=1, slice=0)"));
 }
 
-// Of a forward pass nobody waits for the sends before its end.
+// In a forward pass, no op waits for the sends.
 TEST(Executor, NamesTheSendThatIsStillUnderWayAtTheEnd) {
   JobConfig config = GpipePlan().config;
   config.pass = Pass::kForward;

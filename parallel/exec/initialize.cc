@@ -45,7 +45,7 @@ void WriteTensor(Device& device, const Tensor& tensor, const std::vector<double>
 }
 
 BatchBlock OwnBlock(const JobPlan& plan, const RankCoordinates& rank, const Unit& unit) {
-  const Slice& slice = plan.config.slices[static_cast<size_t>(unit.slice)];
+  const Slice& slice = plan.config.slices[unit.slice];
   BatchBlock block = {.position_begin = slice.begin, .num_positions = slice.len};
   if (plan.splits_sequence()) {
     block.num_positions /= plan.config.sizes.tensor;
@@ -59,8 +59,8 @@ BatchBlock OwnBlock(const JobPlan& plan, const RankCoordinates& rank, const Unit
 
 namespace {
 
-// Draws [positions, sequences, row_size] rows of a tensor of normal values: `fill` draws elements
-// of the whole [.., batch_size, whole_row_size] tensor from a number on.
+// Where the rows of a rank's [positions, sequences, row_size] tensor are in the whole [..,
+// batch_size, whole_row_size] tensor. A Fill draws consecutive elements of the whole tensor.
 struct RowParts {
   int64_t position_begin = 0;
   int64_t sequence_begin = 0;
@@ -85,7 +85,8 @@ RowDrawing DrawingOf(const Tensor& tensor, const RowParts& parts, const Fill& fi
   };
 }
 
-// Writes into one rank's memory, on its share of the cores where ranks are threads of one process.
+// Writes to the memory of one rank, with its share of the cores: ranks may be threads of one
+// process.
 class Initializer {
  public:
   Initializer(const JobPlan& plan, const RankCoordinates& rank, const InitialValues& values,
@@ -137,14 +138,14 @@ class Initializer {
     DrawRows(device_, pool_, tensor, DrawingOf(tensor, parts, fill));
   }
 
-  // The cached prefix of each layer, which the slices of a micro-batch share.
+  // Draws the cached prefix of each layer, which the slices of a micro-batch share.
   void DrawPrefix(const Unit& unit) {
     const int64_t row_size = 3 * plan_.config.model.hidden_size;
     const RowParts parts = {.sequence_begin = OwnBlock(plan_, rank_, unit).sequence_begin,
                             .batch_size = plan_.config.batch_size,
                             .whole_row_size = row_size,
                             .column_begin = rank_.tensor * row_size / plan_.config.sizes.tensor};
-    const LayerRange& layers = plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
+    const LayerRange& layers = plan_.LayersOf(unit);
     for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
       const Tensor qkv = memory_.Activations(unit, layer).qkv.Rows(0, plan_.config.prefix_len);
       DrawRows(device_, pool_, qkv,
@@ -169,7 +170,7 @@ void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
                     const RankMemory& memory, Device& device) {
   Initializer initializer(plan, rank, values, memory, device);
   initializer.DrawWeights(tensor_parallel.shard());
-  for (const Op& op : plan.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)]) {
+  for (const Op& op : plan.schedule.ops_of_rank[rank.pipeline]) {
     if (op.kind == OpKind::kForward) initializer.DrawUnit(op.unit);
   }
 }

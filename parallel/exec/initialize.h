@@ -1,4 +1,4 @@
-// Between a rank's memory and the host: initial values in, results out.
+// Copies between a rank's memory and the host: initial values in, results out.
 #pragma once
 
 #include <vector>
@@ -6,7 +6,7 @@
 #include "core/device/device.h"
 #include "core/model/initial_values.h"
 #include "core/model/tensor_parallel.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "parallel/exec/rank_memory.h"
 
 namespace sluice {
@@ -17,8 +17,7 @@ void InitializeRank(const JobPlan& plan, const RankCoordinates& rank,
                     const TensorParallel& tensor_parallel, const InitialValues& values,
                     const RankMemory& memory, Device& device);
 
-// The positions, sequences and elements of the whole [seq_len, batch_size, hidden_size] that a
-// unit's own rows are.
+// The part of the whole [seq_len, batch_size, hidden_size] tensor that a unit's own rows hold.
 struct BatchBlock {
   int64_t position_begin = 0;
   int64_t num_positions = 0;
@@ -31,7 +30,7 @@ BatchBlock OwnBlock(const JobPlan& plan, const RankCoordinates& rank, const Unit
 // The elements of a tensor of `device`, as float64.
 std::vector<double> ReadTensor(Device& device, const Tensor& tensor);
 
-// The same from host memory to a tensor of the device, rounded to its type.
+// Copies `values` to a tensor of `device`, rounded to the tensor's type.
 void WriteTensor(Device& device, const Tensor& tensor, const std::vector<double>& values);
 
 }  // namespace sluice

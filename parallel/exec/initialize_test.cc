@@ -12,7 +12,7 @@
 namespace sluice {
 namespace {
 
-// A rank's place in its group, which it never meets.
+// A rank of a tensor-parallel group that never communicates.
 class Place : public NoTensorParallel {
  public:
   Place(ShardIndex shard, bool splits_sequence)
@@ -25,7 +25,7 @@ class Place : public NoTensorParallel {
   bool splits_sequence_;
 };
 
-// Two stages, slices and micro-batches behind a prefix; rows of odd sizes.
+// Two stages, slices and micro-batches with a cached prefix, and rows of odd sizes.
 JobConfig Odd(Precision precision, PlanKind plan) {
   JobConfig config;
   config.model = {.name = "odd", .num_layers = 3, .hidden_size = 42, .seq_len = 10, .num_heads = 6};
@@ -47,7 +47,7 @@ std::vector<char> BytesOf(const Tensor& tensor) {
   return {begin, begin + tensor.num_bytes()};
 }
 
-// What `tensor` must hold: `element_of(row, i)` is the value's number in its stream.
+// The values that `tensor` must hold: `element_of(row, i)` is the value's index in its stream.
 template <typename ElementOf, typename ValueOf>
 std::vector<char> Expected(const Tensor& tensor, const ElementOf& element_of,
                            const ValueOf& value_of) {
@@ -76,20 +76,19 @@ class InitializeRankTest : public testing::TestWithParam<std::tuple<Precision, P
         const Block block = ShardBlock(specs[i], shard);
         const int64_t whole_columns = WholeBlock(specs[i]).num_columns;
         const Tensor& tensor = memory.Weights(layer)[i];
-        EXPECT_EQ(BytesOf(tensor),
-                  Expected(
-                      tensor,
-                      [&](int64_t row, int64_t column) {
-                        return (block.row_begin + row) * whole_columns + block.column_begin +
-                               column;
-                      },
-                      [&](int64_t element) { return whole[static_cast<size_t>(element)]; }))
+        EXPECT_EQ(BytesOf(tensor), Expected(
+                                       tensor,
+                                       [&](int64_t row, int64_t column) {
+                                         return (block.row_begin + row) * whole_columns +
+                                                block.column_begin + column;
+                                       },
+                                       [&](int64_t element) { return whole[element]; }))
             << "layer " << layer << " " << specs[i].name;
       }
     }
   }
 
-  // Of a tensor [positions, sequences, row_size] of one stream, whose rows are parts of longer
+  // Checks a [positions, sequences, row_size] tensor of one stream, whose rows are parts of longer
   // ones.
   struct Stream {
     std::string name;
@@ -121,7 +120,7 @@ class InitializeRankTest : public testing::TestWithParam<std::tuple<Precision, P
     }
     BatchBlock prefix = block;
     prefix.position_begin = 0;
-    const LayerRange& layers = plan_.layers_of_stage[static_cast<size_t>(unit.stage)];
+    const LayerRange& layers = plan_.layers_of_stage[unit.stage];
     for (int64_t layer = layers.begin; layer < layers.begin + layers.num_layers; ++layer) {
       ExpectNormal(memory.Activations(unit, layer).qkv.Rows(0, plan_.config.prefix_len), prefix,
                    {"layers." + std::to_string(layer) + ".prefix", 3 * hidden_size,
@@ -143,7 +142,7 @@ TEST_P(InitializeRankTest, GivesEachElementTheValueOfItsNumberInTheWhole) {
     InitializeRank(plan_, rank, Place(shard, plan_.splits_sequence()),
                    DrawnValues(plan_.config.seed), memory, device_);
     ExpectWeights(memory, shard);
-    for (const Op& op : plan_.schedule.ops_of_rank[static_cast<size_t>(rank.pipeline)]) {
+    for (const Op& op : plan_.schedule.ops_of_rank[rank.pipeline]) {
       if (op.kind == OpKind::kForward) ExpectUnit(memory, rank, op.unit);
     }
   }

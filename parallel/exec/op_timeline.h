@@ -9,11 +9,11 @@
 //   const PassTimes& times = timeline.Read();   // when it is done
 //
 // The first pass is only planned: its turns are counted, and are the same in every later pass.
-// Start then makes a timestamp for each; after that a pass allocates nothing.  Not recording costs
+// Start then makes a timestamp for each; after that a pass allocates nothing. Not recording costs
 // a comparison a turn.
 //
-// The first timestamp of a pass is the rank's origin.  The clocks of two ranks are never compared:
-// every number is a duration on one rank.  The activities of a pass add up to the time from its
+// The first timestamp of a pass is the rank's origin. The clocks of two ranks are never compared:
+// every number is a duration on one rank. The activities of a pass add up to the time from its
 // first timestamp to its last.
 #pragma once
 
@@ -64,7 +64,7 @@ class OpTimeline {
   void BeginPass();
   void EndPass();
 
-  // From here on the stream works at `activity` of `op`, or of none.  Entering again what it works
+  // From here on the stream works at `activity` of `op`, or of none. Entering again what it works
   // at already changes nothing.
   void Enter(Activity activity, int op = kNoOp);
   static constexpr int kNoOp = TimelineSegment::kNoOp;
@@ -75,13 +75,13 @@ class OpTimeline {
   int64_t num_timestamps() const { return num_segments_ + 1; }
   int64_t max_timestamps() const { return stream_.max_timestamps(); }
 
-  // Records the passes that are enqueued from now on, which follow the first one.  At most
+  // Records the passes that are enqueued from now on, which follow the first one. At most
   // max_timestamps.
   void Start();
   void Stop();
   bool is_recording() const { return mode_ == Mode::kRecording; }
 
-  // Of the last recorded pass, when the stream has been synchronised.  Valid until the next call.
+  // Of the last recorded pass, when the stream has been synchronised. Valid until the next call.
   const PassTimes& Read();
 
  private:

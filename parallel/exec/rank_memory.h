@@ -1,5 +1,5 @@
-// All memory of one rank, laid out before anything is allocated: what its prediction says is what
-// Allocate takes.
+// The memory of one rank, laid out before anything is allocated: Allocate takes exactly the bytes
+// that bytes() predicts.
 //
 //   RankMemory memory(plan, rank);
 //   memory.bytes().total();              // printed before allocating
@@ -7,35 +7,38 @@
 //   memory.Activations(unit, layer);     // views for the kernels
 //
 // Kept activations and gradients in flight live in two arenas (arena.h), in which blocks share
-// addresses when the rank's list of ops does not need them at the same time.  What a message brings
-// has a block from the op that posts its receive.  What one takes away keeps its block until
-// nothing can still be sending it: to the unit's own backward, which cannot start before the peer
-// has used the activation; to the end of the pass for gradients, and for activations of a forward
-// pass.
+// addresses when the rank's list of ops does not need them at the same time. A received tensor
+// has its block from the op that posts the receive. A sent tensor keeps its block until the send
+// must have completed: an activation of a step until the unit's own backward, which cannot start
+// before the peer has used the activation; a gradient, and an activation of a forward pass, until
+// the end of the pass.
+//
+// All offsets are computed at construction. A lookup takes the same time for every unit, allocates
+// nothing and lays nothing out.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "core/device/device.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 #include "parallel/exec/local_units.h"
 #include "parallel/exec/unit_layout.h"
 
 namespace sluice {
 
-// Bytes of each kind that a rank allocates, the kernels' workspace not among them.
+// Bytes that one rank allocates, by purpose.
 struct RankBytes {
   int64_t weights = 0;
   int64_t weight_gradients = 0;
   int64_t activations = 0;  // kept for the backward, keys and values, and messages of both; peak
   int64_t activation_gradients = 0;  // in flight between ops; peak
   int64_t scratch = 0;               // contents do not outlive an op
-  int64_t input = 0;  // the model's input and the loss's projection, where the rank needs them
+  int64_t input = 0;    // the model's input and the loss's projection, where the rank needs them
+  int64_t kernels = 0;  // the kernels' workspace; 0 in RankMemory, which does not allocate it
 
-  int64_t total() const {
-    return weights + weight_gradients + activations + activation_gradients + scratch + input;
-  }
+  int64_t total() const;                          // throws Error when it does not fit int64_t
+  RankBytes& operator+=(const RankBytes& other);  // likewise
 };
 
 // The weights of a rank's layers. Executors on one backend whose jobs have the same hidden_size,
@@ -61,8 +64,8 @@ class RankMemory {
   // the formula of docs/metrics.md.
   int64_t UnitActivationBytes(const Unit& unit) const;
 
-  // Activations that are there all the time, beside those of units: behind a cached prefix the
-  // queries, keys and values of all micro-batches.
+  // Activations that exist during the whole pass, in addition to those of units: with a cached
+  // prefix, the queries, keys and values of all micro-batches.
   int64_t PermanentActivationBytes() const;
 
   // Throws Error naming what did not fit. With `shared` weights, allocates only those of the layers
@@ -110,27 +113,30 @@ class RankMemory {
   };
   struct Arena {
     std::vector<Lifetime> blocks;
-    ArenaPlan plan;
+    ArenaLayout layout;
     char* base = nullptr;
 
-    char* At(int block) const { return base + plan.offsets[static_cast<size_t>(block)]; }
+    char* At(int block) const { return base + layout.offsets[block]; }
   };
 
-  // Extends the life of a block to op `op`, from there if it is new.
+  // Extends the lifetime of a block to op `op`; a new block begins there.
   static void Use(Arena& arena, int& block, int64_t size_bytes, int64_t op);
-  void PlanOp(const Op& op, int64_t index, int64_t end);
-  void PlanForward(const Unit& unit, int64_t index);
-  void PlanBackward(const Op& op, int64_t index);
-  void PlanPermanent();
+  void UseBlocksOf(const Op& op, int64_t index, int64_t end);
+  void UseBlocksOfForward(const Unit& unit, int64_t index);
+  void UseBlocksOfBackward(const Op& op, int64_t index);
+  void LayOutInput();
+  void CountBytes();
   void AddWeights(Device& device, RankWeights& weights);
 
   bool IsStep() const { return plan_.config.pass == Pass::kStep; }
-  int64_t NumLayers(const Unit& unit) const;
-  // Queries, keys and values held at a time: one a layer, or one for all where nobody needs them
-  // after the layer.
+  int64_t NumLayers(const Unit& unit) const { return plan_.LayersOf(unit).num_layers; }
+  int64_t FirstLayer(const Unit& unit) const { return plan_.LayersOf(unit).begin; }
+  // Layers of queries, keys and values that exist at a time: one if none is used after its layer.
   int64_t NumQkv(const Unit& unit) const;
-  int64_t FirstLayer(const Unit& unit) const;
-  size_t IndexOf(int64_t layer) const { return index_of_layer_[static_cast<size_t>(layer)]; }
+  // The outputs of a unit's layers except the last follow the tensors that the layers keep.
+  int64_t KeptBytes(const Unit& unit) const;
+  size_t IndexOf(int64_t layer) const { return index_of_layer_[layer]; }
+  const SliceLayout& LayoutOf(const Unit& unit) const { return layout_.OfSlice(unit.slice); }
   UnitBlocks& BlocksOf(const Unit& unit) { return unit_blocks_[units_.IndexOf(unit)]; }
   const UnitBlocks& BlocksOf(const Unit& unit) const { return unit_blocks_[units_.IndexOf(unit)]; }
   MicroBatchBlocks& MicroBatchOf(const Unit& unit) {
@@ -139,34 +145,27 @@ class RankMemory {
   const MicroBatchBlocks& MicroBatchOf(const Unit& unit) const {
     return micro_batch_blocks_[units_.MicroBatchIndexOf(unit)];
   }
-  // Tensors of the shared scratch region, and one of the two gradients of a layer's output in it.
-  char* SharedRegion() const { return scratch_ + layer_scratch_bytes_; }
-  Tensor Turn(int64_t turn, int64_t offset, int slice) const;
+  // The scratch memory behind the layer's own scratch, and the address of one of the two hidden
+  // tensors behind `offset` in it: consecutive layers alternate between them.
+  char* SharedRegion() const { return scratch_ + layout_.OfLongestSlice().scratch.size_bytes(); }
+  char* AlternatingHidden(int64_t index, int64_t offset) const;
 
-  // What does not depend on the unit but on its slice.
-  struct SliceBytes {
-    int64_t own_hidden = 0, hidden = 0, kept = 0, gradients = 0;
-    // Where the slice of micro-batch 0 begins in the model's input and in the loss's projection.
-    int64_t input_begin = 0, projection_begin = 0;
+  // Offsets of a slice of micro-batch 0 in the model's input and in the loss's projection.
+  struct InputOffsets {
+    int64_t input = 0, projection = 0;
   };
-  void PlanSlices();
-  const SliceBytes& BytesOf(int slice) const { return slice_bytes_[static_cast<size_t>(slice)]; }
-  const SliceBytes& BytesOfLongest() const { return BytesOf(layout_.longest_slice()); }
 
   const JobPlan& plan_;
   LocalUnits units_;
   UnitLayout layout_;
-  std::vector<SliceBytes> slice_bytes_;
-  // Of one micro-batch of the model's input and of the loss's projection, where the rank has them.
-  int64_t input_bytes_ = 0, projection_bytes_ = 0;
-  int64_t qkv_bytes_ = 0, key_value_bytes_ = 0;  // of one layer
-  int64_t layer_scratch_bytes_ = 0;
+  std::vector<InputOffsets> input_offsets_;  // [num_slices]
+  InputOffsets micro_batch_bytes_;  // of the input and the projection, where the rank has them
   std::vector<int64_t> layers_;
   std::vector<size_t> index_of_layer_;
 
   Arena activations_, gradients_;
-  std::vector<UnitBlocks> unit_blocks_;               // by the rank's numbers of units
-  std::vector<MicroBatchBlocks> micro_batch_blocks_;  // and of micro-batches
+  std::vector<UnitBlocks> unit_blocks_;               // by LocalUnits::IndexOf
+  std::vector<MicroBatchBlocks> micro_batch_blocks_;  // by LocalUnits::MicroBatchIndexOf
   RankBytes bytes_;
 
   RankWeights own_weights_;

@@ -18,7 +18,7 @@ JobPlan PlanOf(JobConfig config) {
   return PlanJob(config);
 }
 
-// The formula of docs/metrics.md, of a unit with slices of L positions: written without UnitLayout.
+// The formula of docs/metrics.md for a unit with slices of L positions, written without UnitLayout.
 int64_t FormulaBytes(const JobPlan& plan, int64_t slice_len, int64_t num_layers, bool receives) {
   const JobConfig& config = plan.config;
   const int64_t t = config.sizes.tensor;
@@ -69,8 +69,8 @@ int64_t SimulatedBytes(const JobPlan& plan) {
                              [&](const Unit& unit) { return memory.UnitActivationBytes(unit); });
 }
 
-// On one rank without messages the schedule's sum and the layout are the same memory: with a cached
-// prefix too, which both count.
+// On one rank, without messages, the simulated and the allocated activations are the same. Both
+// include a cached prefix.
 TEST(RankMemory, SimulatedActivationsAreThoseAllocated) {
   for (const Pass pass : {Pass::kForward, Pass::kStep}) {
     for (const int64_t prefix_len : {0, 1000}) {
@@ -88,8 +88,8 @@ double ThreadCpuSeconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// CPU time a micro-batch of planning the job and its memory, and of looking up all tensors once:
-// the least of several tries.
+// CPU time per micro-batch of planning the job, laying out its memory, and looking up each tensor
+// once; the minimum of several tries.
 double SecondsPerMicroBatch(int num_micro_batches) {
   double least_s = 1e9;
   for (int i = 0; i < 3; ++i) {
@@ -117,8 +117,8 @@ double SecondsPerMicroBatch(int num_micro_batches) {
   return least_s / num_micro_batches;
 }
 
-// Work that grows with the square of the units would make it 32 times as much; a cache that is too
-// small, some times.
+// Quadratic work in the units would take 32 times as long per micro-batch. A working set that no
+// longer fits into a cache takes a few times as long.
 TEST(RankMemory, TakesConstantTimePerUnit) {
   const double few_s = SecondsPerMicroBatch(500);
   const double many_s = SecondsPerMicroBatch(16'000);

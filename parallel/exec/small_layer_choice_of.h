@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/model/small_layer_choice.h"
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 #include <fmt/format.h>
 
@@ -16,7 +16,7 @@
 namespace sluice {
 namespace {
 
-// "1, 2, 4": what divides both; the first 24.
+// The common divisors of a and b, at most 24 of them: "1, 2, 4".
 std::string CommonDivisors(int64_t a, int64_t b) {
   std::vector<int64_t> divisors;
   for (int64_t d = 1; d <= std::min(a, b) && d <= 100'000 && divisors.size() < 24; ++d) {
@@ -83,7 +83,7 @@ void CheckCounts(const JobConfig& config) {
   }
 }
 
-// Slices follow each other from the first position of the sequence to its last.
+// Throws Error unless the slices follow each other from the first to the last position.
 void CheckSlices(const JobConfig& config) {
   int64_t end = 0;
   for (size_t i = 0; i < config.slices.size(); ++i) {
@@ -111,8 +111,8 @@ void CheckGradDType(const JobConfig& config) {
                           Name(*config.grad_dtype), Name(config.precision), allowed));
 }
 
-// No sum of sizes may overflow later.  A layer has fewer than kTensorsOfLayer tensors of the size
-// of its input.
+// Throws Error if a later sum of sizes could overflow. A layer has fewer than kTensorsOfLayer
+// tensors of the size of its input.
 void CheckSizes(const JobConfig& config) {
   constexpr int64_t kBytesOfElement = 8;
   constexpr int64_t kTensorsOfLayer = 64;
@@ -196,10 +196,10 @@ JobPlan PlanJob(JobConfig config) {
     throw Error(fmt::format("the schedule of '{}' is wrong: {}", config.scheme, *error));
   }
   plan.layers_of_stage = SplitLayers(config.model.num_layers, plan.schedule.num_stages);
-  plan.stages_of_rank.resize(static_cast<size_t>(plan.schedule.num_ranks));
+  plan.stages_of_rank.resize(plan.schedule.num_ranks);
   for (int stage = 0; stage < plan.schedule.num_stages; ++stage) {
-    const int rank = plan.schedule.rank_of_stage[static_cast<size_t>(stage)];
-    std::vector<int>& stages = plan.stages_of_rank[static_cast<size_t>(rank)];
+    const int rank = plan.schedule.rank_of_stage[stage];
+    std::vector<int>& stages = plan.stages_of_rank[rank];
     plan.place_of_stage.push_back(static_cast<int>(stages.size()));
     stages.push_back(stage);
   }

@@ -1,4 +1,4 @@
-#include "parallel/exec/job.h"
+#include "parallel/exec/job_plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

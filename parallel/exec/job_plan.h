@@ -1,5 +1,5 @@
-// One job: what is run, how it is split over ranks, and everything that can be said of it before a
-// rank starts.
+// The plan of a job: what is run, how it is split over ranks, and everything that follows from
+// these before a rank starts.
 //
 //   JobPlan plan = PlanJob(config);       // throws Error: nothing is allocated, no rank runs yet
 //   Executor executor(plan, ...);         // one per rank
@@ -22,7 +22,7 @@
 
 namespace sluice {
 
-// Ranks along each axis.  Their product is the world size.
+// Ranks along each axis. Their product is the world size.
 struct ParallelSizes {
   int pipeline = 1;
   int tensor = 1;
@@ -31,8 +31,8 @@ struct ParallelSizes {
   int world_size() const { return pipeline * tensor * data; }
 };
 
-// Where a rank stands.  Tensor-parallel ranks are neighbours, then pipeline ranks, then
-// data-parallel ones: rank = (data * pipeline_size + pipeline) * tensor_size + tensor.
+// A rank's index on each axis. Tensor-parallel ranks are neighbours, then pipeline ranks, then
+// data-parallel ranks: rank = (data * pipeline_size + pipeline) * tensor_size + tensor.
 struct RankCoordinates {
   int pipeline = 0;
   int tensor = 0;
@@ -45,19 +45,18 @@ int RankOf(const RankCoordinates& coordinates, const ParallelSizes& sizes);
 struct JobConfig {
   ModelConfig model;
   int64_t batch_size = 1;
-  int64_t prefix_len = 0;  // cached positions before the sequence; a step differentiates only with
-                           // respect to the rest
+  int64_t prefix_len = 0;           // cached positions before the sequence, which have no gradients
   LossKind loss = LossKind::kMean;  // kNone: of a forward only
   uint64_t seed = 0;
   Precision precision = Precision::kFloat32;
-  // Of the gradients of the four linear layers' weights and biases: the accumulator type of
-  // `precision`, which absent stands for, or its storage type.
+  // The type of the gradients of the four linear layers' weights and biases: the accumulator type
+  // of `precision` (the default) or its storage type.
   std::optional<DType> grad_dtype;
 
   std::string scheme = "single";
   Pass pass = Pass::kStep;
-  std::vector<Slice> slices;  // of the sequence; empty: one
-  int num_micro_batches = 1;  // of each data-parallel rank's part of the batch
+  std::vector<Slice> slices;  // of the sequence; empty means one
+  int num_micro_batches = 1;  // each data-parallel rank splits its part of the batch into these
   int num_chunks = 1;
   // A schedule that replaces `scheme` and num_chunks, such as one from a file (schedule_file.h).
   // Its numbers of ranks, micro-batches and slices are those of this config.
@@ -69,24 +68,26 @@ struct JobConfig {
 DType GradDType(const JobConfig& config);
 
 struct JobPlan {
-  JobConfig config;  // with its slices filled in
+  JobConfig config;  // its slices are never empty
   Schedule schedule;
   std::vector<LayerRange> layers_of_stage;
   std::vector<std::vector<int>> stages_of_rank;  // [pipeline ranks], each ascending
-  std::vector<int> place_of_stage;               // [num_stages], in the list of its rank above
+  std::vector<int> place_of_stage;               // [num_stages], index in stages_of_rank
   int64_t micro_batch_size = 1;
 
   bool splits_sequence() const {
     return config.sizes.tensor > 1 && config.plan == PlanKind::kMegatronSequenceParallel;
   }
+  const LayerRange& LayersOf(const Unit& unit) const { return layers_of_stage[unit.stage]; }
+  const Slice& SliceOf(const Unit& unit) const { return config.slices[unit.slice]; }
   ShardIndex ShardOf(const RankCoordinates& rank) const {
     return {.index = rank.tensor, .count = config.sizes.tensor};
   }
 };
 
-// Throws Error naming the number and what is allowed when the parts do not fit together (heads or
-// features that do not divide, a batch that does not, slices that do not sum to the sequence, ...).
-// The schedule has been through FindError.
+// Throws Error with the number and what is allowed when the parts do not fit together (heads,
+// features or a batch that cannot be divided, slices that do not sum to the sequence, ...). The
+// schedule has passed FindError.
 JobPlan PlanJob(JobConfig config);
 
 }  // namespace sluice
