@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <span>
@@ -92,8 +91,6 @@ class SquareProduct {
 };
 
 }  // namespace
-
-bool MeasuresCeilings() { return std::getenv("SLUICE_NO_CEILINGS") == nullptr; }
 
 int64_t CeilingMatmulSize(DeviceKind device) { return device == DeviceKind::kCpu ? 1024 : 8192; }
 

@@ -12,11 +12,6 @@
 
 namespace sluice {
 
-// False if the environment contains SLUICE_NO_CEILINGS: results then have no ceiling and no share
-// of one. tools/perf sets it, because it compares times only: ceilings would be half of the work of
-// its hundreds of short processes, and take minutes under an emulator that counts instructions.
-bool MeasuresCeilings();
-
 // The extent of the square matrices on each kind of device, large enough for the rate to be flat.
 int64_t CeilingMatmulSize(DeviceKind device);
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "bench/harness/ceiling.h"
+#include "bench/harness/ceilings_flag.h"
 #include "bench/harness/empty_kernels.h"
 #include "bench/harness/flops.h"
 #include "bench/harness/median.h"
@@ -283,7 +284,7 @@ RankNeeds NeedsOf(const Job& job, const MeasureOptions& options) {
                           {"timed_s", fmt::format("{}", options.timed_s)},
                           {"n_warmup_steps", std::to_string(options.num_warmup_steps)},
                           {"warmup_s", fmt::format("{}", options.warmup_s)},
-                          {"SLUICE_NO_CEILINGS", MeasuresCeilings() ? "absent" : "present"}}};
+                          {"ceilings", FLAGS_ceilings}}};
 }
 
 int64_t SumOverProcesses(const RankStarter& ranks, int64_t bytes) {

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "bench/harness/ceilings_flag.h"
 #include "bench/harness/measurement_metrics.h"
 #include "bench/harness/process_usage.h"
 #include "core/backend/backend.h"
@@ -211,6 +212,7 @@ BenchmarkContext ContextOf(const std::vector<SchemeBenchmark>& benchmarks, const
       {"timed_s", joined([](B b) { return b.options.timed_s; })},
       {"n_warmup_steps", joined([](B b) { return b.options.num_warmup_steps; })},
       {"warmup_s", joined([](B b) { return b.options.warmup_s; })},
+      {"ceilings", FLAGS_ceilings},
       {"num_threads", joined([](B b) { return b.job.threads; })},
       {"conditions", joined([&](B) {
          const std::unique_ptr<DeviceMonitor> monitor = backend.device->MakeMonitor();

@@ -1,5 +1,6 @@
 #include "bench/harness/scheme_benchmark.h"
 
+#include <gflags/gflags.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "bench/harness/ceilings_flag.h"
 #include "core/base/error.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/model/model_config.h"
@@ -144,11 +146,13 @@ TEST(RunSchemeBenchmarks, ContextIsOfWhatTheFilterSelects) {
 TEST(RunSchemeBenchmarks, LeavesOutSharesOfACeilingThatIsNotMeasured) {
   const std::string path = testing::TempDir() + "/no_ceilings.json";
   RankStarter ranks({}, nullptr);
-  ASSERT_EQ(setenv("SLUICE_NO_CEILINGS", "1", /*overwrite=*/1), 0);
+  const gflags::FlagSaver saver;
+  FLAGS_ceilings = "none";
   const int code = RunSchemeBenchmarks({BenchmarkOf(Small())}, {.json_out = path}, {}, ranks);
-  ASSERT_EQ(unsetenv("SLUICE_NO_CEILINGS"), 0);
   ASSERT_EQ(code, 0);
-  const nlohmann::json row = nlohmann::json::parse(std::ifstream(path)).at("benchmarks").at(0);
+  const nlohmann::json result = nlohmann::json::parse(std::ifstream(path));
+  EXPECT_EQ(result.at("context").at("ceilings"), "none");
+  const nlohmann::json& row = result.at("benchmarks").at(0);
   EXPECT_GT(row.at("flops_per_s_per_rank"), 0);
   EXPECT_GT(row.at("calibration_cpu_ns"), 0);
   EXPECT_FALSE(row.contains("matmul_flops_per_s_per_rank"));

@@ -10,6 +10,7 @@
 
 #include "bench/harness/calibration.h"
 #include "bench/harness/ceiling.h"
+#include "bench/harness/ceilings_flag.h"
 #include "bench/harness/counted.h"
 #include "bench/harness/cpu_contention.h"
 #include "bench/harness/median.h"

@@ -15,7 +15,7 @@
 //
 // Before timing the call runs twice and its result is checked: an element that is not finite, or a
 // result of zeros only, is an error, and nothing is timed.  What is printed: docs/metrics.md; where
-// MeasuresCeilings (bench/harness/ceiling.h) is false, nothing about a ceiling.
+// MeasuresCeilings (bench/harness/ceilings_flag.h) is false, nothing about a ceiling.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "bench/kernels/kernel_benchmark.h"
 
+#include <gflags/gflags.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 #include <limits>
 #include <thread>
 
+#include "bench/harness/ceilings_flag.h"
 #include "core/base/error.h"
 
 namespace sluice {
@@ -42,9 +44,9 @@ TEST(KernelBenchmark, TimesOnlyWhatHasAResult) {
 }
 
 TEST(KernelBenchmark, LeavesOutTheShareOfACeilingThatIsNotMeasured) {
-  ASSERT_EQ(setenv("SLUICE_NO_CEILINGS", "1", /*overwrite=*/1), 0);
+  const gflags::FlagSaver saver;
+  FLAGS_ceilings = "none";
   const Samples samples = TimeKernel({.n_steps = 1}, Constant(1));
-  ASSERT_EQ(unsetenv("SLUICE_NO_CEILINGS"), 0);
   EXPECT_GT(samples.counters.at("bytes_per_s"), 0);
   EXPECT_EQ(samples.counters.count("ceiling_bytes_per_s"), 0u);
   EXPECT_EQ(samples.counters.count("share_of_ceiling"), 0u);

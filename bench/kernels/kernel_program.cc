@@ -5,6 +5,7 @@
 #include <map>
 
 #include "bench/harness/ceiling.h"
+#include "bench/harness/ceilings_flag.h"
 #include "bench/harness/result_flags.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
@@ -64,6 +65,7 @@ BenchmarkContext ContextOf(const KernelSizes& sizes, const KernelTiming& timing,
                               {"world_size", "1"},
                               {"num_threads", std::to_string(timing.backend.num_threads)},
                               {"warmup_s", fmt::format("{}", timing.warmup_s)},
+                              {"ceilings", FLAGS_ceilings},
                               {"dtype", std::string(Name(sizes.precision))}};
   if (!default_attention.empty()) context.push_back({"default_attention", default_attention});
   return context;

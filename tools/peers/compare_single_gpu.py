@@ -194,14 +194,14 @@ class Comparison:
             raise OutOfTime(f"the {self.flags.budget_s:.0f} s of everything were spent")
         return min(left_s, self.flags.run_limit_s)
 
-    def run(self, command, **environment):
+    def run(self, command):
         """Runs the command, in which JSON stands for a file, and returns (what it wrote there, its process id)."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "out.json"
             command = [part.replace("JSON", str(path)) for part in command]
             limit_s = self.limit_s()
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                       errors="replace", env={**os.environ, **environment})
+                                       errors="replace")
             try:
                 output, _ = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
@@ -284,8 +284,10 @@ class Comparison:
                    f"--pass={'both' if both else job['passes'][0]}", f"--n_steps={LEAST_PASSES}",
                    f"--timed_s={self.flags.timed_s}", f"--warmup_s={self.flags.warmup_s}",
                    "--json_out=JSON", *(f"--{key}={value}" for key, value in job["sizes"].items())]
+        if not is_first:
+            command.append("--ceilings=none")
         begin_s = time.monotonic()
-        written, pid = self.run(command, **({} if is_first else {"SLUICE_NO_CEILINGS": "1"}))
+        written, pid = self.run(command)
         about = {"process_s": round(time.monotonic() - begin_s, 1), "command": " ".join(["run"] + command[1:]),
                  "context": {key: written["context"][key] for key in ("commit", "dirty", "attention", "conditions")}}
         found = {}

@@ -106,13 +106,14 @@ class FakeTurns:
         return {}
 
     # As Comparison.run does.
-    def run(self, command, **environment):
-        self.turns.append(("Sluice", environment.get("SLUICE_NO_CEILINGS")))
+    def run(self, command):
+        has_ceilings = "--ceilings=none" not in command
+        self.turns.append(("Sluice", "with ceilings" if has_ceilings else "without"))
         self.command = command
         times_ms = next(self.sluice_ms)
         context = {"commit": "0123abc", "dirty": "false", "attention": "hopper", "conditions": "NVML"}
         counters = {"median_ms": sorted(times_ms)[1], "predicted_device_bytes": 1.0, "warmup_passes_s": 1.0}
-        if not environment:
+        if has_ceilings:
             counters["share_of_matmul_rate"] = 0.6
         rows = [{"name": "scheme:single/pass:forward", "real_time": time_ms, **counters} for time_ms in times_ms]
         return {"context": context, "benchmarks": rows}, 1
@@ -141,7 +142,8 @@ class TurnsTest(unittest.TestCase):
         turns = FakeTurns({"graph": 4.5, "compile": 4.0}, [[3.0, 2.0, 1.0], [2.5, 1.5, 9.0]])
         (row,) = self.rows(turns)
         round_of_pytorch = [("graph", 1.0, 2.0), ("compile", 1.0, 2.0)]
-        self.assertEqual(turns.turns[2:], round_of_pytorch + [("Sluice", None)] + round_of_pytorch + [("Sluice", "1")])
+        self.assertEqual(turns.turns[2:], round_of_pytorch + [("Sluice", "with ceilings")] +
+                         round_of_pytorch + [("Sluice", "without")])
         self.assertIn("--warmup_s=1.0", turns.command)
         self.assertIn("--timed_s=2.0", turns.command)
         self.assertEqual([timed["median_ms"] for timed in row["sluice"]["rounds"]], [2.0, 2.5])

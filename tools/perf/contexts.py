@@ -3,11 +3,11 @@
 import hashlib
 import json
 
-# Keys that differ between two runs of one configuration, because they were measured or say when and where it ran.
-# Every other key is the configuration.
+# Keys that differ between two runs of one configuration, because they were measured or say when and where it ran, or
+# because perf sets them (`ceilings`, which older revisions do not have). Every other key is the configuration.
 _NOT_CONFIG = {
     "date", "host_name", "executable", "mhz_per_cpu", "cpu_scaling_enabled", "load_avg", "version", "commit",
-    "dirty", "program_bytes", "cpu_affinity", "cpu_quota",
+    "dirty", "program_bytes", "cpu_affinity", "cpu_quota", "ceilings",
 }
 _MEASURED_PREFIXES = ("measured_", "sm_clock", "num_throttled", "throttled")
 # Facts of the machine and of the libraries on it: checked between two sides, but no part of a configuration's hash,

@@ -16,7 +16,7 @@ import tempfile
 from tools.perf import contexts, machine, processes, result_file, row_text, verdicts
 from tools.perf.errors import InputError
 from tools.perf.measure import SIDES
-from tools.perf.runner import ENVIRONMENT, BenchmarkFailure, Runner
+from tools.perf.runner import ENVIRONMENT, BenchmarkFailure, Runner, ceilings_arguments
 
 # What is to be found is one percent more work; the little around it that does not grow with it dilutes that.
 MIN_EFFECT = 0.009
@@ -35,7 +35,7 @@ def count(program, timeout_s, arguments=()):
         command = [
             "valgrind", "--tool=callgrind", f"--callgrind-out-file={counts_path}",
             f"--toggle-collect={_COUNTED_FUNCTION}", *program, f"--json_out={os.path.join(folder, 'result.json')}",
-            *_ONE_STEP, *arguments,
+            *ceilings_arguments(tuple(program)), *_ONE_STEP, *arguments,
         ]
         try:
             run = processes.run(

@@ -1,5 +1,6 @@
 """Starts one process of one benchmark and reads what it measured."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -7,13 +8,28 @@ import tempfile
 from tools.perf import machine, processes, result_file
 
 
-# Of every process that perf starts.  No ceilings (bench/harness/ceiling.h), since times alone are compared.  OpenBLAS
-# would start threads of its own that nothing here uses, which spin for the first tens of milliseconds of a process.
-ENVIRONMENT = {"SLUICE_NO_CEILINGS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# For every process that perf starts: OpenBLAS would start threads of its own that nothing here uses, which spin during
+# the first tens of milliseconds of a process.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+
+_NO_CEILINGS = "--ceilings=none"
 
 
 class BenchmarkFailure(Exception):
     """The process failed or hung: the message says how."""
+
+
+@functools.cache
+def ceilings_arguments(program):
+    """The flag with which `program`, a tuple of words, measures no ceilings: perf compares times only.
+
+    Empty where the program does not have it: it measures none, or was built from an older revision."""
+    try:
+        run = processes.run([*program, "--help"], 60, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return (_NO_CEILINGS,) if "\n  --ceilings\n" in run.stdout else ()
 
 
 class Runner:
@@ -30,7 +46,9 @@ class Runner:
         Raises BenchmarkFailure, or UnreadableResult for a file that is not whole."""
         with tempfile.TemporaryDirectory(prefix="perf_run_") as folder:
             out = os.path.join(folder, "result.json")
-            command = [*program, f"--json_out={out}", *self._arguments, *arguments]
+            command = [
+                *program, f"--json_out={out}", *ceilings_arguments(tuple(program)), *self._arguments, *arguments,
+            ]
             self._start(machine.pinned(command, cpus))
             try:
                 with open(out, encoding="utf-8", errors="replace") as file:
