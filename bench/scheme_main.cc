@@ -1,6 +1,5 @@
-// Times one scheme, forward and step: //bench:gpipe, //bench:seqpipe, ..., and the generated target
-// of each configuration. The defaults of a target come from its row in bench/scheme_targets.bzl;
-// any flag overrides them (bench/target_defaults.h).
+#include "bench/scheme_main.h"
+
 #include <iterator>
 #include <sstream>
 #include <string>
@@ -53,17 +52,16 @@ int Run() {
 }
 
 }  // namespace
-}  // namespace sluice
-
-int main(int argc, char** argv) {
-  std::istringstream defaults(SLUICE_TARGET_DEFAULTS);
-  std::vector<std::string> arguments = sluice::WithTargetDefaults(
+int SchemeMain(int argc, char** argv, const std::string& target_defaults) {
+  std::istringstream defaults(target_defaults);
+  std::vector<std::string> arguments = WithTargetDefaults(
       {argv + 1, argv + argc}, {std::istream_iterator<std::string>(defaults), {}});
   std::vector<char*> pointers = {argv[0]};
   for (std::string& argument : arguments) pointers.push_back(argument.data());
-  return sluice::Main(
-      static_cast<int>(pointers.size()), pointers.data(),
-      {.purpose = "Times the forward and the step of one parallel scheme.",
-       .example = "bazel run //bench:seqpipe -- --model=test --world_size=2 --n_slices=8"},
-      sluice::Run);
+  return Main(static_cast<int>(pointers.size()), pointers.data(),
+              {.purpose = "Times the forward and the step of one parallel scheme.",
+               .example = "bazel run //bench:seqpipe -- --model=test --world_size=2 --n_slices=8"},
+              Run);
 }
+
+}  // namespace sluice

@@ -56,11 +56,11 @@ def _scheme_program(name, defaults, smoke_flags, tags = [], smoke_data = []):
     """
     sluice_cc_binary(
         name = name,
-        srcs = ["scheme_main.cc"],
+        srcs = ["scheme_target.cc"],
         local_defines = ["SLUICE_TARGET_DEFAULTS=\\\"%s\\\"" % defaults.replace(" ", "\\ ")],
         tags = tags,
         visibility = ["//tools:__subpackages__"],
-        deps = ["//bench:scheme_main_deps"],
+        deps = ["//bench:scheme_main"],
     )
     native.sh_test(
         name = name + "_smoke_test",
