@@ -8,6 +8,7 @@
 
 #include "core/base/checked_math.h"
 #include "parallel/schedule/slices.h"
+#include "parallel/schemes/schemes.h"
 
 namespace sluice {
 namespace {
@@ -56,6 +57,18 @@ std::vector<Split> SplitsOfOneAxis(int n) {
        .num_chunks = 2,
        .has_uneven_slices = true},
       {.scheme = "zero_bubble_h2", .sizes = {.pipeline = n}, .num_micro_batches = 2 * n},
+      {.scheme = "dualpipe_v", .sizes = {.pipeline = n}, .num_micro_batches = 2 * n},
+      {.scheme = "seq_interleaved_zero_bubble",
+       .sizes = {.pipeline = n},
+       .num_micro_batches = 2,
+       .num_chunks = 2,
+       .has_uneven_slices = true},
+      {.scheme = "seq_zero_bubble_h1",
+       .sizes = {.pipeline = n},
+       .num_micro_batches = 2,
+       .has_uneven_slices = true},
+      {.scheme = "v_half", .sizes = {.pipeline = n}, .num_micro_batches = n},
+      {.scheme = "v_min", .sizes = {.pipeline = n}, .num_micro_batches = n},
   };
 }
 
@@ -115,8 +128,8 @@ std::vector<Slice> UnevenSlices(int64_t seq_len, int num_slices) {
 }
 
 int NumStages(const Split& split) {
-  const int per_rank = split.scheme == "zero_bubble_v" ? 2 : split.num_chunks;
-  return split.sizes.pipeline * per_rank;
+  return NumStages(FindScheme(split.scheme),
+                   {.num_ranks = split.sizes.pipeline, .num_chunks = split.num_chunks});
 }
 
 // Stages are uneven: one has a layer more.

@@ -70,7 +70,7 @@ int NumNotOptional(int num_ranks, RowKind kind, Precision precision, LossKind lo
 TEST(MatrixRows, AreOptionalWhereFewerRanksProveAsMuch) {
   constexpr RowKind kParity = RowKind::kParity;
   constexpr LossKind kProjection = LossKind::kProjection;
-  constexpr int kOneAxis = 12;
+  constexpr int kOneAxis = 17;
   for (const Precision precision :
        {Precision::kFloat32, Precision::kTf32, Precision::kBFloat16, Precision::kFloat16}) {
     const bool is_first = precision == Precision::kFloat32 || precision == Precision::kBFloat16;
