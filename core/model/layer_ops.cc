@@ -1,6 +1,28 @@
 #include "core/model/layer_ops.h"
 
 namespace sluice {
+namespace {
+
+struct LinearParameters {
+  Parameter weight;
+  Parameter bias;
+};
+constexpr LinearParameters kInProj = {kInProjWeight, kInProjBias};
+constexpr LinearParameters kOutProj = {kOutProjWeight, kOutProjBias};
+constexpr LinearParameters kFc1 = {kFc1Weight, kFc1Bias};
+constexpr LinearParameters kFc2 = {kFc2Weight, kFc2Bias};
+
+LinearBackwardWeightArgs BackwardWeight(const LayerBackwardWeightArgs& layer,
+                                        const LinearParameters& linear, const Tensor& dout,
+                                        const Tensor& x) {
+  return {.dout = dout,
+          .x = x,
+          .dweight = layer.weight_gradients[linear.weight],
+          .dbias = layer.weight_gradients[linear.bias],
+          .write_mode = layer.write_mode};
+}
+
+}  // namespace
 
 LayerNormForwardArgs AttnLnForward(const LayerForwardArgs& layer) {
   const LayerActivations& a = layer.activations;
@@ -129,35 +151,19 @@ LayerNormBackwardArgs AttnLnBackward(const LayerBackwardArgs& layer) {
 }
 
 LinearBackwardWeightArgs Fc2BackwardWeight(const LayerBackwardWeightArgs& layer) {
-  return {.dout = layer.gradients.dz,
-          .x = layer.activations.fc1_out,
-          .dweight = layer.weight_gradients[kFc2Weight],
-          .dbias = layer.weight_gradients[kFc2Bias],
-          .write_mode = layer.write_mode};
+  return BackwardWeight(layer, kFc2, layer.gradients.dz, layer.activations.fc1_out);
 }
 
 LinearBackwardWeightArgs Fc1BackwardWeight(const LayerBackwardWeightArgs& layer) {
-  return {.dout = layer.gradients.dfc1,
-          .x = layer.activations.fc_ln_out,
-          .dweight = layer.weight_gradients[kFc1Weight],
-          .dbias = layer.weight_gradients[kFc1Bias],
-          .write_mode = layer.write_mode};
+  return BackwardWeight(layer, kFc1, layer.gradients.dfc1, layer.activations.fc_ln_out);
 }
 
 LinearBackwardWeightArgs OutProjBackwardWeight(const LayerBackwardWeightArgs& layer) {
-  return {.dout = layer.gradients.dy,
-          .x = layer.activations.attn_out,
-          .dweight = layer.weight_gradients[kOutProjWeight],
-          .dbias = layer.weight_gradients[kOutProjBias],
-          .write_mode = layer.write_mode};
+  return BackwardWeight(layer, kOutProj, layer.gradients.dy, layer.activations.attn_out);
 }
 
 LinearBackwardWeightArgs InProjBackwardWeight(const LayerBackwardWeightArgs& layer) {
-  return {.dout = layer.gradients.dqkv,
-          .x = layer.activations.attn_ln_out,
-          .dweight = layer.weight_gradients[kInProjWeight],
-          .dbias = layer.weight_gradients[kInProjBias],
-          .write_mode = layer.write_mode};
+  return BackwardWeight(layer, kInProj, layer.gradients.dqkv, layer.activations.attn_ln_out);
 }
 
 LayerBackwardWeightArgs WeightPart(const LayerBackwardArgs& layer) {
