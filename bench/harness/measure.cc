@@ -218,8 +218,11 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
       recorded_s = RecordPasses(executor, backend, world,
                                 std::min(kMaxRecordedPasses, std::ssize(m.step_s)), &op_times);
     }
-    m.op_times = Summarize(plan, world, op_times, recorded_s);
-    if (options.records_step) m.step_record = RecordStep(plan, world, op_times, recorded_s);
+    Simulation simulation = SimulateMeasured(plan, world, op_times);
+    m.op_times = Summarize(plan, world, op_times, recorded_s, simulation);
+    if (options.records_step) {
+      m.step_record = RecordStep(plan, world, op_times, recorded_s, std::move(simulation));
+    }
   }
   if (is_cpu) {
     clock.Begin("empty_passes");

@@ -48,25 +48,6 @@ std::vector<std::vector<double>> GatherFromPipeline(const JobPlan& plan, Communi
   return all;
 }
 
-Simulation SimulateMeasured(const JobPlan& plan,
-                            const std::vector<std::vector<double>>& op_medians_s) {
-  std::array<std::vector<double>, 4> compute_s;  // by kind, then unit
-  for (std::vector<double>& of_units : compute_s) {
-    of_units.resize(static_cast<size_t>(NumUnits(plan.schedule)));
-  }
-  const auto cost_of = [&](const Op& op) -> double& {
-    return compute_s[static_cast<size_t>(op.kind)]
-                    [static_cast<size_t>(UnitIndex(plan.schedule, op.unit))];
-  };
-  for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
-    const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (IsCompute(ops[i].kind)) cost_of(ops[i]) = op_medians_s[rank][i];
-    }
-  }
-  return Simulate(plan.schedule, {.compute_s = cost_of});
-}
-
 MicroBatchTimes MicroBatchSeconds(const Schedule& schedule, const Simulation& simulation) {
   MicroBatchTimes sum;
   for (size_t rank = 0; rank < simulation.op_times.size(); ++rank) {
@@ -135,16 +116,35 @@ std::vector<double> OpTimes::Medians() const {
   return medians_s;
 }
 
+Simulation SimulateMeasured(const JobPlan& plan, Communicator& world, const OpTimes& own) {
+  const std::vector<std::vector<double>> op_medians_s =
+      GatherFromPipeline(plan, world, own.Medians());
+  if (world.rank() != 0) return {};
+  std::array<std::vector<double>, 4> compute_s;  // by kind, then unit
+  for (std::vector<double>& of_units : compute_s) {
+    of_units.resize(static_cast<size_t>(NumUnits(plan.schedule)));
+  }
+  const auto cost_of = [&](const Op& op) -> double& {
+    return compute_s[static_cast<size_t>(op.kind)]
+                    [static_cast<size_t>(UnitIndex(plan.schedule, op.unit))];
+  };
+  for (size_t rank = 0; rank < plan.schedule.ops_of_rank.size(); ++rank) {
+    const std::vector<Op>& ops = plan.schedule.ops_of_rank[rank];
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (IsCompute(ops[i].kind)) cost_of(ops[i]) = op_medians_s[rank][i];
+    }
+  }
+  return Simulate(plan.schedule, {.compute_s = cost_of});
+}
+
 std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                                     const std::vector<double>& pass_s) {
+                                     const std::vector<double>& pass_s, Simulation simulation) {
   const auto num_kept =
       static_cast<size_t>(-MaxOverRanks(world, -static_cast<int64_t>(own.num_kept_passes())));
   const double median_s = Median(pass_s);
   const auto nearest = std::ranges::min_element(
       pass_s.begin(), pass_s.begin() + static_cast<std::ptrdiff_t>(num_kept), {},
       [&](double s) { return std::abs(s - median_s); });
-  const std::vector<std::vector<double>> op_medians_s =
-      GatherFromPipeline(plan, world, own.Medians());
   std::vector<double> flat;  // activity, op, begin and end of each segment
   for (const TimelineSegment& segment :
        own.Segments(static_cast<size_t>(nearest - pass_s.begin()))) {
@@ -154,7 +154,7 @@ std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, c
   const std::vector<std::vector<double>> flat_of_rank =
       GatherFromPipeline(plan, world, std::move(flat));
   if (world.rank() != 0) return std::nullopt;
-  StepRecord record = {.predicted = SimulateMeasured(plan, op_medians_s), .pass_s = *nearest};
+  StepRecord record = {.predicted = std::move(simulation), .pass_s = *nearest};
   for (const std::vector<double>& values : flat_of_rank) {
     std::vector<TimelineSegment>& segments = record.segments.emplace_back();
     for (size_t i = 0; i < values.size(); i += 4) {
@@ -168,12 +168,8 @@ std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, c
 }
 
 OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                         const std::vector<double>& pass_s) {
+                         const std::vector<double>& pass_s, const Simulation& simulation) {
   SLUICE_CHECK_EQ(pass_s.size(), own.num_passes());
-  const std::vector<std::vector<double>> op_medians_s =
-      GatherFromPipeline(plan, world, own.Medians());
-  Simulation simulation;
-  if (world.rank() == 0) simulation = SimulateMeasured(plan, op_medians_s);
   // All from one pass, so that no rank is busy for longer than the pass took.
   const size_t pass = MedianIndex(pass_s);
   const double busy_s = SumOverRanks(world, own.BusySeconds(pass));

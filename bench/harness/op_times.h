@@ -62,7 +62,7 @@ struct RankTime {
 };
 
 struct OpTimesSummary {
-  // The schedule simulated with each op's median duration and free transfers.
+  // Simulated (SimulateMeasured).
   double simulated_s = 0;
   double simulated_bubble_fraction = 0;
   // The means over ranks of what a micro-batch takes on one, with whole backwards counted as input
@@ -86,14 +86,19 @@ struct StepRecord {
   std::vector<std::vector<TimelineSegment>> segments;  // [pipeline ranks]
 };
 
-// The kept pass whose time is nearest to the median. All ranks of `world` call it; only rank 0 gets
-// the result, which is that of the ranks with tensor and data coordinate 0.
-std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                                     const std::vector<double>& pass_s);
+// The schedule simulated with each op's median duration and free transfers. All ranks of `world`
+// call it; only rank 0 gets the result, the others an empty one.
+Simulation SimulateMeasured(const JobPlan& plan, Communicator& world, const OpTimes& own);
 
-// All ranks of `world` call it; only rank 0 simulates.  `pass_s` is the time of each recorded
-// pass, the maximum over ranks.
+// The kept pass whose time is nearest to the median, next to `simulation` (SimulateMeasured). All
+// ranks of `world` call it; only rank 0 gets the result, which is that of the ranks with tensor and
+// data coordinate 0.
+std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                                     const std::vector<double>& pass_s, Simulation simulation);
+
+// All ranks of `world` call it. `pass_s` is the time of each recorded pass, the maximum over ranks;
+// `simulation` is that of SimulateMeasured.
 OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                         const std::vector<double>& pass_s);
+                         const std::vector<double>& pass_s, const Simulation& simulation);
 
 }  // namespace sluice

@@ -81,7 +81,8 @@ TEST(Summarize, IsOfTheMedianPassAndOfAllRanks) {
     for (const double scale : {1.0, 3.0, 0.5}) {
       op_times.Add(PassOf(ops, scale * (is_first ? 3 : 5), scale * (is_first ? 1 : 4)));
     }
-    const OpTimesSummary summary = Summarize(plan, world, op_times, {16, 40, 10});
+    const OpTimesSummary summary =
+        Summarize(plan, world, op_times, {16, 40, 10}, SimulateMeasured(plan, world, op_times));
     if (is_first) {
       EXPECT_NEAR(summary.simulated_s, 13, kRounding);
       EXPECT_NEAR(summary.simulated_bubble_fraction, 1 - 16.0 / 26, kRounding);
@@ -97,7 +98,7 @@ TEST(Summarize, IsOfTheMedianPassAndOfAllRanks) {
   });
 }
 
-// Of three passes the middle one is recorded, on rank 0, from both ranks.
+// Rank 0 gets the segments of both ranks, from the middle one of three passes.
 TEST(RecordStep, HasTheSegmentsOfThePassNearestToTheMedian) {
   const JobPlan plan = PlanJob(TwoStages(1));
   RunThreadRanks({.world_size = 2}, [&](Communicator& world) {
@@ -109,7 +110,8 @@ TEST(RecordStep, HasTheSegmentsOfThePassNearestToTheMedian) {
                         {Activity::kCompute, world.rank(), scale, 3 * scale}};
       op_times.Add(times);
     }
-    const std::optional<StepRecord> record = RecordStep(plan, world, op_times, {3, 90, 6});
+    const std::optional<StepRecord> record =
+        RecordStep(plan, world, op_times, {3, 90, 6}, SimulateMeasured(plan, world, op_times));
     ASSERT_EQ(record.has_value(), world.rank() == 0);
     if (!record) return;
     EXPECT_EQ(record->pass_s, 6);
@@ -160,7 +162,8 @@ TEST(Summarize, AgreesWithAPassOfKnownCost) {
       op_times.Add(executor.timeline().Read());
     }
     world.AllReduce({pass_s.data(), std::ssize(pass_s), DType::kFloat64}, ReduceOp::kMax);
-    const OpTimesSummary summary = Summarize(plan, world, op_times, pass_s);
+    const OpTimesSummary summary =
+        Summarize(plan, world, op_times, pass_s, SimulateMeasured(plan, world, op_times));
     if (world.rank() == 0) {
       // Sleeping takes longer than was asked for, never less.
       const double least_s = (kNumUnits + 1) * kUnitS;
