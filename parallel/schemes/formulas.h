@@ -17,10 +17,8 @@ struct MicroBatchTimes {
   double total() const { return forward + input_gradient + weight_gradient; }
 };
 
-// The makespan of a step minus a rank's work, with slices and stages of equal cost and without
-// communication. Absent if there is no formula of the makespan (zero_bubble_h2, zero_bubble_v,
-// v_half, v_min: what is published of them is the idle time between a rank's ops, or a bound), or
-// if `shape` has too few units for it.
+// The idle time of the scheme's row (IdleFormula). Absent if the row has none, if `shape` has too
+// few units for it, or if `times` are not those that it is for.
 std::optional<double> FormulaIdleTime(const Scheme& scheme, const ScheduleShape& shape,
                                       const MicroBatchTimes& times);
 

@@ -270,7 +270,7 @@ TEST(Formulas, FormulaIdleTimeIsThatOfTheSimulator) {
     const bool has_none = scheme.name == "zero_bubble_h2" || scheme.name == "zero_bubble_v" ||
                           scheme.name == "v_half" || scheme.name == "v_min";
     EXPECT_EQ(num_formulas == 0, has_none)
-        << scheme.name << ": add its idle time to formulas.cc, or its name here if it has none";
+        << scheme.name << ": its row of scheme_table.inc, or the names here, are wrong";
   }
 }
 

@@ -25,11 +25,22 @@ enum class Placement {
   kV,     // two chunks: stages p .. 2p-1 come back, chunk 1 of rank r is stage 2p-1-r
 };
 
+// The published idle time of a step, the makespan minus a rank's work, with p ranks and units of
+// equal cost (slices and stages) without communication. F, B and W are a rank's forward, input
+// gradient and weight gradient of one unit. FormulaIdleTime (formulas.h) evaluates it.
+enum class IdleFormula {
+  kNone,           // what is published is a bound, or the idle time between a rank's own ops
+  kWhole,          // (p-1) (F + B + W)
+  kSplit,          // (p-1) (F + B - W)
+  kSplitBalanced,  // the same, if F = B
+};
+
 struct Scheme {
   std::string_view name;
   std::string_view description;  // one line, for --help
   Placement placement;
   unsigned shape_fields;  // the ShapeField values that it uses; the other fields must be 1
+  IdleFormula idle_formula;
 
   // Returns the compute ops of a whole step on `rank` in their order. Throws Error where the scheme
   // does not allow `shape`, whichever the rank.

@@ -12,7 +12,7 @@
 
 namespace sluice {
 
-#define SLUICE_SCHEME(name, build, placement, shape_fields, description) \
+#define SLUICE_SCHEME(name, build, placement, shape_fields, idle_formula, description) \
   std::vector<Op> build(const ScheduleShape& shape, int rank);
 #include "parallel/schemes/scheme_table.inc"
 #undef SLUICE_SCHEME
@@ -73,8 +73,8 @@ std::vector<int> PlaceStages(const Scheme& scheme, const ScheduleShape& shape) {
 
 const std::vector<Scheme>& Schemes() {
   static const std::vector<Scheme>& schemes = *new std::vector<Scheme>{
-#define SLUICE_SCHEME(name, build, placement, shape_fields, description) \
-  {#name, description, placement, shape_fields, build},
+#define SLUICE_SCHEME(name, build, placement, shape_fields, idle_formula, description) \
+  {#name, description, placement, shape_fields, idle_formula, build},
 #include "parallel/schemes/scheme_table.inc"
 #undef SLUICE_SCHEME
   };
