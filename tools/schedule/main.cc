@@ -116,10 +116,16 @@ std::string TitleOf(const Schedule& schedule) {
   return title;
 }
 
+std::string GivenCosts() {
+  return fmt::format(
+      "given: forward {} ms, input gradient {} ms, weight gradient {} ms, message {} ms",
+      FLAGS_forward_ms, FLAGS_input_gradient_ms, FLAGS_weight_gradient_ms, FLAGS_message_ms);
+}
+
 std::string Svg(const Schedule& schedule) {
   std::vector<LayerRange> layers_of_stage(static_cast<size_t>(schedule.num_stages));
   return StepFigureSvg(
-      {{.title = TitleOf(schedule),
+      {{.title = fmt::format("{} ({}, 1 MiB kept per unit)", TitleOf(schedule), GivenCosts()),
         .schedule = schedule,
         .layers_of_stage = std::move(layers_of_stage),
         .activation_bytes = [](const Unit&) { return int64_t{1} << 20; },
@@ -157,7 +163,7 @@ int Check() {
 int SimulateAndPrint() {
   const Schedule schedule = ScheduleFromFlags();
   const Simulation simulation = SimulateFromFlags(schedule);
-  fmt::print("{}\n", TitleOf(schedule));
+  fmt::print("{}\n{} per unit\n", TitleOf(schedule), GivenCosts());
   fmt::print("step {:.3f} ms, bubble {:.1f} %\n", simulation.makespan_s * 1e3,
              100 * simulation.bubble_fraction);
   constexpr int kMaxRows = 64;
