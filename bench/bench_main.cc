@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -57,6 +57,9 @@ Job JobOf(const std::string& scheme, const Workload& workload) {
   Job job = JobFromFlags(workload, {.scheme = HasOneRank(scheme) ? "gpipe" : scheme,
                                     .default_world_size = kWorldSize});
   if (HasOneRank(scheme)) {
+    if (RanksAreProcesses(job.comm)) {
+      throw Error("it has one rank, and a launcher has started several");
+    }
     job.scheme = scheme;
     job.config.scheme = FindSchemeChoice(scheme)->scheme->name;
     job.config.sizes = {};
@@ -83,21 +86,23 @@ Comparison ComparisonFromFlags() {
   Workload workload = WorkloadFromFlags(Precision::kFloat32);
   if (!WasGiven("batch_size")) workload.batch_size = kBatchSize;
   std::vector<Job> jobs;
-  Comparison refused;
+  std::vector<LeftOut> left_out;
   for (const std::string& scheme : SchemesFromFlags()) {
-    Job job = JobOf(scheme, workload);
-    if (HasOneRank(scheme) && RanksAreProcesses(job.comm)) {
-      refused.left_out.push_back({scheme, "it has one rank, and a launcher has started several"});
-    } else {
-      jobs.push_back(std::move(job));
+    try {
+      jobs.push_back(JobOf(scheme, workload));
+    } catch (const Error& error) {
+      left_out.push_back({scheme, error.what()});
     }
   }
   Comparison comparison =
       CompareSchemes(jobs, jobs.empty() ? GivenNumbers() : NumbersFromFlags(jobs.front().config),
                      {.n_steps = FLAGS_n_steps, .warmup_s = FLAGS_warmup_s});
-  std::ranges::copy(refused.left_out, std::back_inserter(comparison.left_out));
+  std::ranges::copy(left_out, std::back_inserter(comparison.left_out));
   if (comparison.rows.empty()) {
     const LeftOut& first = comparison.left_out.front();
+    const bool is_one_reason = std::ranges::all_of(
+        comparison.left_out, [&](const LeftOut& l) { return l.reason == first.reason; });
+    if (is_one_reason) throw Error(first.reason);
     throw Error(fmt::format("no scheme can run this work; {}: {}", first.scheme, first.reason));
   }
   return comparison;

@@ -14,27 +14,27 @@ namespace {
 constexpr int kNumSlices = 4;
 constexpr int kNumChunks = 2;
 
-int NumMicroBatches(const Scheme& scheme, int64_t batch_size_of_copy) {
-  if ((scheme.shape_fields & kUsesMicroBatches) == 0) return 1;
-  const int num_sequences = static_cast<int>(std::min<int64_t>(batch_size_of_copy, 1 << 20));
+int NumMicroBatches(const Scheme& scheme, int num_sequences) {
   if ((scheme.shape_fields & kUsesRanks) == 0) return 1;
   if ((scheme.shape_fields & kUsesSlices) == 0) return num_sequences;
-  // The original has one micro-batch; the other schemes with slices are made for several.
+  // TeraPipe has one micro-batch; the other schemes with slices are made for several.
   return scheme.name != "seqpipe" && num_sequences % 2 == 0 ? 2 : 1;
 }
 
 void SetNumbers(const GivenNumbers& given, JobConfig* config) {
   const Scheme& scheme = FindScheme(config->scheme);
-  const int p = config->sizes.pipeline;
-  config->num_micro_batches =
-      given.num_micro_batches > 0 && (scheme.shape_fields & kUsesMicroBatches)
-          ? given.num_micro_batches
-          : NumMicroBatches(scheme, config->batch_size / config->sizes.data);
+  const auto num_sequences = static_cast<int>(config->batch_size / config->sizes.data);
+  if (scheme.shape_fields & kUsesMicroBatches) {
+    config->num_micro_batches = given.num_micro_batches > 0
+                                    ? given.num_micro_batches
+                                    : NumMicroBatches(scheme, num_sequences);
+  }
   if (scheme.shape_fields & kUsesChunks) {
     config->num_chunks = given.num_chunks > 0 ? given.num_chunks : kNumChunks;
   }
   if ((scheme.shape_fields & kUsesSlices) && (scheme.shape_fields & kUsesRanks)) {
-    const int64_t num_slices = given.num_slices > 0 ? given.num_slices : RoundUp(kNumSlices, p);
+    const int64_t num_slices =
+        given.num_slices > 0 ? given.num_slices : RoundUp(kNumSlices, config->sizes.pipeline);
     config->slices = UniformSlices(config->model.seq_len, num_slices);
   }
 }

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "bench/harness/cpu_contention.h"
+#include "bench/harness/measurement_metrics.h"
 #include "parallel/schemes/formulas.h"
 #include "parallel/schemes/schemes.h"
 
@@ -17,10 +19,6 @@ constexpr double kBytesPerMib = 1 << 20;
 
 constexpr const char* kLine =
     "{:<28} {:>3} {:>2} {:>2} {:>7} {:>3} {:>4} {:>8} {:>3} {:>4} {:>4} {:>4} {:>7} {:>6}\n";
-
-std::string Number(const std::optional<double>& value, const char* format, double factor = 1) {
-  return value ? fmt::format(fmt::runtime(format), *value * factor) : "-";
-}
 
 const JobConfig& ConfigOf(const MeasuredRow& row) { return row.row.benchmark.plan.config; }
 
@@ -42,21 +40,19 @@ std::string Milliseconds(double seconds) {
   return fmt::format("{:.{}f}", ms, ms < 100 ? 3 : ms < 10'000 ? 1 : 0);
 }
 
-bool HasOpTimes(const Measurement& m) { return m.op_times.has_value() && !m.core_shortage; }
-
 // The idle time's share of the step by the scheme's formula, from the measured means of F, B and W.
 std::optional<double> FormulaBubble(const MeasuredRow& row) {
-  const Measurement& m = row.measurement;
   const JobConfig& config = ConfigOf(row);
-  if (!HasOpTimes(m) || config.pass == Pass::kForward) return std::nullopt;
+  const OpTimesSummary* times = row.measurement.usable_op_times();
+  if (times == nullptr || config.pass == Pass::kForward) return std::nullopt;
   const ScheduleShape shape = {.num_ranks = config.sizes.pipeline,
                                .num_micro_batches = config.num_micro_batches,
                                .num_slices = static_cast<int>(config.slices.size()),
                                .num_chunks = config.num_chunks};
   const std::optional<double> idle =
-      FormulaIdleTime(FindScheme(config.scheme), shape, m.op_times->micro_batch_s);
+      FormulaIdleTime(FindScheme(config.scheme), shape, times->micro_batch_s);
   if (!idle) return std::nullopt;
-  return *idle / (*idle + config.num_micro_batches * m.op_times->micro_batch_s.total());
+  return *idle / (*idle + config.num_micro_batches * times->micro_batch_s.total());
 }
 
 // The row of one rank, which does the same work alone.
@@ -69,23 +65,22 @@ const MeasuredRow* FindOneRank(const std::vector<MeasuredRow>& rows) {
 std::string Line(const MeasuredRow& row, const MeasuredRow* one_rank) {
   const Measurement& m = row.measurement;
   const JobConfig& config = ConfigOf(row);
-  const auto of_op_times = [&](double OpTimesSummary::*value) -> std::optional<double> {
-    if (!HasOpTimes(m)) return std::nullopt;
-    return (*m.op_times).*value;
+  std::map<std::string, double> values = Counters(m);
+  if (one_rank) values["speed_up"] = one_rank->measurement.median_s / m.median_s;
+  if (const std::optional<double> bubble = FormulaBubble(row)) values["formula_bubble"] = *bubble;
+  const auto text = [&](const std::string& name, int num_decimals, double factor = 1) {
+    const auto value = values.find(name);
+    if (value == values.end()) return std::string("-");
+    return fmt::format("{:.{}f}", value->second * factor, num_decimals);
   };
-  std::optional<double> speed_up, share;
-  if (one_rank) speed_up = one_rank->measurement.median_s / m.median_s;
-  if (m.matmul_flops_per_s) share = m.flops_per_s_per_rank() / *m.matmul_flops_per_s;
   return fmt::format(
       kLine, SchemeOf(row) + (WasDisturbed(row) ? "*" : ""), config.num_micro_batches,
       config.slices.size(), config.num_chunks, Milliseconds(m.median_s),
-      fmt::format("{:.0f}", 100 * (m.max_s - m.min_s) / m.median_s), Number(speed_up, "{:.2f}"),
-      fmt::format("{:.0f}", m.tokens / m.median_s), Number(share, "{:.0f}", 100),
-      Number(FormulaBubble(row), "{:.1f}", 100),
-      Number(of_op_times(&OpTimesSummary::simulated_bubble_fraction), "{:.1f}", 100),
-      Number(of_op_times(&OpTimesSummary::measured_bubble_fraction), "{:.1f}", 100),
-      fmt::format("{:.1f}", static_cast<double>(m.activation_bytes) / kBytesPerMib),
-      fmt::format("{:.1f}", static_cast<double>(m.activation_gradient_bytes) / kBytesPerMib));
+      fmt::format("{:.0f}", 100 * (m.max_s - m.min_s) / m.median_s), text("speed_up", 2),
+      text("tokens_per_s", 0), text("share_of_matmul_rate", 0, 100), text("formula_bubble", 1, 100),
+      text("simulated_bubble_fraction", 1, 100), text("measured_bubble_fraction", 1, 100),
+      text("peak_activation_bytes", 1, 1 / kBytesPerMib),
+      text("peak_activation_gradient_bytes", 1, 1 / kBytesPerMib));
 }
 
 std::string Header() {
@@ -96,15 +91,15 @@ std::string Header() {
 }
 
 constexpr const char* kColumns =
-    "m micro-batches, n slices, v stages per rank; +-%: maximum minus minimum, in % of the "
-    "median;\n"
-    "x one: times as fast as one rank on the same work; % top: share of the machine's own\n"
-    "matrix-product rate; bubble: share of the step in which a rank computes nothing, by formula, "
-    "by\n"
-    "simulation with the measured op times, and measured; activ., grads.: peak of kept "
-    "activations,\n"
-    "and of gradients between ops, on the rank with the most. --json_out writes all numbers\n"
-    "(docs/metrics.md), --svg_out draws the schedules.\n";
+    "m micro-batches, n slices, v stages per rank\n"
+    "+-%: maximum minus minimum, in % of the median\n"
+    "x one: times as fast as one rank on the same work\n"
+    "% top: share of the machine's own matrix-product rate\n"
+    "bubble %: share of the step in which a rank computes nothing: by formula, by simulation with\n"
+    "the measured op times, and measured\n"
+    "activ., grads.: peak of kept activations, and of gradients between ops, on the rank with the\n"
+    "most\n"
+    "--json_out writes all numbers (docs/metrics.md), --svg_out draws the schedules\n";
 
 int64_t KeptBytes(const MeasuredRow& row) {
   return row.measurement.activation_bytes + row.measurement.activation_gradient_bytes;
@@ -144,7 +139,7 @@ std::string ComparisonText(std::vector<MeasuredRow> rows, const std::vector<Left
       text += fmt::format("  the same schedule: {}\n", fmt::join(row.row.same_schedule, ", "));
     }
     if (std::ranges::any_of(rows, WasDisturbed)) {
-      text += "* another process or the host took more than 2 % of the CPU time of these passes\n";
+      text += "* another process, the host or a CPU quota took time from these passes\n";
     }
     text += fmt::format("\n{}\n{}", Advice(rows), kColumns);
   }

@@ -41,6 +41,11 @@ struct Measurement {
   double tokens = 0;  // of one pass
   double flops_per_s_per_rank() const { return flops / median_s / world_size; }
 
+  // Null where the op times are absent or meaningless.
+  const OpTimesSummary* usable_op_times() const {
+    return op_times && !core_shortage ? &*op_times : nullptr;
+  }
+
   // The peak ceiling: the rate of matrix products per rank while all ranks compute them. Absent if
   // MeasuresCeilings is false.
   std::optional<double> matmul_flops_per_s;

@@ -25,8 +25,9 @@ Value Count(int64_t value) { return static_cast<double>(value); }
 // `value` of the op times, which are absent if they were not recorded or mean nothing.
 template <typename Function>
 Value OfOpTimes(const M& m, const Function& value) {
-  if (!m.op_times || m.core_shortage) return std::nullopt;
-  return value(*m.op_times);
+  const OpTimesSummary* times = m.usable_op_times();
+  if (times == nullptr) return std::nullopt;
+  return value(*times);
 }
 
 Value SlowestMs(const M& m, RankTime OpTimesSummary::*time) {
