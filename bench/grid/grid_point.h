@@ -1,5 +1,5 @@
-// A point of a grid: a stack of layers that runs one slice behind a cached prefix, as a forward job
-// of one rank.
+// A point of a grid: a forward job on one rank, in which a stack of layers runs one slice behind a
+// cached prefix.
 #pragma once
 
 #include <compare>

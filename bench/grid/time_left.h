@@ -1,8 +1,8 @@
 // Estimates the time that the remaining points of a grid search will take.
 //
-// The model is a + b * flops for each point: a is the cost of any point (memory, launches), b that
-// of one operation. Both are fitted to the finished points by least squares, neither below zero.
-// Until two points of different size are done, b is the caller's estimate.
+// The model is a + b * flops for each point: a is the fixed cost of a point (memory, launches), b
+// the cost of one operation. Both are fitted to the finished points by least squares, neither below
+// zero. Until two points of different size are done, b is the caller's estimate.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 namespace sluice {
 namespace {
 
-// Of version 2: five runs of 32768 rounds of eight multiply-adds of eight floats.  All sums stay
+// Version 2 is five runs of 32768 rounds of eight multiply-adds of eight floats. All sums stay
 // below 2^24, so that the count is exact.
 TEST(Calibration, DoesTheWorkOfItsVersion) {
   ASSERT_EQ(kCalibrationVersion, 2);

@@ -6,8 +6,8 @@
 namespace sluice {
 
 // Calls `work`. It is never inlined, so that callgrind can toggle collection on it
-// (--toggle-collect=sluice::RunCounted*) and counts the instructions of the timed work only: those
-// of start-up and of formatting measured times differ from run to run.
+// (--toggle-collect=sluice::RunCounted*) and counts the instructions of the timed work only.
+// Start-up and the formatting of times take a different number in each run.
 void RunCounted(const std::function<void()>& work);
 
 }  // namespace sluice

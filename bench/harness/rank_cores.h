@@ -21,7 +21,7 @@ struct RankCores {
   uint64_t quota_group = 0;            // identifies the control group, whose ranks share the quota
 };
 
-// Of the calling process, whose rank has `num_threads`.
+// Returns the cores of the calling process, whose rank has `num_threads`.
 RankCores OwnCores(int num_threads, const SystemFiles& files = {});
 
 struct CoreShortage {

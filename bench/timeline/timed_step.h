@@ -50,8 +50,8 @@ struct ActivationPoint {
   int64_t bytes = 0;
 };
 
-// One point for each change, in the order of time: at the start of a unit's Forward and at the end
-// of the op that frees it, as RankUsage::peak_activation_bytes counts.
+// Returns one point for each change, by time. Activations are allocated when a unit's Forward
+// starts and freed when an op ends (activation_usage.h).
 std::vector<ActivationPoint> ActivationCurve(const TimedStep& step, const StepTimeline& timeline,
                                              int rank);
 

@@ -16,7 +16,7 @@ int64_t CheckedProduct(std::string_view what, std::initializer_list<int64_t> fac
 // Returns a + b of non-negative terms, or throws Error naming `what` when it does not fit int64_t.
 int64_t CheckedSum(std::string_view what, int64_t a, int64_t b);
 
-// Of a >= 0 and b > 0: a / b rounded up, and the least multiple of b that is at least a.
+// a / b rounded up, and the least multiple of b that is at least a. a >= 0 and b > 0.
 inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 

@@ -7,7 +7,7 @@
 namespace sluice {
 
 struct BuildInfo {
-  // Of Sluice, as in CHANGELOG.md: "0.1.0".
+  // The version of Sluice, as in CHANGELOG.md: "0.1.0".
   std::string version;
 
   // The commit's full hash, or "unknown" where the build did not run in a git checkout.

@@ -28,10 +28,10 @@ class GradientLane {
   // On the lane.
   virtual void LinearBackwardWeight(const LinearBackwardWeightArgs& args) = 0;
 
-  // The backward through the ReLU between two linear layers: LinearBackwardInput of the layer
-  // behind it, which has a relu_out, on the kernels' stream; and on the lane LinearBackwardWeight
-  // of the layer in front, whose dout is behind.dx.  The bias's gradient may be summed in the pass
-  // that masks dx.  At most one call before each Join.
+  // The backward through the ReLU between two linear layers. `behind` is the layer after the ReLU,
+  // with a relu_out; its LinearBackwardInput runs on the kernels' stream. `in_front` is the layer
+  // before the ReLU, whose dout is behind.dx; its LinearBackwardWeight runs on the lane.  The
+  // bias's gradient may be summed in the pass that masks dx.  At most one call before each Join.
   virtual void LinearBackwardThroughRelu(const LinearBackwardInputArgs& behind,
                                          const LinearBackwardWeightArgs& in_front) = 0;
 

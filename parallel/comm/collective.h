@@ -25,8 +25,7 @@ std::string Describe(const CollectiveCall& call);
 
 // One rank's side of something that must agree.
 struct Side {
-  // Of all ranks.
-  int rank;
+  int rank;  // in the world
   std::string what;
 };
 

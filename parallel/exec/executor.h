@@ -143,7 +143,7 @@ class Executor {
   OpTimeline timeline_;
   std::unique_ptr<TensorParallel> tensor_parallel_;
   std::unique_ptr<LayerRunner> layer_runner_;
-  // Of the layers of a stage, filled anew for each op without allocating.
+  // Arguments of the layers of a stage, refilled for each op without allocating.
   std::vector<LayerForwardArgs> forward_args_;
   std::vector<LayerBackwardArgs> backward_args_;
   std::vector<LayerBackwardWeightArgs> backward_weight_args_;

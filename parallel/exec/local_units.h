@@ -29,7 +29,7 @@ class LocalUnits {
     return std::ssize(stages()) * plan_.schedule.num_micro_batches;
   }
 
-  // Of a unit whose stage is local.
+  // `unit` has a local stage.
   int64_t IndexOf(const Unit& unit) const {
     return MicroBatchIndexOf(unit) * plan_.schedule.num_slices + unit.slice;
   }

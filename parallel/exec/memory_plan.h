@@ -29,7 +29,7 @@ struct MemoryPlan {
   const RankBytes& OfRank(int rank) const {
     return of_pipeline_rank[CoordinatesOf(rank, sizes).pipeline];
   }
-  // Of all ranks. Throws Error where a sum does not fit int64_t.
+  // The sum over all ranks. Throws Error if it does not fit int64_t.
   RankBytes Sum() const;
   // The total of the rank with the most, and the most that a rank has on its device at any time.
   int64_t MaxRankBytes() const;

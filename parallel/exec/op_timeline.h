@@ -46,9 +46,9 @@ struct TimelineSegment {
   double end_s = 0;
 };
 
-// Of one pass of one rank.
+// Where the time of one pass of one rank went.
 struct PassTimes {
-  // [ops] Of a compute op its kernels and its tensor-parallel collectives; of a transfer 0.
+  // [ops] The kernels and tensor-parallel collectives of a compute op; 0 for a transfer.
   std::vector<double> op_s;
   std::vector<TimelineSegment> segments;               // in the order of time, without gaps
   std::array<double, kNumActivities> activity_s = {};  // by Activity
@@ -81,7 +81,7 @@ class OpTimeline {
   void Stop();
   bool is_recording() const { return mode_ == Mode::kRecording; }
 
-  // Of the last recorded pass, when the stream has been synchronised. Valid until the next call.
+  // Returns the last recorded pass. Synchronise the stream first. Valid until the next call.
   const PassTimes& Read();
 
  private:

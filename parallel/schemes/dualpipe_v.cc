@@ -44,7 +44,7 @@ std::vector<Op> BuildDualpipeV(const ScheduleShape& shape, int rank) {
     list.Forward(1);
     list.Backward(0);
   }
-  // Of the last 2 (rank + 1) backwards the second half is split, so that weight gradients are left
+  // The second half of the last 2 (rank + 1) backwards is split, so that weight gradients are left
   // for the idle time at the end.
   for (int i = 0; i < 2 * (rank + 1); ++i) {
     const int chunk = 1 - i % 2;

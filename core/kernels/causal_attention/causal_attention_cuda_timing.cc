@@ -39,7 +39,7 @@ struct Times {
   float minimum_ms;
 };
 
-// Of a captured graph that holds one call, so that what the host does for it does not count.
+// Times a captured graph of one call, so that the work of the host does not count.
 template <typename Run>
 Times Measure(Run run) {
   cudaStream_t stream;

@@ -11,7 +11,7 @@
 namespace sluice::cpu {
 namespace {
 
-// Of this process, as the system counts them.
+// Returns the number of threads of this process, as the system counts them.
 int64_t NumThreads() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/task"),
                        std::filesystem::directory_iterator());

@@ -44,7 +44,7 @@ struct GemmCall {
 };
 
 inline constexpr int64_t kGemmCacheLineBytes = 64;
-// Of packed operands: a block of many panels, and a panel.
+// Sizes of packed operands: a block of many panels, and a panel.
 inline constexpr int64_t kGemmBlockBytes = 768 * 1024;
 inline constexpr int64_t kGemmPanelBytes = 32 * 1024;
 inline constexpr int64_t kGemmScratchBytes = kGemmBlockBytes + kGemmPanelBytes;

@@ -28,7 +28,7 @@ int64_t MedianNs(Contender& contender) {
   return *middle;
 }
 
-// Of each candidate; kNeverNs of those that are not among `indices`.
+// Returns the time of each candidate, kNeverNs for those that are not among `indices`.
 std::vector<int64_t> TimeRounds(Stream& stream, const Candidates& candidates,
                                 const std::vector<size_t>& indices, size_t num_rounds) {
   std::vector<Contender> contenders;

@@ -137,7 +137,7 @@ void LinearBackwardWeight(ThreadPool& pool, const LinearBackwardWeightArgs& args
             {args.dout.Data<T>() + tile.row_begin, n, Transpose::kYes},
             {args.x.Data<T>() + tile.column_begin, k}, args.write_mode,
             {args.dweight.Data<T>() + tile.row_begin * k + tile.column_begin, k}, tile_scratch);
-    // Of the tiles in a row, the first one sums.
+    // The first of the tiles in a row computes the sums.
     if (args.dbias.present() && tile.column_begin == 0) {
       SumColumns<T>(args, m, n, tile.row_begin, tile.row_end);
     }

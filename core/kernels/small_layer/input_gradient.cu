@@ -91,7 +91,7 @@ class InputGradientTile {
     }
   }
 
-  // Of each token, one block writes what the norm's backward makes.
+  // One block writes the gradient of the norm for each token.
   __device__ void StoreNorm(const TokenFragment<Split>& dx, const LanePlace<Split>& lane) const {
     const int num_writers = min(in_.in_features / Split::kColumns, kBlockTokens);
     StoreNormRow(dx.low, lane, lane.g, num_writers);

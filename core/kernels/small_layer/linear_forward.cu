@@ -97,7 +97,7 @@ struct NormPrologue {
     }
   }
 
-  // Of each token, one block writes what the norm leaves.
+  // One block writes the results of the norm for each token.
   __device__ static void Store(const uint32_t (&packed)[Split::kChunks][4], const Row& row,
                                const SmallLinearParams& p, const LanePlace<Split>& lane,
                                int token) {

@@ -72,7 +72,7 @@ class SmallLinearTest : public KernelTest, public testing::WithParamInterface<Sm
     return args;
   }
 
-  // Of a product of `x` whose elements may be off by `x_error`.
+  // Returns the expected product of `x`, whose elements may be off by `x_error`.
   static Expected Reference(const Linear& linear, const std::vector<double>& x,
                             const std::vector<double>& x_error, Extra extra) {
     const auto [dtype, tile, num_tokens, num_inputs, num_outputs] = GetParam();

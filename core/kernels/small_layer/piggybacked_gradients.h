@@ -35,8 +35,8 @@ struct WeightGradient {
   int in_features = 0;   // K, a multiple of 64
 };
 
-// Of the parameters of a layer norm (layer_norm.h): dweight (+)= the sum over tokens of dout *
-// normalised x, dbias (+)= the sum of dout.
+// Gradients of the parameters of a layer norm (layer_norm.h): dweight (+)= the sum over tokens of
+// dout * normalised x, dbias (+)= the sum of dout.
 template <typename T>
 struct NormSums {
   const T* dout = nullptr;      // [M, H]

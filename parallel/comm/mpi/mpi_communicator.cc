@@ -32,7 +32,7 @@ constexpr int64_t kShortReductionBytes = 2048;
 constexpr int kTagBits = 24;
 static_assert(kMaxTag == (1 << kTagBits) - 1);
 
-// Of the collectives' own MPI communicator.
+// Tags in the collectives' own MPI communicator.
 constexpr int kHeaderTag = 1;
 constexpr int kDataTag = 2;
 
@@ -223,7 +223,7 @@ void MpiCommunicator::WaitFor(Request* request) {
   process_.WaitUntil([&] {
     int done = 0;
     const int code = MPI_Test(&request->mpi, &done, &mpi_status);
-    // Of a message longer than its receive, the status still says what was sent.
+    // If a message is longer than its receive, the status still states the size that was sent.
     int error_class = MPI_SUCCESS;
     MPI_Error_class(code, &error_class);
     if (error_class == MPI_ERR_TRUNCATE) return true;

@@ -38,7 +38,7 @@ LaunchedRank GetLaunchedRank();
 
 struct MonitoredRank {
   RankBoard* board;
-  // Of the board's memory: others of this host open it through /proc.
+  // The file of the board's memory, which other ranks of this host open through /proc.
   int descriptor;
 };
 

@@ -33,7 +33,7 @@ struct NcclMembership {
   ncclUniqueId id;
   int rank = 0;
   int size = 1;
-  // Of all ranks; -1 when not one.
+  // The rank in the world; -1 if there is none.
   int global_peer = -1;
 };
 

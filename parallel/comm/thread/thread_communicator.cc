@@ -33,7 +33,7 @@ using internal::Woken;
 constexpr std::chrono::milliseconds kSupervisionInterval(50);
 constexpr std::chrono::seconds kGrace(2);
 
-// Of waits for a device: polls that yield, then pauses between polls.
+// A wait for a device polls and yields this many times, then pauses between polls.
 constexpr int64_t kDeviceYields = 1000;
 constexpr std::chrono::microseconds kDevicePause(20);
 

@@ -34,13 +34,13 @@ struct ThreadRequest {
   // While its other half copies the message and would be helped: the other half; and that copy.
   std::atomic<ThreadRequest*> copied_by{nullptr};
   SharedCopy copy;
-  // Of the rank that owns it, of all ranks; -1 for a copy set aside by a buffered send.
+  // Ranks in the world; the owner is -1 for a copy set aside by a buffered send.
   int owner = -1;
   int sender = -1;
   int receiver = -1;
   // In the channel's queue.
   ThreadRequest* next_in_channel = nullptr;
-  // Of the pool of its owner.
+  // The next entry in the pool of its owner.
   ThreadRequest* next = nullptr;
   int64_t transfer_id = -1;
   int64_t index = 0;

@@ -7,7 +7,7 @@
 namespace sluice::cuda {
 namespace {
 
-// Of a tensor [length, num_pairs, num_roles, head_dim] the part of one role.
+// The part of one role of a tensor [length, num_pairs, num_roles, head_dim].
 CudnnTensorShape RoleOf(const AttentionShape& shape, int64_t length, int64_t num_roles,
                         cudnnDataType_t dtype) {
   const int64_t row = num_roles * shape.head_dim;

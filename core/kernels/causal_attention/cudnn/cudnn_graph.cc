@@ -11,7 +11,7 @@
 namespace sluice::cuda {
 namespace {
 
-// Of all operands: heads are multiples of 8 elements of 2 bytes.
+// All operands have it, because heads are multiples of 8 elements of 2 bytes.
 constexpr int64_t kByteAlignment = 16;
 
 constexpr int64_t kMaxConfigs = 16;

@@ -2,8 +2,8 @@
 //
 // Shapes: L queries of the slice, K = prefix_len + L keys, P pairs of a sequence and a head, D
 // head_dim; qkv [K, P, 3, D], out and dout [L, P, D], lse [L, P].  Forward: a block of 128 threads
-// processes tiles of 64 queries, each of one pair.  Backward: a block of 256 threads owns 64 keys
-// of one pair, and blocks take turns to add their part to dq.
+// processes tiles of 64 queries, each from a single pair.  Backward: a block of 256 threads owns 64
+// keys of one pair, and blocks take turns to add their part to dq.
 
 #include <algorithm>
 

@@ -55,7 +55,7 @@ class Mark {
   Clock::time_point time_;
 };
 
-// Of a captured list: work, a mark to set, or one to wait for, by number.
+// An entry of a captured list: work, a mark to set, or a mark to wait for, by number.
 struct SetMark {
   int mark;
 };
@@ -69,7 +69,7 @@ struct Capture {
   std::vector<cudaStream_t> streams;
   std::vector<std::vector<Node>> lists;
   int num_marks = 0;
-  // Of events that are recorded from outside: each launch of the graph records them anew.
+  // Marks of events that are recorded outside of the graph; each launch records them again.
   std::vector<std::shared_ptr<Mark>> external_marks;
   bool is_valid = true;
 

@@ -13,7 +13,7 @@ using Work = std::function<void()>;
 // At the end of the stream, or of what is captured from it.
 void Enqueue(cudaStream_t stream, Work work);
 
-// Of the calling thread.
+// The device of the calling thread.
 int CurrentDevice();
 
 // Devices from this number on have the UUID of device 0.
