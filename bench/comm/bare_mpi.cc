@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "bench/harness/median.h"
 #include "core/base/error.h"
+#include "core/base/median.h"
 #include "core/base/parse.h"
 #include "core/cli/main.h"
 #include "programs/shared_flags.h"

@@ -9,11 +9,11 @@
 
 #include "bench/comm/measure_primitive.h"
 #include "bench/comm/primitives.h"
-#include "bench/harness/median.h"
 #include "bench/harness/result_flags.h"
 #include "core/backend/backend.h"
 #include "core/base/checked_math.h"
 #include "core/base/error.h"
+#include "core/base/median.h"
 #include "core/base/parse.h"
 #include "core/cli/build_info.h"
 #include "core/cli/main.h"

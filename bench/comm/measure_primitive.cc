@@ -4,9 +4,9 @@
 #include <cstring>
 #include <memory>
 
-#include "bench/harness/median.h"
 #include "bench/harness/process_usage.h"
 #include "core/base/check.h"
+#include "core/base/median.h"
 #include "parallel/comm/rank_status.h"
 
 namespace sluice {

@@ -3,8 +3,8 @@
 #include <ctime>
 #include <vector>
 
-#include "bench/harness/median.h"
 #include "core/base/check.h"
+#include "core/base/median.h"
 
 namespace sluice {
 namespace {

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "bench/harness/median.h"
+#include "core/base/median.h"
 #include "core/base/rng.h"
 #include "core/tensor/convert.h"
 #include "parallel/comm/rank_status.h"

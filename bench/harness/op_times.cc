@@ -6,9 +6,9 @@
 #include <numeric>
 #include <utility>
 
-#include "bench/harness/median.h"
 #include "bench/harness/over_ranks.h"
 #include "core/base/check.h"
+#include "core/base/median.h"
 
 namespace sluice {
 namespace {

@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "bench/harness/empty_kernels.h"
-#include "bench/harness/median.h"
 #include "core/backend/backend.h"
+#include "core/base/median.h"
 #include "core/model/model_config.h"
 #include "parallel/comm/thread/thread_communicator.h"
 #include "parallel/exec/executor.h"

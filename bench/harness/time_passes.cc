@@ -8,10 +8,10 @@
 
 #include "bench/harness/calibration.h"
 #include "bench/harness/counted.h"
-#include "bench/harness/median.h"
 #include "bench/harness/over_ranks.h"
 #include "bench/harness/process_usage.h"
 #include "core/base/check.h"
+#include "core/base/median.h"
 #include "parallel/comm/rank_status.h"
 
 namespace sluice {

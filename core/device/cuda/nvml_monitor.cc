@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/base/median.h"
 
 namespace sluice {
 namespace {
@@ -32,10 +33,9 @@ std::optional<double> Most(const std::vector<double>& sorted) {
   return sorted.back();
 }
 
-// Of an even number of values, the mean of the two in the middle.
-std::optional<double> Middle(const std::vector<double>& sorted) {
-  if (sorted.empty()) return std::nullopt;
-  return (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
+std::optional<double> MedianOf(const std::vector<double>& values) {
+  if (values.empty()) return std::nullopt;
+  return Median(values);
 }
 
 DeviceConditions Summarize(const std::vector<NvmlSample>& samples, const NvmlDevice& device) {
@@ -43,11 +43,11 @@ DeviceConditions Summarize(const std::vector<NvmlSample>& samples, const NvmlDev
   const std::vector<double> powers = SortedValues(samples, &NvmlSample::power_w);
   DeviceConditions conditions = {
       .num_samples = static_cast<int64_t>(samples.size()),
-      .median_sm_clock_mhz = Middle(sm_clocks),
+      .median_sm_clock_mhz = MedianOf(sm_clocks),
       .min_sm_clock_mhz = Least(sm_clocks),
       .max_sm_clock_mhz = device.max_sm_clock_mhz(),
-      .median_memory_clock_mhz = Middle(SortedValues(samples, &NvmlSample::memory_clock_mhz)),
-      .median_power_w = Middle(powers),
+      .median_memory_clock_mhz = MedianOf(SortedValues(samples, &NvmlSample::memory_clock_mhz)),
+      .median_power_w = MedianOf(powers),
       .max_power_w = Most(powers),
       .power_limit_w = device.power_limit_w(),
       .max_temperature_c = Most(SortedValues(samples, &NvmlSample::temperature_c)),

@@ -1,4 +1,4 @@
-#include "bench/harness/median.h"
+#include "core/base/median.h"
 
 #include <algorithm>
 #include <numeric>
