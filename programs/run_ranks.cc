@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/cli/build_info.h"
 #include "core/device/cpu/cpu_device.h"
 #include "core/device/cpu/host_memory.h"

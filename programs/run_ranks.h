@@ -5,22 +5,14 @@
 #include <functional>
 #include <vector>
 
-#include "core/backend/backend.h"
-#include "parallel/comm/communicator.h"
 #include "parallel/comm/fingerprint.h"
 #include "parallel/exec/job_plan.h"
 #include "parallel/exec/memory_plan.h"
 #include "programs/job.h"
+#include "programs/rank_environment.h"
 #include "programs/rank_starter.h"
 
 namespace sluice {
-
-// Where one rank works.
-struct RankEnvironment {
-  Communicator& world;         // of host memory
-  Communicator& device_world;  // of the backend's device: `world` itself on the cpu
-  Backend& backend;
-};
 
 // What a program adds to the job.
 struct RankNeeds {

@@ -56,7 +56,7 @@ std::vector<std::string> BreakNames() { return {"kill", "stop", "exit"}; }
 
 void RunBroken(RankStation& station, const MatrixRow& row, const BrokenRank& broken) {
   const JobPlan plan = PlanJob(row.config);
-  const MachineRank rank = station.Of(row.config.precision);
+  const RankEnvironment rank = station.Of(row.config.precision);
   Executor executor(plan, rank.backend, rank.device_world);
   PrintLine("pid", getpid());
   for (int step = 0;; ++step) {

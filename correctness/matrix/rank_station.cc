@@ -14,7 +14,7 @@ BackendOptions RankStation::BackendOf(Precision precision) {
   return job.BackendOf(world_.rank());
 }
 
-MachineRank RankStation::Of(Precision precision) {
+RankEnvironment RankStation::Of(Precision precision) {
   auto seat = seats_.find(precision);
   if (seat == seats_.end()) {
     seat = seats_.emplace(precision, Seat{.backend = MakeBackend(BackendOf(precision))}).first;

@@ -17,7 +17,7 @@ class RankStation {
   RankStation(Communicator& world, const CommRequest& request) : world_(world), request_(request) {}
 
   // The rank's backend of a precision and the communicator of its device.  All ranks call it alike.
-  MachineRank Of(Precision precision);
+  RankEnvironment Of(Precision precision);
 
   // A communicator of host memory that moves bytes as the device's ranks do.  All ranks call it
   // alike.

@@ -29,7 +29,8 @@ JobConfig SmallJob(const ParallelSizes& sizes) {
 }
 
 // One recorded pass, all of whose ranks begin together but rank 0, which begins `delay` later.
-PassTimes RecordPass(const MachineRank& rank, Executor& executor, std::chrono::milliseconds delay) {
+PassTimes RecordPass(const RankEnvironment& rank, Executor& executor,
+                     std::chrono::milliseconds delay) {
   rank.world.Barrier();
   if (rank.world.rank() == 0) std::this_thread::sleep_for(delay);
   executor.RunStep();
@@ -57,7 +58,7 @@ void ExpectOpsAddUp(Executor& executor, const PassTimes& times) {
 // no rank is late.
 void ExpectDelayIn(Activity activity, const JobConfig& config, const Machine& machine) {
   const JobPlan plan = PlanJob(config);
-  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+  RunOnMachine(machine, config, [&](const RankEnvironment& rank) {
     Executor executor(plan, rank.backend, rank.device_world);
     executor.RunStep();
     ASSERT_TRUE(executor.can_record());
@@ -104,7 +105,7 @@ void ExpectDataCollectivesAreTheirOwn(const Machine& machine) {
 void ExpectRecordingChangesNothing(const Machine& machine) {
   JobConfig config = SmallJob({.pipeline = 2, .tensor = 2, .data = 2});
   const JobPlan plan = PlanJob(config);
-  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+  RunOnMachine(machine, config, [&](const RankEnvironment& rank) {
     Executor executor(plan, rank.backend, rank.device_world);
     executor.RunStep();
     const double loss = executor.loss();

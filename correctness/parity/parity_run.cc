@@ -69,7 +69,7 @@ std::vector<ResultTensor> ReferenceResults(const JobConfig& config) {
 }
 
 void RunOnMachine(const Machine& machine, const JobConfig& config,
-                  const std::function<void(const MachineRank&)>& run) {
+                  const std::function<void(const RankEnvironment&)>& run) {
   RunThreadRanks({.world_size = config.sizes.world_size(), .comm = {.timeout_s = kTimeoutS}},
                  [&](Communicator& world) {
                    Backend backend = machine.make_backend(world.rank(), config.precision);
@@ -79,7 +79,7 @@ void RunOnMachine(const Machine& machine, const JobConfig& config,
                  });
 }
 
-std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const MachineRank& rank,
+std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const RankEnvironment& rank,
                                     const Tampering& tampering) {
   Device& device = *rank.backend.device;
   const std::unique_ptr<Communicator> wrapped =
@@ -107,7 +107,7 @@ std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Machine& m
   JobPlan plan = PlanJob(config);
   if (tampering.plan) tampering.plan(plan);
   std::vector<ResultTensor> results;
-  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+  RunOnMachine(machine, config, [&](const RankEnvironment& rank) {
     std::vector<ResultTensor> of_rank = RunOnRank(plan, rank, tampering);
     if (rank.world.rank() == 0) results = std::move(of_rank);
   });
@@ -137,7 +137,8 @@ void SpoilWeightGradients(Executor& executor, Device& device) {
 
 }  // namespace
 
-std::string FindReplayDifference(const JobPlan& plan, const MachineRank& rank, int num_replays) {
+std::string FindReplayDifference(const JobPlan& plan, const RankEnvironment& rank,
+                                 int num_replays) {
   Device& device = *rank.backend.device;
   Executor executor(plan, rank.backend, rank.device_world);
   executor.RunStep();
@@ -164,7 +165,7 @@ std::string FindReplayDifference(const JobPlan& plan, const MachineRank& rank, i
 void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine) {
   constexpr int kNumReplays = 5;
   const JobPlan plan = PlanJob(config);
-  RunOnMachine(machine, config, [&](const MachineRank& rank) {
+  RunOnMachine(machine, config, [&](const RankEnvironment& rank) {
     EXPECT_EQ(FindReplayDifference(plan, rank, kNumReplays), "");
   });
 }

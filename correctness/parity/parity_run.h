@@ -16,6 +16,7 @@
 #include "parallel/comm/communicator.h"
 #include "parallel/exec/executor.h"
 #include "parallel/exec/job_plan.h"
+#include "programs/rank_environment.h"
 
 namespace sluice {
 
@@ -50,16 +51,11 @@ struct Machine {
 };
 
 // Calls `run` as one thread a rank, with sends that wait for their receives.
-struct MachineRank {
-  Communicator& world;         // of host memory
-  Communicator& device_world;  // of the backend's
-  Backend& backend;
-};
 void RunOnMachine(const Machine& machine, const JobConfig& config,
-                  const std::function<void(const MachineRank&)>& run);
+                  const std::function<void(const RankEnvironment&)>& run);
 
 // One rank's part of RunAsThreads: runs the plan and returns, on rank 0 alone, what all computed.
-std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const MachineRank& rank,
+std::vector<ResultTensor> RunOnRank(const JobPlan& plan, const RankEnvironment& rank,
                                     const Tampering& tampering = {});
 
 // Runs the configuration and returns what it computed.
@@ -69,7 +65,7 @@ std::vector<ResultTensor> RunAsThreads(const JobConfig& config, const Machine& m
 // One rank's part of ExpectGraphRepeatsStep: runs a step, captures it and replays it, each time
 // over gradients that are wrong.  Returns how the first replay differs whose loss or weight
 // gradients on this rank are not, bit for bit, those of the eager step; empty where there is none.
-std::string FindReplayDifference(const JobPlan& plan, const MachineRank& rank, int num_replays);
+std::string FindReplayDifference(const JobPlan& plan, const RankEnvironment& rank, int num_replays);
 
 // Expects that a captured step, repeated, gives the bits of the eager one.
 void ExpectGraphRepeatsStep(const JobConfig& config, const Machine& machine);
