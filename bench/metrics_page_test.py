@@ -31,8 +31,17 @@ with open(json_out) as file:
     result = json.load(file)
 context, row = result["context"], result["benchmarks"][0]
 
+
+def keys_of(value):
+    """The keys of a value and of all that it contains."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+details = keys_of(list(result["details"].values()))
 named = set(re.findall(r"`(\w+)`", page)) | {f"part_{part}_s" for part in re.findall(r"^\| `(\w+)` \|", page, re.M)}
-unnamed = (set(context) | set(row)) - named - BOOKKEEPING - OF_SOME_MACHINES
+unnamed = (set(context) | set(row) | details) - named - BOOKKEEPING - OF_SOME_MACHINES
 assert not unnamed, f"not in docs/metrics.md: {sorted(unnamed)}"
 
 added = re.search(r"Google\s+Benchmark\s+adds\s(.*?):", page, re.S)[1]

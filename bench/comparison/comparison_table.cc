@@ -102,7 +102,8 @@ constexpr const char* kColumns =
     "--json_out writes all numbers (docs/metrics.md), --svg_out draws the schedules\n";
 
 int64_t KeptBytes(const MeasuredRow& row) {
-  return row.measurement.activation_bytes + row.measurement.activation_gradient_bytes;
+  return row.measurement.MaxOfRanks(
+      [](const RankUse& r) { return r.activation_bytes + r.activation_gradient_bytes; });
 }
 
 std::string Advice(const std::vector<MeasuredRow>& rows) {

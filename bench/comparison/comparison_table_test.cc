@@ -27,7 +27,7 @@ MeasuredRow RowOf(const std::string& scheme, int num_ranks, double median_s, int
   m.max_s = 1.05 * median_s;
   m.tokens = 512;
   m.flops = 1e9;
-  m.activation_bytes = kept_mib << 20;
+  m.of_rank = {{.activation_bytes = kept_mib << 20}};
   m.op_times = OpTimesSummary{.simulated_bubble_fraction = 0.2,
                               .micro_batch_s = {.forward = 0.1, .input_gradient = 0.2},
                               .measured_bubble_fraction = 0.25};

@@ -14,6 +14,7 @@
 #include "bench/harness/ceilings_flag.h"
 #include "bench/harness/empty_kernels.h"
 #include "bench/harness/flops.h"
+#include "bench/harness/job_times.h"
 #include "bench/harness/op_times.h"
 #include "bench/harness/over_ranks.h"
 #include "bench/harness/process_usage.h"
@@ -152,14 +153,25 @@ int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) 
                              [&](const Unit& unit) { return memory.UnitActivationBytes(unit); });
 }
 
-void AddMemory(const JobPlan& plan, const Executor& executor, const Device& device,
-               Communicator& world, Measurement* m) {
-  m->simulated_activation_bytes = MaxOverRanks(world, SimulatedActivationBytes(plan, executor));
-  m->activation_bytes = MaxOverRanks(world, executor.memory().bytes().activations);
-  m->activation_gradient_bytes =
-      MaxOverRanks(world, executor.memory().bytes().activation_gradients);
-  m->allocated_bytes = SumOverRanks(world, device.allocated_bytes());
-  m->rank_bytes = MaxOverRanks(world, device.allocated_bytes());
+// Gathers the use of all ranks on all ranks.
+std::vector<RankUse> GatherUse(const JobPlan& plan, const Executor& executor, const Device& device,
+                               Communicator& world) {
+  const RankBytes& bytes = executor.memory().bytes();
+  const RankUse own = {.simulated_activation_bytes = SimulatedActivationBytes(plan, executor),
+                       .activation_bytes = bytes.activations,
+                       .activation_gradient_bytes = bytes.activation_gradients,
+                       .allocated_bytes = device.allocated_bytes(),
+                       .traffic = executor.traffic()};
+  std::vector<RankUse> all(static_cast<size_t>(world.world_size()));
+  world.AllGather(ConstPayload{&own, int64_t{sizeof(own)}, ControlType::kByte}, all.data());
+  return all;
+}
+
+// Adds what the recorded passes of all ranks say together, on rank 0.
+void AddOpTimes(const JobPlan& plan, Communicator& world, const OpTimes& own,
+                std::vector<double> pass_s, Measurement* m) {
+  m->job_times = GatherTimes(plan, world, own, std::move(pass_s));
+  if (m->job_times) m->op_times = Summarize(plan, *m->job_times);
 }
 
 // Measures everything that needs the executor.
@@ -208,9 +220,8 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
   m.world_size = world.world_size();
   m.flops = PassFlops(plan);
   m.tokens = static_cast<double>(plan.config.batch_size * plan.config.model.seq_len);
-  m.sent_bytes = SumOverRanks(world, executor.sent_bytes());
   m.num_allocations = SumOverRanks(world, num_allocations);
-  AddMemory(plan, executor, *backend.device, world, &m);
+  m.of_rank = GatherUse(plan, executor, *backend.device, world);
   if (has_op_times) {
     std::vector<double> recorded_s = m.step_s;
     if (!is_cpu) {
@@ -218,11 +229,7 @@ void MeasurePasses(const Job& job, const JobPlan& plan, const MeasureOptions& op
       recorded_s = RecordPasses(executor, backend, world,
                                 std::min(kMaxRecordedPasses, std::ssize(m.step_s)), &op_times);
     }
-    Simulation simulation = SimulateMeasured(plan, world, op_times);
-    m.op_times = Summarize(plan, world, op_times, recorded_s, simulation);
-    if (options.records_step) {
-      m.step_record = RecordStep(plan, world, op_times, recorded_s, std::move(simulation));
-    }
+    AddOpTimes(plan, world, op_times, std::move(recorded_s), &m);
   }
   if (is_cpu) {
     clock.Begin("empty_passes");

@@ -7,24 +7,36 @@
 // and unit of each number, measurement_metrics.h their names.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/harness/cpu_contention.h"
-#include "bench/harness/op_times.h"
+#include "bench/harness/job_times.h"
 #include "bench/harness/rank_cores.h"
 #include "bench/harness/time_passes.h"
 #include "core/device/device_monitor.h"
 #include "parallel/exec/job_plan.h"
 #include "parallel/exec/memory_plan.h"
+#include "parallel/exec/traffic.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
 #include "programs/run_ranks.h"
 
 namespace sluice {
+
+// The memory and the communication of one rank.
+struct RankUse {
+  int64_t simulated_activation_bytes = 0;  // by the order of its ops
+  int64_t activation_bytes = 0;            // as laid out
+  int64_t activation_gradient_bytes = 0;   // likewise: gradients between ops
+  int64_t allocated_bytes = 0;             // on its device, during the timed passes
+  PassTraffic traffic;
+};
 
 struct Measurement {
   // One element for each timed pass, as in TimedPasses.
@@ -61,10 +73,10 @@ struct Measurement {
 
   // Measured in passes whose ops were recorded: on the CPU the timed ones, on CUDA others after
   // them, because timestamps between kernels slow a GPU down. Absent if a pass takes more
-  // timestamps on a rank than max_timestamps.
+  // timestamps on a rank than max_timestamps. On rank 0 alone.
   std::optional<OpTimesSummary> op_times;
-  std::optional<StepRecord> step_record;  // on rank 0, if options.records_step
-  int64_t num_timestamps = 0;             // of a pass, on the rank with the most
+  std::optional<JobTimes> job_times;
+  int64_t num_timestamps = 0;  // of a pass, on the rank with the most
   int64_t max_timestamps = 0;
 
   // CPU only. Set if the ranks have more threads than cores; op_times are then meaningless.
@@ -77,15 +89,23 @@ struct Measurement {
   // and the communication alone.
   std::optional<double> empty_pass_s;
 
-  // Activations on the rank with the most: by the schedule, and as allocated.
-  int64_t simulated_activation_bytes = 0;
-  int64_t activation_bytes = 0;
-  int64_t activation_gradient_bytes = 0;  // likewise: gradients between ops
+  std::vector<RankUse> of_rank;  // [world_size]
+  // Over all ranks; `value` is a member of RankUse or a function of it.
+  template <typename Value>
+  int64_t SumOfRanks(const Value& value) const {
+    int64_t sum = 0;
+    for (const RankUse& rank : of_rank) sum += std::invoke(value, rank);
+    return sum;
+  }
+  template <typename Value>
+  int64_t MaxOfRanks(const Value& value) const {
+    int64_t max = 0;
+    for (const RankUse& rank : of_rank) max = std::max(max, int64_t{std::invoke(value, rank)});
+    return max;
+  }
 
   int64_t predicted_bytes = 0;       // by the memory plan, all ranks
   int64_t predicted_peak_bytes = 0;  // PredictedPeakBytes
-  int64_t allocated_bytes = 0;       // during the timed passes, all ranks
-  int64_t rank_bytes = 0;            // the same, on the rank with the most
   // CUDA only: rank 0's runtime_bytes before it allocates plus the memory plan's MaxDeviceBytes,
   // and the peak of the GPU that used the most.
   int64_t predicted_device_bytes = 0;
@@ -94,7 +114,6 @@ struct Measurement {
   int64_t program_bytes = 0;        // resident in all processes before any rank allocated
   int64_t peak_resident_bytes = 0;  // the sum of all processes' peaks
 
-  int64_t sent_bytes = 0;       // between stages, all ranks, one pass
   int64_t num_allocations = 0;  // by the devices during the timed passes, all ranks
   double loss = 0;
 

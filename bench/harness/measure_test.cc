@@ -50,12 +50,17 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
 
   // Two boundaries, once in a forward and there and back in a step: [24, 1, 256] float32 each.
   const int num_crossings = GetParam() == Pass::kForward ? 2 : 4;
-  EXPECT_EQ(m.sent_bytes, num_crossings * 24 * 256 * 4);
+  EXPECT_EQ(m.SumOfRanks([](const RankUse& r) { return r.traffic.sends.bytes; }),
+            num_crossings * 24 * 256 * 4);
+  EXPECT_EQ(m.SumOfRanks([](const RankUse& r) { return r.traffic.sends.count; }),
+            num_crossings * 3);
   EXPECT_EQ(m.num_allocations, 0);
-  EXPECT_EQ(m.allocated_bytes, PlanMemory(job, plan, {}).Sum().total());
-  EXPECT_EQ(m.predicted_bytes, m.allocated_bytes);
-  EXPECT_THAT(m.rank_bytes, AllOf(Lt(m.allocated_bytes), Gt(m.allocated_bytes / 4)));
-  EXPECT_THAT(m.activation_bytes, AllOf(Gt(0), Lt(m.rank_bytes)));
+  EXPECT_EQ(m.predicted_bytes, PlanMemory(job, plan, {}).Sum().total());
+  EXPECT_EQ(m.SumOfRanks(&RankUse::allocated_bytes), m.predicted_bytes);
+  for (const RankUse& rank : m.of_rank) {
+    EXPECT_THAT(rank.allocated_bytes, AllOf(Lt(m.predicted_bytes), Gt(m.predicted_bytes / 5)));
+    EXPECT_THAT(rank.activation_bytes, AllOf(Gt(0), Lt(rank.allocated_bytes)));
+  }
 }
 
 TEST_P(MeasureTest, BubblesAreSharesOfOnePass) {
@@ -87,6 +92,14 @@ TEST(MeasureOpTimes, SayHowLongCollectivesTook) {
   EXPECT_GT(m.op_times->data_collectives.mean_s, 0);
   EXPECT_LT(m.op_times->tensor_collectives.mean_s + m.op_times->data_collectives.mean_s, m.max_s);
   EXPECT_EQ(m.op_times->exposed_communication.max_s, 0);
+  // A layer's forward and backward sum the products of two linear layers each: [24, 1, 256] float32
+  // of three slices. A data-parallel rank sums the gradients of its 12 parameters a layer.
+  for (const RankUse& rank : m.of_rank) {
+    EXPECT_EQ(rank.traffic.sends.count, 0);
+    EXPECT_EQ(rank.traffic.tensor_collectives.count, 6 * 4 * 3);
+    EXPECT_EQ(rank.traffic.tensor_collectives.bytes, 6 * 4 * 24 * 256 * 4);
+    EXPECT_EQ(rank.traffic.data_collectives.count, 6 * 12);
+  }
 }
 
 TEST(MeasureOpTimes, AreLeftOutWhereAPassTakesTooManyTimestamps) {

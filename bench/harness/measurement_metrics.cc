@@ -136,18 +136,19 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
     {"num_op_timestamps", "1", [](const M& m) { return Count(m.num_timestamps); },
      "timestamps of a pass on the rank with the most"},
     {"simulated_activation_bytes", "bytes",
-     [](const M& m) { return Count(m.simulated_activation_bytes); },
+     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::simulated_activation_bytes)); },
      "the largest sum, over the units of a rank between their forward and the end of their "
      "backward, of [what a unit keeps](#what-a-unit-keeps) (in a forward alone, until the end of "
      "its micro-batch's last slice), plus the permanent activations below; the rank with the most"},
-    {"peak_activation_bytes", "bytes", [](const M& m) { return Count(m.activation_bytes); },
+    {"peak_activation_bytes", "bytes",
+     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::activation_bytes)); },
      "what the rank allocated for activations: what units keep, keys and values, and messages in "
      "flight, laid out by the order of its ops; the rank with the most. It can be less than the "
      "simulated value, because the layout frees the output of a unit whose weight gradients are "
      "still to come",
      "activations\npeak", 11, Bytes},
     {"peak_activation_gradient_bytes", "bytes",
-     [](const M& m) { return Count(m.activation_gradient_bytes); },
+     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::activation_gradient_bytes)); },
      "what the rank allocated for gradients between ops: of a unit's output and input, and what an "
      "input gradient leaves for the weight gradients that follow it; the rank with the most"},
     {"predicted_bytes", "bytes", [](const M& m) { return Count(m.predicted_bytes); },
@@ -160,9 +161,11 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
      "`program_bytes` + the larger of `predicted_bytes` and the memory of the ceiling's products "
      "on all ranks, which run after these are freed: the prediction for `peak_resident_bytes`",
      "memory of ..."},
-    {"allocated_bytes", "bytes", [](const M& m) { return Count(m.allocated_bytes); },
+    {"allocated_bytes", "bytes",
+     [](const M& m) { return Count(m.SumOfRanks(&RankUse::allocated_bytes)); },
      "what the ranks' devices had allocated while passes were timed, all ranks"},
-    {"rank_bytes", "bytes", [](const M& m) { return Count(m.rank_bytes); },
+    {"rank_bytes", "bytes",
+     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::allocated_bytes)); },
      "the same, the rank with the most"},
     {"peak_resident_bytes", "bytes", [](const M& m) { return Count(m.peak_resident_bytes); },
      "the most memory that the job's processes ever held, by the operating system: each process's "
@@ -175,7 +178,10 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
     {"empty_pass_share", "1",
      [](const M& m) { return m.empty_pass_s ? Value(*m.empty_pass_s / m.median_s) : std::nullopt; },
      "`empty_pass_ms` / `median_ms`; with one rank, the executor's own share of the pass"},
-    {"sent_bytes", "bytes", [](const M& m) { return Count(m.sent_bytes); },
+    {"sent_bytes", "bytes",
+     [](const M& m) {
+       return Count(m.SumOfRanks([](const RankUse& r) { return r.traffic.sends.bytes; }));
+     },
      "payload of sends between stages in a pass, all ranks; sums over tensor-parallel and "
      "data-parallel groups are not included"},
     {"timed_allocations", "1", [](const M& m) { return Count(m.num_allocations); },

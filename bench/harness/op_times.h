@@ -1,104 +1,66 @@
-// Summarises the times of all ops on all ranks (parallel/exec/op_timeline.h): the time of the
-// simulated schedule, bubbles, and exposed communication. docs/metrics.md has the formulas.
+// The recorded passes of one rank (parallel/exec/op_timeline.h): when each of its ops ran.
 //
 //   OpTimes op_times(executor.ops().size());
 //   for each recorded pass: op_times.Add(executor.timeline().Read());
-//   const OpTimesSummary summary = Summarize(plan, world, op_times, pass_s);
+//   op_times.MediansS();
+//
+// All times are whole nanoseconds, as the timestamps are, so that a sum of them is exact.
 #pragma once
 
 #include <array>
 #include <cstddef>
-#include <optional>
+#include <cstdint>
+#include <span>
 #include <vector>
 
-#include "parallel/comm/communicator.h"
-#include "parallel/exec/job_plan.h"
 #include "parallel/exec/op_timeline.h"
-#include "parallel/schedule/simulate.h"
-#include "parallel/schemes/formulas.h"
 
 namespace sluice {
 
-// The recorded passes of one rank. It keeps sums of every pass, and the times of single ops and
-// segments of the first passes: as many as fit into 32 MiB, and at least one.
+// One op in one pass, from the first timestamp of the rank's pass.
+struct OpSample {
+  int64_t start_ns = 0;
+  int64_t duration_ns = 0;  // the collectives of a compute op included; 0 for a transfer
+
+  bool operator==(const OpSample&) const = default;
+};
+
+// The parts of one pass of a rank.
+struct PassSums {
+  int64_t busy_ns = 0;  // in compute ops, their collectives included
+  std::array<int64_t, kNumActivities> activity_ns = {};
+
+  int64_t Of(Activity activity) const { return activity_ns[static_cast<size_t>(activity)]; }
+};
+
+// Keeps the sums of every pass, and each op of the first passes: as many as fit into 8 MiB, and at
+// least one.
 class OpTimes {
  public:
-  explicit OpTimes(size_t num_ops);
+  explicit OpTimes(size_t num_ops) : num_ops_(num_ops) {}
 
   void Add(const PassTimes& times);
 
+  size_t num_ops() const { return num_ops_; }
   size_t num_passes() const { return sums_.size(); }
-  size_t num_kept_passes() const { return op_s_.size(); }
+  size_t num_kept_passes() const { return segment_ns_.size(); }
 
-  // [ops]: the median time of each op over the kept passes.
-  std::vector<double> Medians() const;
+  const PassSums& SumsOf(size_t pass) const { return sums_[pass]; }
+  std::vector<OpSample> OpsOf(size_t kept_pass) const;  // [ops]
+  std::vector<TimelineSegment> SegmentsOf(size_t kept_pass) const;
 
-  // The segments of a kept pass.
-  std::vector<TimelineSegment> Segments(size_t kept_pass) const;
+  // [ops]: the median duration of each op over the kept passes, in seconds.
+  std::vector<double> MediansS() const;
 
-  // Sums of one pass.
-  double BusySeconds(size_t pass) const { return sums_[pass].busy_s; }
-  double ActivitySeconds(size_t pass, Activity activity) const {
-    return sums_[pass].activity_s[static_cast<size_t>(activity)];
-  }
+  // All of it as numbers, for a message to another rank.
+  std::vector<int64_t> ToNumbers() const;
+  static OpTimes FromNumbers(std::span<const int64_t> numbers);
 
  private:
-  struct Sums {
-    double busy_s = 0;  // in compute ops, their collectives included
-    std::array<double, kNumActivities> activity_s = {};
-  };
-
   size_t num_ops_;
-  std::vector<TimelineSegment> segments_;      // without times: they are the same in every pass
-  std::vector<std::vector<float>> op_s_;       // [passes kept][ops]
-  std::vector<std::vector<float>> segment_s_;  // [passes kept][segments], durations
-  std::vector<Sums> sums_;                     // [passes]
+  std::vector<TimelineSegment> segments_;         // without times: they are the same in every pass
+  std::vector<std::vector<int64_t>> segment_ns_;  // [kept passes][segments], durations
+  std::vector<PassSums> sums_;                    // [passes]
 };
-
-// A time that each rank has: the maximum and the mean over ranks.
-struct RankTime {
-  double max_s = 0;
-  double mean_s = 0;
-};
-
-struct OpTimesSummary {
-  // Simulated (SimulateMeasured).
-  double simulated_s = 0;
-  double simulated_bubble_fraction = 0;
-  // The means over ranks of what a micro-batch takes on one, with whole backwards counted as input
-  // gradients.
-  MicroBatchTimes micro_batch_s;
-  RankTime simulated_wait;  // of a pipeline rank before its last compute op
-
-  // Measured in one pass: the recorded one whose time is the median.
-  double measured_bubble_fraction = 0;
-  RankTime exposed_communication;
-  RankTime tensor_collectives;
-  RankTime data_collectives;
-
-  double recorded_pass_s = 0;  // the median time of the recorded passes
-};
-
-// One recorded pass op by op, and the simulation with the medians over passes.
-struct StepRecord {
-  Simulation predicted;
-  double pass_s = 0;                                   // of the recorded pass
-  std::vector<std::vector<TimelineSegment>> segments;  // [pipeline ranks]
-};
-
-// The schedule simulated with each op's median duration and free transfers. All ranks of `world`
-// call it; only rank 0 gets the result, the others an empty one.
-Simulation SimulateMeasured(const JobPlan& plan, Communicator& world, const OpTimes& own);
-
-// The kept pass whose time is nearest to the median, next to `simulation` (SimulateMeasured). All
-// ranks of `world` call it; only rank 0 gets the result, which is that of the ranks with tensor and
-// data coordinate 0.
-std::optional<StepRecord> RecordStep(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                                     const std::vector<double>& pass_s, Simulation simulation);
-
-// All ranks of `world` call it. `pass_s` is the time of each recorded pass, the maximum over ranks;
-// `simulation` is that of SimulateMeasured.
-OpTimesSummary Summarize(const JobPlan& plan, Communicator& world, const OpTimes& own,
-                         const std::vector<double>& pass_s, const Simulation& simulation);
 
 }  // namespace sluice

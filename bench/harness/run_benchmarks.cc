@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <sstream>
 
@@ -93,6 +94,22 @@ class RowReporter : public benchmark::BenchmarkReporter {
   std::ostringstream json_text_;
 };
 
+// Adds the details of benchmarks to a result: "details": {name: value, ...}, one line each.
+std::string WithDetails(const std::string& json, const SamplesByName& samples_by_name,
+                        const std::vector<std::string>& names) {
+  std::vector<std::string> details;
+  for (const std::string& name : names) {
+    const std::string& text = samples_by_name.at(name).details;
+    if (!text.empty()) details.push_back(nlohmann::json(name).dump() + ": " + text);
+  }
+  if (details.empty()) return json;
+  const size_t end = json.rfind('}');
+  SLUICE_CHECK(end != std::string::npos && end > 0);
+  return fmt::format("{},\n  \"details\": {{\n    {}\n  }}\n}}\n",
+                     json.substr(0, json.find_last_not_of("\n ", end - 1) + 1),
+                     fmt::join(details, ",\n    "));
+}
+
 // The result file of all samples.
 std::string JsonOf(const SamplesByName& samples_by_name, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
@@ -109,7 +126,7 @@ std::string JsonOf(const SamplesByName& samples_by_name, const std::vector<std::
   RowReporter reporter(samples_by_name);
   benchmark::RunSpecifiedBenchmarks(&reporter, ".");
   benchmark::ClearRegisteredBenchmarks();
-  return reporter.json_text();
+  return WithDetails(reporter.json_text(), samples_by_name, names);
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 //
 // A benchmark measures all its repetitions in one call, because ranks, warm-up and checks happen
 // once. It chooses their number and prints its own row. The result file is Google Benchmark's JSON,
-// with a row for each repetition and the context keys of docs/metrics.md. It is written completely
-// or not at all, and not if a benchmark failed. Google Benchmark exits with 0 after an error and
-// when a filter matches nothing; here the exit code is 1 after an error, and a filter that matches
-// nothing throws Error.
+// with a row for each repetition, the context keys of docs/metrics.md, and `details` of benchmarks
+// that have any. It is written completely or not at all, and not if a benchmark failed. Google
+// Benchmark exits with 0 after an error and when a filter matches nothing; here the exit code is 1
+// after an error, and a filter that matches nothing throws Error.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,9 @@ struct Samples {
 
   // Numbers about all repetitions together, by name; repeated in each row.
   std::map<std::string, double> counters = {};
+
+  // More about the benchmark: a JSON value, written under its name; empty: none.
+  std::string details = {};
 };
 
 struct Benchmark {

@@ -83,6 +83,21 @@ TEST(RunBenchmarks, WritesARowForEachRepetitionThatWasMeasured) {
                                          "b/of:3 2000.0 5000.0 7.0", "a/of:1 500.0 250.0 8.0"));
 }
 
+TEST(RunBenchmarks, WritesDetailsByName) {
+  const std::string path = testing::TempDir() + "/details.json";
+  const auto samples = [](std::string details) {
+    return [=] { return Samples{.elapsed_s = {1}, .cpu_s = {1}, .details = details}; };
+  };
+  ASSERT_EQ(RunBenchmarks({{.name = "a\"", .measure = samples(R"({"ops": [1, 2]})")},
+                           {.name = "b", .measure = samples("")},
+                           {.name = "c", .measure = samples("3")}},
+                          {.result = {.json_out = path}, .context = {}}),
+            0);
+  const nlohmann::json result = nlohmann::json::parse(std::ifstream(path));
+  EXPECT_EQ(result.at("benchmarks").size(), 3u);
+  EXPECT_EQ(result.at("details"), nlohmann::json::parse(R"({"a\"": {"ops": [1, 2]}, "c": 3})"));
+}
+
 TEST(RunBenchmarks, WritesNothingWhereOneFails) {
   const std::string path = testing::TempDir() + "/none.json";
   int num_measured = 0;

@@ -11,6 +11,8 @@
 #include <sstream>
 
 #include "bench/harness/ceilings_flag.h"
+#include "bench/harness/job_details.h"
+#include "bench/harness/job_times.h"
 #include "bench/harness/measurement_metrics.h"
 #include "bench/harness/process_usage.h"
 #include "core/backend/backend.h"
@@ -133,14 +135,19 @@ std::string TitleOf(const SchemeBenchmark& benchmark) {
                      Name(benchmark.job.device), Name(config.precision));
 }
 
+// What a measurement adds to, besides the row.
+struct BenchmarkOutputs {
+  bool has_details = false;                 // Samples::details
+  std::vector<TimedStep>* steps = nullptr;  // null: none
+};
+
 Samples MeasureAndPrint(const SchemeBenchmark& benchmark, const MemoryPlan& memory,
                         RankStarter& ranks, int64_t program_bytes, const OnMeasured& on_measured,
-                        std::vector<TimedStep>* steps) {
+                        const BenchmarkOutputs& outputs) {
   const bool is_shown = ranks.rank() == 0;
   const bool is_terminal = is_shown && isatty(STDERR_FILENO);
   constexpr const char* kClearLine = "\033[2K";
   MeasureOptions options = benchmark.options;
-  options.records_step = steps != nullptr;
   if (is_terminal) {
     options.on_part = [&](std::string_view part) {
       fmt::print(stderr, "{}measuring {}: {} ...\r", kClearLine, NameOf(benchmark), part);
@@ -150,15 +157,17 @@ Samples MeasureAndPrint(const SchemeBenchmark& benchmark, const MemoryPlan& memo
       Measure(ranks, benchmark.job, benchmark.plan, memory, options, program_bytes);
   if (is_terminal) fmt::print(stderr, "{}", kClearLine);
   if (is_shown) on_measured(benchmark, m);
-  if (m.step_record) {
-    steps->push_back(TimedStepOf(benchmark.plan, TitleOf(benchmark), *m.step_record));
+  if (m.job_times && outputs.steps != nullptr) {
+    outputs.steps->push_back(
+        TimedStepOf(benchmark.plan, TitleOf(benchmark), RecordStep(benchmark.plan, *m.job_times)));
   }
   return {.elapsed_s = m.step_s,
           .cpu_s = m.step_cpu_s,
           .calibration_cpu_s = m.calibration_cpu_s,
           .contention = m.contention,
           .conditions = m.conditions,
-          .counters = Counters(m)};
+          .counters = Counters(m),
+          .details = outputs.has_details && is_shown ? JobDetails(benchmark.plan, memory, m) : ""};
 }
 
 std::string LayersOfStages(const JobPlan& plan) {
@@ -344,7 +353,8 @@ int RunSchemeBenchmarks(const std::vector<SchemeBenchmark>& benchmarks, const Re
     runs.push_back({.name = NameOf(benchmarks[i]), .measure = [&, i] {
                       return MeasureAndPrint(benchmarks[i], memory[i], ranks, known.program_bytes,
                                              on_measured ? on_measured : print_row,
-                                             outputs.any() ? &steps : nullptr);
+                                             {.has_details = !result.json_out.empty(),
+                                              .steps = outputs.any() ? &steps : nullptr});
                     }});
   }
   BenchmarkContext context;

@@ -30,7 +30,7 @@ std::vector<int64_t> MessageBytesOfSlices(const JobPlan& plan) {
   const UnitLayout layout(plan, {});
   std::vector<int64_t> bytes;
   for (int slice = 0; slice < plan.schedule.num_slices; ++slice) {
-    bytes.push_back(layout.OfSlice(slice).own_hidden.tensors().num_bytes());
+    bytes.push_back(layout.message_bytes(slice));
   }
   return bytes;
 }

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/harness/op_times.h"
+#include "bench/harness/job_times.h"
 #include "bench/timeline/timed_step.h"
 #include "parallel/exec/job_plan.h"
 

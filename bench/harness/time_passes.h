@@ -36,9 +36,6 @@ struct MeasureOptions {
   // device holds.
   int64_t max_timestamps = std::numeric_limits<int64_t>::max();
 
-  // Whether Measure fills Measurement::step_record.
-  bool records_step = false;
-
   // Called by rank 0 with the name of each part of the work ("initial_values") as it begins; may be
   // null.
   std::function<void(std::string_view part)> on_part = nullptr;

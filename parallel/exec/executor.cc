@@ -54,8 +54,8 @@ Executor::Executor(const JobPlan& plan, Backend& backend, Communicator& world,
   ConnectReceivers();
   tensor_parallel_ = MakeTensorParallel(plan.config.plan, *tensor_);
   if (tensor_->world_size() > 1) {
-    tensor_parallel_ =
-        std::make_unique<TimedTensorParallel>(std::move(tensor_parallel_), timeline_);
+    tensor_parallel_ = std::make_unique<TimedTensorParallel>(std::move(tensor_parallel_), timeline_,
+                                                             traffic_.tensor_collectives);
   }
   MakeLayers();
   ReserveLayerArgs();
@@ -165,7 +165,7 @@ void Executor::EnqueueOps() {
   std::fill(norm_is_written_.begin(), norm_is_written_.end(), 0);
   std::fill(linear_is_written_.begin(), linear_is_written_.end(), 0);
   loss_mode_ = WriteMode::kOverwrite;
-  sent_bytes_ = 0;
+  traffic_ = {};
   timeline_.BeginPass();
   for (size_t i = 0; i < ops().size(); ++i) {
     SetPosition(i);
@@ -239,7 +239,7 @@ void Executor::Post(const Op& op) {
       SLUICE_CHECK(false);
   }
   if (IsSend(op.kind)) {
-    sent_bytes_ += tensor.num_bytes();
+    traffic_.sends.Add(tensor.num_bytes());
     transfer = pipeline_->Isend(PayloadOf(tensor), peer);
   } else {
     transfer = pipeline_->Irecv(PayloadOf(tensor), peer);
@@ -364,12 +364,16 @@ void Executor::ReduceWeightGradients() {
     if (sum_norms) {
       timeline_.Enter(Activity::kTensorCollectives);
       for (const Parameter norm : {kAttnLnWeight, kAttnLnBias, kFcLnWeight, kFcLnBias}) {
+        traffic_.tensor_collectives.Add(gradients[norm].num_bytes());
         tensor_->AllReduce(PayloadOf(gradients[norm]), ReduceOp::kSum);
       }
     }
     if (data_->world_size() == 1) continue;
     timeline_.Enter(Activity::kDataCollectives);
-    for (const Tensor& gradient : gradients) data_->AllReduce(PayloadOf(gradient), ReduceOp::kSum);
+    for (const Tensor& gradient : gradients) {
+      traffic_.data_collectives.Add(gradient.num_bytes());
+      data_->AllReduce(PayloadOf(gradient), ReduceOp::kSum);
+    }
   }
 }
 

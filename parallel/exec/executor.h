@@ -23,6 +23,7 @@
 #include "parallel/exec/job_plan.h"
 #include "parallel/exec/op_timeline.h"
 #include "parallel/exec/rank_memory.h"
+#include "parallel/exec/traffic.h"
 #include "parallel/plan/layer_plan.h"
 
 namespace sluice {
@@ -97,8 +98,8 @@ class Executor {
   // The rank's list of ops.
   const std::vector<Op>& ops() const;
 
-  // Bytes of activations and gradients that the rank sends in one step.
-  int64_t sent_bytes() const { return sent_bytes_; }
+  // What the rank communicates in one pass.
+  const PassTraffic& traffic() const { return traffic_; }
 
  private:
   void ConnectReceivers();
@@ -141,6 +142,7 @@ class Executor {
   RankMemory memory_;
   std::unique_ptr<Communicator> pipeline_, tensor_, data_;
   OpTimeline timeline_;
+  PassTraffic traffic_;
   std::unique_ptr<TensorParallel> tensor_parallel_;
   std::unique_ptr<LayerRunner> layer_runner_;
   // Arguments of the layers of a stage, refilled for each op without allocating.
@@ -153,7 +155,6 @@ class Executor {
   std::vector<Transfer> pending_[4];  // by TransferIndex, and LocalUnits::IndexOf
   std::vector<char> norm_is_written_, linear_is_written_;  // by stage
   WriteMode loss_mode_ = WriteMode::kOverwrite;
-  int64_t sent_bytes_ = 0;
   int64_t step_ = 0;
 };
 

@@ -69,13 +69,14 @@ const PassTimes& OpTimeline::Read() {
 }
 
 TimedTensorParallel::TimedTensorParallel(std::unique_ptr<TensorParallel> group,
-                                         OpTimeline& timeline)
-    : group_(std::move(group)), timeline_(timeline) {}
+                                         OpTimeline& timeline, Traffic& traffic)
+    : group_(std::move(group)), timeline_(timeline), traffic_(traffic) {}
 
 void TimedTensorParallel::GatherRows(const Tensor& full) {
   if (!splits_sequence()) return;
   const int op = timeline_.op();
   timeline_.Enter(Activity::kTensorCollectives, op);
+  traffic_.Add(full.num_bytes());
   group_->GatherRows(full);
   timeline_.Enter(Activity::kCompute, op);
 }
@@ -83,6 +84,7 @@ void TimedTensorParallel::GatherRows(const Tensor& full) {
 void TimedTensorParallel::SumPartials(const Tensor& partial) {
   const int op = timeline_.op();
   timeline_.Enter(Activity::kTensorCollectives, op);
+  traffic_.Add(partial.num_bytes());
   group_->SumPartials(partial);
   timeline_.Enter(Activity::kCompute, op);
 }

@@ -24,6 +24,7 @@
 
 #include "core/device/device.h"
 #include "core/model/tensor_parallel.h"
+#include "parallel/exec/traffic.h"
 
 namespace sluice {
 
@@ -96,12 +97,13 @@ class OpTimeline {
   PassTimes times_;  // its segments are planned by the first pass; none where there are too many
 };
 
-// The same group, with the time in its collectives on a timeline, apart from the compute of the op
-// that they interrupt.
+// The same group, with its collectives counted in `traffic` and their time on a timeline, apart
+// from the compute of the op that they interrupt.
 class TimedTensorParallel : public TensorParallel {
  public:
-  // `timeline` must outlive this.
-  TimedTensorParallel(std::unique_ptr<TensorParallel> group, OpTimeline& timeline);
+  // `timeline` and `traffic` must outlive this.
+  TimedTensorParallel(std::unique_ptr<TensorParallel> group, OpTimeline& timeline,
+                      Traffic& traffic);
 
   ShardIndex shard() const override { return group_->shard(); }
   bool splits_sequence() const override { return group_->splits_sequence(); }
@@ -111,6 +113,7 @@ class TimedTensorParallel : public TensorParallel {
  private:
   std::unique_ptr<TensorParallel> group_;
   OpTimeline& timeline_;
+  Traffic& traffic_;
 };
 
 }  // namespace sluice

@@ -159,18 +159,24 @@ TEST(TimedTensorParallel, TellsCollectivesFromCompute) {
   for (const bool splits_sequence : {false, true}) {
     FakeStream stream;
     OpTimeline timeline(stream, 1);
-    TimedTensorParallel group(std::make_unique<SlowGroup>(stream, splits_sequence), timeline);
+    Traffic traffic;
+    TimedTensorParallel group(std::make_unique<SlowGroup>(stream, splits_sequence), timeline,
+                              traffic);
+    float values[6] = {};
+    const Tensor tensor(values, DType::kFloat32, {2, 3});
     EXPECT_EQ(group.shard().index, 1);
     EXPECT_EQ(group.splits_sequence(), splits_sequence);
     for (int pass = 0; pass < 2; ++pass) {
       timeline.BeginPass();
       timeline.Enter(Activity::kCompute, 0);
-      group.GatherRows(Tensor());
+      group.GatherRows(tensor);
       stream.Work(50);
-      group.SumPartials(Tensor());
+      group.SumPartials(tensor);
       timeline.EndPass();
       if (pass == 0) timeline.Start();
     }
+    EXPECT_EQ(traffic.count, splits_sequence ? 4 : 2);  // of two passes
+    EXPECT_EQ(traffic.bytes, traffic.count * 24);
     const PassTimes& times = timeline.Read();
     const double collectives_ns = splits_sequence ? 14 : 7;
     EXPECT_NEAR(times.Of(Activity::kTensorCollectives), collectives_ns * 1e-9, kRounding);

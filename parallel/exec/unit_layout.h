@@ -32,6 +32,9 @@ class UnitLayout {
   const SliceLayout& OfSlice(int slice) const { return layouts_[layout_of_slice_[slice]]; }
   const SliceLayout& OfLongestSlice() const { return layouts_[longest_]; }
 
+  // An activation or a gradient on its way between stages.
+  int64_t message_bytes(int slice) const { return OfSlice(slice).own_hidden.tensors().num_bytes(); }
+
   // [P + T, B, N, 3, D]: queries, keys and values of a layer's micro-batch, with the cached prefix.
   const TensorBlock<Tensor>& qkv() const { return qkv_; }
   // [P + T, B, N, 2, D] in the accumulator type: gradients of keys and values on their way to

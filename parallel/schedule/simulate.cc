@@ -30,7 +30,10 @@ RankUsage SumUp(const Schedule& schedule, const SimulationCosts& costs, int rank
   return usage;
 }
 
-std::vector<EdgeTraffic> SumUpTraffic(const Schedule& schedule, const SimulationCosts& costs) {
+}  // namespace
+
+std::vector<EdgeTraffic> TrafficOf(const Schedule& schedule,
+                                   const std::function<int64_t(const Op& send)>& transfer_bytes) {
   std::map<Edge, EdgeTraffic> traffic;
   for (const std::vector<Op>& ops : schedule.ops_of_rank) {
     for (const Op& op : ops) {
@@ -38,15 +41,13 @@ std::vector<EdgeTraffic> SumUpTraffic(const Schedule& schedule, const Simulation
       EdgeTraffic& edge = traffic[EdgeOf(schedule, op)];
       edge.edge = EdgeOf(schedule, op);
       ++edge.num_transfers;
-      edge.bytes += costs.transfer_bytes(op);
+      edge.bytes += transfer_bytes(op);
     }
   }
   std::vector<EdgeTraffic> edges;
   for (const auto& [edge, sum] : traffic) edges.push_back(sum);
   return edges;
 }
-
-}  // namespace
 
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
                     const ExecutionModel& model) {
@@ -68,7 +69,7 @@ Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
     simulation.bubble_fraction = 1 - busy_s / (schedule.num_ranks * simulation.makespan_s);
   }
   simulation.op_times = std::move(replay.times);
-  simulation.edges = SumUpTraffic(schedule, costs);
+  simulation.edges = TrafficOf(schedule, costs.transfer_bytes);
   return simulation;
 }
 

@@ -58,8 +58,12 @@ struct Simulation {
   double bubble_fraction = 0;    // share of num_ranks x makespan_s in which no compute op runs
   std::vector<RankUsage> ranks;  // [num_ranks]
   std::vector<std::vector<OpTime>> op_times;  // [num_ranks][ops of the rank], as in replay.h
-  std::vector<EdgeTraffic> edges;             // with transfers, by from_rank, then to_rank
+  std::vector<EdgeTraffic> edges;             // TrafficOf
 };
+
+// The transfers of `schedule` on each channel that has any, by from_rank, then to_rank.
+std::vector<EdgeTraffic> TrafficOf(const Schedule& schedule,
+                                   const std::function<int64_t(const Op& send)>& transfer_bytes);
 
 // FindError finds nothing in `schedule` under `model` (checked: every rank reaches its end).
 Simulation Simulate(const Schedule& schedule, const SimulationCosts& costs,
