@@ -21,6 +21,7 @@ SLUICE_FLAG_GROUP("Measurement");
 SLUICE_TEXT_FLAG(schemes, "all", "schemes to compare, separated by commas, or all");
 SLUICE_CHOICE_FLAG(pass, "step", (std::vector<std::string>{"forward", "step"}),
                    "the forward alone, or forward and backward");
+SLUICE_BOOL_FLAG(verbose, false, "also print tables of communication and of memory by purpose");
 SLUICE_N_STEPS_FLAG(4, "timed passes of each scheme");
 SLUICE_WARMUP_S_FLAG("seconds of warm-up before the timed passes of each scheme, at least");
 
@@ -123,7 +124,8 @@ int Run() {
   const int exit_code =
       RunSelected(benchmarks, ResultOptionsFromFlags(), StepOutputsFromFlags(), on_measured);
   if (!measured.empty()) {
-    fmt::print("\n{}", ComparisonText(std::move(measured), comparison.left_out));
+    fmt::print("\n{}", ComparisonText(measured, comparison.left_out));
+    if (FLAGS_verbose) fmt::print("\n{}", VerboseText(measured));
   }
   return exit_code;
 }

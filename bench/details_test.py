@@ -58,6 +58,9 @@ def recomputed(details):
     peaks = [rank["peak_bytes"] for rank in ranks]
     numbers = {
         "sent_bytes": sum(edge["bytes"] for edge in details["edges"]),
+        "num_sends": sum(edge["count"] for edge in details["edges"]),
+        "num_tensor_collectives": max(rank["tensor_collectives"]["count"] for rank in ranks),
+        "data_collective_bytes": max(rank["data_collectives"]["bytes"] for rank in ranks),
         "allocated_bytes": sum(sum(peak.values()) for peak in peaks),
         "peak_activation_bytes": max(peak["activations"] for peak in peaks),
         "peak_activation_gradient_bytes": max(peak["activation_gradients"] for peak in peaks),
@@ -71,6 +74,9 @@ def recomputed(details):
         "simulated_ms": makespan_ns * 1e-6,
         "simulated_bubble_fraction": 1 - busy_ns / (num_ranks * makespan_ns),
         "measured_bubble_fraction": 1 - measured_busy_ns / (len(ranks) * details["pass_ns"][median_pass]),
+        "exposed_communication_share": max(
+            sum(rank[key + "_ns"][median_pass] for key in COMMUNICATION) for rank in ranks
+        ) / details["pass_ns"][median_pass],
         "max_exposed_communication_ms": max(rank["messages_ns"][median_pass] for rank in ranks) * 1e-6,
         "max_tensor_collectives_ms": max(rank["tensor_collectives_ns"][median_pass] for rank in ranks) * 1e-6,
         "max_data_collectives_ms": max(rank["data_collectives_ns"][median_pass] for rank in ranks) * 1e-6,

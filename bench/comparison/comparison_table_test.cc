@@ -27,10 +27,17 @@ MeasuredRow RowOf(const std::string& scheme, int num_ranks, double median_s, int
   m.max_s = 1.05 * median_s;
   m.tokens = 512;
   m.flops = 1e9;
-  m.of_rank = {{.activation_bytes = kept_mib << 20}};
+  m.of_rank.resize(static_cast<size_t>(num_ranks));
+  m.of_rank.back() = {.bytes = {.weights = 3 << 20, .activations = kept_mib << 20, .kernels = 0},
+                      .allocated_bytes = (kept_mib + 8) << 20,
+                      .traffic = {.sends = {.count = 7, .bytes = 6 << 20},
+                                  .tensor_collectives = {.count = 5, .bytes = 4 << 20},
+                                  .data_collectives = {.count = 3, .bytes = 2 << 20}}};
   m.op_times = OpTimesSummary{.simulated_bubble_fraction = 0.2,
                               .micro_batch_s = {.forward = 0.1, .input_gradient = 0.2},
-                              .measured_bubble_fraction = 0.25};
+                              .measured_bubble_fraction = 0.25,
+                              .exposed_communication = {.max_s = 0.125},
+                              .exposed_fraction = 0.3};
   return row;
 }
 
@@ -54,6 +61,7 @@ TEST(ComparisonText, RowsAreSortedByTimeAndComparedWithOneRank) {
   EXPECT_THAT(lines[2], HasSubstr(" 1.60 "));  // times as fast as one rank
   EXPECT_THAT(lines[2], HasSubstr(" 20.0 "));  // (p-1) of (m + p - 1) units
   EXPECT_THAT(lines[2], HasSubstr(" 25.0 "));
+  EXPECT_THAT(lines[2], HasSubstr(" 30.0 "));
   EXPECT_THAT(text, HasSubstr("least time: one_f_one_b, 1250.0 ms\n"));
   EXPECT_THAT(text, HasSubstr("least memory: one_f_one_b, 18.0 MiB"));
 }
@@ -69,15 +77,26 @@ TEST(ComparisonText, HasNoSpeedUpWithoutARowOfOneRankAndNoBubbleWithoutOpTimes) 
   MeasuredRow row = RowOf("gpipe", 2, 1, 1);
   row.measurement.op_times.reset();
   const std::string line = LinesOf(ComparisonText({row}, {}))[2];
-  EXPECT_THAT(line, testing::ContainsRegex(" - +512 +- +- +- +- +1\\.0 "));
+  EXPECT_THAT(line, testing::ContainsRegex(" - +512 +- +- +- +- +- +1\\.0 "));
 }
 
 TEST(ComparisonText, FitsIntoAHundredColumns) {
-  MeasuredRow row = RowOf("seq_interleaved_zero_bubble", 8, 12345.678, 99999);
+  MeasuredRow row = RowOf("seq_interleaved_zero_bubble", 8, 1234.5678, 99999);
   row.measurement.matmul_flops_per_s = 1e9;
-  for (const std::string& line : LinesOf(ComparisonText({row}, {}))) {
+  row.measurement.of_rank.back().bytes.activation_gradients = int64_t{99'999} << 20;
+  row.measurement.tokens = 9'999'999 * row.measurement.median_s;
+  for (const std::string& line : LinesOf(ComparisonText({row}, {}) + VerboseText({row}))) {
     EXPECT_LE(line.size(), 100u) << line;
   }
+}
+
+TEST(VerboseText, HasCommunicationAndMemoryOfEachRow) {
+  const std::string text = VerboseText({RowOf("gpipe", 2, 1.6, 72)});
+  EXPECT_THAT(text,
+              testing::ContainsRegex("gpipe +7 +6\\.0 +5 +4\\.0 +3 +2\\.0 +125\\.0 +0\\.0\n"));
+  // Rank 1 has 72 + 3 MiB of the layout's; the other 5 of 80 are the kernels'.
+  EXPECT_THAT(text, testing::ContainsRegex(
+                        "gpipe +1 +3\\.0 +0\\.0 +72\\.0 +0\\.0 +5\\.0 +0\\.0 +80\\.0\n"));
 }
 
 TEST(ComparisonText, ListsSchemesWithoutARow) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <initializer_list>
 #include <utility>
 
 #include "core/base/check.h"
@@ -116,10 +117,13 @@ OpTimesSummary Summarize(const JobPlan& plan, const JobTimes& times) {
   const auto num_ranks = static_cast<double>(times.of_rank.size());
   int64_t busy_ns = 0;
   for (const OpTimes& rank : times.of_rank) busy_ns += rank.SumsOf(pass).busy_ns;
-  const auto over_ranks = [&](Activity activity) {
+  const auto over_ranks = [&](std::initializer_list<Activity> activities) {
     RankTime time;
     for (const OpTimes& rank : times.of_rank) {
-      const double own_s = static_cast<double>(rank.SumsOf(pass).Of(activity)) * 1e-9;
+      double own_s = 0;
+      for (const Activity activity : activities) {
+        own_s += static_cast<double>(rank.SumsOf(pass).Of(activity)) * 1e-9;
+      }
       time.max_s = std::max(time.max_s, own_s);
       time.mean_s += own_s / num_ranks;
     }
@@ -131,9 +135,13 @@ OpTimesSummary Summarize(const JobPlan& plan, const JobTimes& times) {
           .micro_batch_s = MicroBatchSeconds(plan.schedule, times.simulation),
           .simulated_wait = SimulatedWait(times.simulation),
           .measured_bubble_fraction = 1 - busy_s / (num_ranks * times.pass_s[pass]),
-          .exposed_communication = over_ranks(Activity::kMessages),
-          .tensor_collectives = over_ranks(Activity::kTensorCollectives),
-          .data_collectives = over_ranks(Activity::kDataCollectives),
+          .exposed_communication = over_ranks({Activity::kMessages}),
+          .tensor_collectives = over_ranks({Activity::kTensorCollectives}),
+          .data_collectives = over_ranks({Activity::kDataCollectives}),
+          .exposed_fraction = over_ranks({Activity::kMessages, Activity::kTensorCollectives,
+                                          Activity::kDataCollectives})
+                                  .max_s /
+                              times.pass_s[pass],
           .recorded_pass_s = Median(times.pass_s)};
 }
 

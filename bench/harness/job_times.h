@@ -42,9 +42,11 @@ struct OpTimesSummary {
 
   // Measured in one pass: the recorded one whose time is the median.
   double measured_bubble_fraction = 0;
-  RankTime exposed_communication;
+  RankTime exposed_communication;  // between stages
   RankTime tensor_collectives;
   RankTime data_collectives;
+  double exposed_fraction =
+      0;  // share of the pass in the three together, on the rank with the most
 
   double recorded_pass_s = 0;  // the median time of the recorded passes
 };

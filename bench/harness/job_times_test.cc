@@ -72,6 +72,7 @@ TEST(Summarize, IsOfTheMedianPassAndOfAllRanks) {
     EXPECT_NEAR(summary.exposed_communication.mean_s, 2.5, kRounding);
     EXPECT_EQ(summary.tensor_collectives.max_s, 0);
     EXPECT_EQ(summary.data_collectives.mean_s, 0);
+    EXPECT_NEAR(summary.exposed_fraction, 4.0 / 16, kRounding);
     EXPECT_NEAR(summary.recorded_pass_s, 16, kRounding);
   });
 }

@@ -156,10 +156,8 @@ int64_t SimulatedActivationBytes(const JobPlan& plan, const Executor& executor) 
 // Gathers the use of all ranks on all ranks.
 std::vector<RankUse> GatherUse(const JobPlan& plan, const Executor& executor, const Device& device,
                                Communicator& world) {
-  const RankBytes& bytes = executor.memory().bytes();
   const RankUse own = {.simulated_activation_bytes = SimulatedActivationBytes(plan, executor),
-                       .activation_bytes = bytes.activations,
-                       .activation_gradient_bytes = bytes.activation_gradients,
+                       .bytes = executor.memory().bytes(),
                        .allocated_bytes = device.allocated_bytes(),
                        .traffic = executor.traffic()};
   std::vector<RankUse> all(static_cast<size_t>(world.world_size()));

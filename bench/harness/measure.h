@@ -22,6 +22,7 @@
 #include "core/device/device_monitor.h"
 #include "parallel/exec/job_plan.h"
 #include "parallel/exec/memory_plan.h"
+#include "parallel/exec/rank_memory.h"
 #include "parallel/exec/traffic.h"
 #include "programs/job.h"
 #include "programs/rank_starter.h"
@@ -32,8 +33,7 @@ namespace sluice {
 // The memory and the communication of one rank.
 struct RankUse {
   int64_t simulated_activation_bytes = 0;  // by the order of its ops
-  int64_t activation_bytes = 0;            // as laid out
-  int64_t activation_gradient_bytes = 0;   // likewise: gradients between ops
+  RankBytes bytes;                         // as laid out, without the kernels' workspace
   int64_t allocated_bytes = 0;             // on its device, during the timed passes
   PassTraffic traffic;
 };

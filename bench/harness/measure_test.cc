@@ -59,7 +59,7 @@ TEST_P(MeasureTest, NumbersBelongTogether) {
   EXPECT_EQ(m.SumOfRanks(&RankUse::allocated_bytes), m.predicted_bytes);
   for (const RankUse& rank : m.of_rank) {
     EXPECT_THAT(rank.allocated_bytes, AllOf(Lt(m.predicted_bytes), Gt(m.predicted_bytes / 5)));
-    EXPECT_THAT(rank.activation_bytes, AllOf(Gt(0), Lt(rank.allocated_bytes)));
+    EXPECT_THAT(rank.bytes.activations, AllOf(Gt(0), Lt(rank.allocated_bytes)));
   }
 }
 

@@ -12,6 +12,7 @@ namespace sluice {
 namespace {
 
 using M = Measurement;
+using R = RankUse;
 using Value = std::optional<double>;
 
 std::string Milliseconds(double ms) { return fmt::format("{:.3f}", ms); }
@@ -21,6 +22,16 @@ std::string Gigas(double value) { return fmt::format("{:.1f}", value * 1e-9); }
 std::string Bytes(double bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
 
 Value Count(int64_t value) { return static_cast<double>(value); }
+
+template <typename Function>
+Value Max(const M& m, const Function& value) {
+  return Count(m.MaxOfRanks(value));
+}
+
+template <typename Function>
+Value Sum(const M& m, const Function& value) {
+  return Count(m.SumOfRanks(value));
+}
 
 // `value` of the op times, which are absent if they were not recorded or mean nothing.
 template <typename Function>
@@ -127,6 +138,12 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
     {"mean_data_collectives_ms", "ms",
      [](const M& m) { return MeanMs(m, &OpTimesSummary::data_collectives); },
      "the same, the mean over ranks", "in collectives of data-parallel ranks"},
+    {"exposed_communication_share", "1",
+     [](const M& m) {
+       return OfOpTimes(m, [](const OpTimesSummary& times) { return times.exposed_fraction; });
+     },
+     "share of that same pass in which a rank's compute stream waits for a message or is in a "
+     "collective, the sum of the three times above; of the rank with the most"},
     {"recorded_pass_ms", "ms",
      [](const M& m) {
        return OfOpTimes(m, [](const OpTimesSummary& times) { return times.recorded_pass_s * 1e3; });
@@ -136,19 +153,19 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
     {"num_op_timestamps", "1", [](const M& m) { return Count(m.num_timestamps); },
      "timestamps of a pass on the rank with the most"},
     {"simulated_activation_bytes", "bytes",
-     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::simulated_activation_bytes)); },
+     [](const M& m) { return Max(m, &R::simulated_activation_bytes); },
      "the largest sum, over the units of a rank between their forward and the end of their "
      "backward, of [what a unit keeps](#what-a-unit-keeps) (in a forward alone, until the end of "
      "its micro-batch's last slice), plus the permanent activations below; the rank with the most"},
     {"peak_activation_bytes", "bytes",
-     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::activation_bytes)); },
+     [](const M& m) { return Max(m, [](const R& r) { return r.bytes.activations; }); },
      "what the rank allocated for activations: what units keep, keys and values, and messages in "
      "flight, laid out by the order of its ops; the rank with the most. It can be less than the "
      "simulated value, because the layout frees the output of a unit whose weight gradients are "
      "still to come",
      "activations\npeak", 11, Bytes},
     {"peak_activation_gradient_bytes", "bytes",
-     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::activation_gradient_bytes)); },
+     [](const M& m) { return Max(m, [](const R& r) { return r.bytes.activation_gradients; }); },
      "what the rank allocated for gradients between ops: of a unit's output and input, and what an "
      "input gradient leaves for the weight gradients that follow it; the rank with the most"},
     {"predicted_bytes", "bytes", [](const M& m) { return Count(m.predicted_bytes); },
@@ -162,10 +179,10 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
      "on all ranks, which run after these are freed: the prediction for `peak_resident_bytes`",
      "memory of ..."},
     {"allocated_bytes", "bytes",
-     [](const M& m) { return Count(m.SumOfRanks(&RankUse::allocated_bytes)); },
+     [](const M& m) { return Sum(m, &R::allocated_bytes); },
      "what the ranks' devices had allocated while passes were timed, all ranks"},
     {"rank_bytes", "bytes",
-     [](const M& m) { return Count(m.MaxOfRanks(&RankUse::allocated_bytes)); },
+     [](const M& m) { return Max(m, &R::allocated_bytes); },
      "the same, the rank with the most"},
     {"peak_resident_bytes", "bytes", [](const M& m) { return Count(m.peak_resident_bytes); },
      "the most memory that the job's processes ever held, by the operating system: each process's "
@@ -180,10 +197,37 @@ constexpr auto kMetrics = std::to_array<Metric<M>>({
      "`empty_pass_ms` / `median_ms`; with one rank, the executor's own share of the pass"},
     {"sent_bytes", "bytes",
      [](const M& m) {
-       return Count(m.SumOfRanks([](const RankUse& r) { return r.traffic.sends.bytes; }));
+       return Sum(m, [](const R& r) { return r.traffic.sends.bytes; });
      },
      "payload of sends between stages in a pass, all ranks; sums over tensor-parallel and "
      "data-parallel groups are not included"},
+    {"num_sends", "1",
+     [](const M& m) {
+       return Sum(m, [](const R& r) { return r.traffic.sends.count; });
+     },
+     "these sends"},
+    {"num_tensor_collectives", "1",
+     [](const M& m) {
+       return Max(m, [](const R& r) { return r.traffic.tensor_collectives.count; });
+     },
+     "collectives of a tensor-parallel group in a pass, as one rank calls them; the rank with the "
+     "most"},
+    {"tensor_collective_bytes", "bytes",
+     [](const M& m) {
+       return Max(m, [](const R& r) { return r.traffic.tensor_collectives.bytes; });
+     },
+     "their payload: of an all-reduce the tensor, of a reduce-scatter its input, of an all-gather "
+     "its result. A rank's link carries the [bus factor](#numbers-of-benchcomm) times as much"},
+    {"num_data_collectives", "1",
+     [](const M& m) {
+       return Max(m, [](const R& r) { return r.traffic.data_collectives.count; });
+     },
+     "sums of weight gradients over a data-parallel group in a pass, likewise"},
+    {"data_collective_bytes", "bytes",
+     [](const M& m) {
+       return Max(m, [](const R& r) { return r.traffic.data_collectives.bytes; });
+     },
+     "their payload, likewise"},
     {"timed_allocations", "1", [](const M& m) { return Count(m.num_allocations); },
      "allocations by the ranks' devices during the timed passes: 0"},
     {"loss", "1", [](const M& m) -> Value { return m.loss; }, "of the pass, over the whole batch"},
