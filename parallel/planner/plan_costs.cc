@@ -24,7 +24,17 @@ double GradientBytesOfLayer(const PlanSizes& sizes) {
   return bytes;
 }
 
+int64_t HiddenBytes(const PlanSizes& sizes, const Slice& slice) {
+  return slice.len * sizes.micro_batch_size * sizes.model.hidden_size *
+         SizeOf(StorageDType(sizes.precision));
+}
+
 }  // namespace
+
+int64_t MessageBytesOf(const PlanSizes& sizes, const Slice& slice) {
+  const bool splits_sequence = sizes.plan == PlanKind::kMegatronSequenceParallel;
+  return HiddenBytes(sizes, slice) / (splits_sequence ? sizes.sizes.tensor : 1);
+}
 
 PlanSizes SizesOf(const JobPlan& plan) {
   return {.model = plan.config.model,
@@ -40,10 +50,8 @@ PlanCosts::PlanCosts(const OpCosts& op_costs, const LinkCosts& link_costs, PlanS
     : sizes_(std::move(sizes)), link_costs_(link_costs) {
   const int tensor = sizes_.sizes.tensor;
   for (const Slice& slice : sizes_.slices) {
-    const int64_t hidden_bytes = slice.len * sizes_.micro_batch_size * sizes_.model.hidden_size *
-                                 SizeOf(StorageDType(sizes_.precision));
-    const bool splits_sequence = sizes_.plan == PlanKind::kMegatronSequenceParallel;
-    message_bytes_.push_back(splits_sequence ? hidden_bytes / tensor : hidden_bytes);
+    const int64_t hidden_bytes = HiddenBytes(sizes_, slice);
+    message_bytes_.push_back(MessageBytesOf(sizes_, slice));
     for (const OpKind kind : kComputeKinds) {
       if (!op_costs.Has(kind, tensor)) continue;
       KindCosts& costs = kinds_[static_cast<size_t>(kind)];

@@ -38,6 +38,9 @@ struct PlanSizes {
 // Those of a planned job.
 PlanSizes SizesOf(const JobPlan& plan);
 
+// Bytes of the activation of a slice, or of its gradient, that one rank sends to the next stage.
+int64_t MessageBytesOf(const PlanSizes& sizes, const Slice& slice);
+
 class PlanCosts {
  public:
   PlanCosts(const OpCosts& op_costs, const LinkCosts& link_costs, PlanSizes sizes);
